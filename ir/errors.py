@@ -1,0 +1,85 @@
+"""Errors as records: what went wrong is data first and a text only when it is shown.
+
+A fact is raised where it is known (`ShapeError("x has 3 columns but W has 4 rows", mend="W should be (3, 10)")`); the boundary that
+knows the operation, its operands and the user's line adds them once with `at`. One renderer, `Error.__str__`, draws
+
+    ShapeError: linear: x has 3 columns but W has 4 rows
+      model.py:12 in predict   h = F.linear(x, W1, b1)      x: f64[100,3]   W: f64[4,10]
+      mend: W should be (3, 10)
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from ir.source import Line
+    from ir.spec import Spec
+
+
+class Error(Exception):
+    """Every error of this project. Fields: `cause`, `mend`, `op` (a name), `operands` ((name, spec) pairs), `line`."""
+
+    def __init__(
+        self,
+        cause: str,
+        *,
+        mend: str | None = None,
+        op: str | None = None,
+        operands: Iterable[tuple[str, Spec]] = (),
+        line: Line | None = None,
+    ):
+        super().__init__(cause)
+        self.cause, self.mend, self.op, self.operands, self.line = cause, mend, op, tuple(operands), line
+
+    def at(self, *, op: str | None = None, operands: Iterable[tuple[str, Spec]] = (), line: Line | None = None) -> Self:
+        """Adds context that is not known yet; what is known already stays. Returns the error, to be raised."""
+        self.op = self.op or op
+        self.operands = self.operands or tuple(operands)
+        self.line = self.line or line
+        return self
+
+    def __str__(self) -> str:
+        text = f"{self.op}: {self.cause}" if self.op else self.cause
+        operands = "   ".join(f"{name}: {spec}" for name, spec in self.operands)
+        if self.line is not None:
+            text += f"\n  {self.line.place()}   {self.line.code}".rstrip() + (f"      {operands}" if operands else "")
+        elif operands:
+            text += f"\n  {operands}"
+        return text + (f"\n  mend: {self.mend}" if self.mend else "")
+
+
+class TraceError(Error):
+    """The function can't be traced as it stands: a value is needed, a function is not traced, a draw, a leak."""
+
+
+class ShapeError(Error, ValueError):
+    """Shapes do not fit each other, or an axis or index is out of range."""
+
+
+class DTypeError(Error, TypeError):
+    """A dtype that an operation, or the project, does not take."""
+
+
+class GradientError(Error):
+    """There is no gradient to give: not a scalar, not of floats, or an operation without a rule is in the way."""
+
+
+class ArgumentError(Error, TypeError):
+    """An argument or option of ours that makes no sense: an unknown backend, a changed tree, a wrong count."""
+
+
+class VerifyError(Error):
+    """A graph or plan breaks its own rules: a fault of a pass, or of a graph built by hand."""
+
+
+class ParseError(Error, ValueError):
+    """A text that is not a graph."""
+
+
+class RenderError(Error):
+    """A picture could not be drawn, usually because the `dot` program is missing."""
+
+
+class BackendUnavailable(Error):
+    """A backend that is known but can't be used here, with the reason and the install line."""

@@ -1,0 +1,99 @@
+"""Reverse mode, symbolically: a graph in, its backward nodes appended to it (so forward and backward are one graph).
+
+Nodes are visited in reverse order; each hands its cotangents to its operands through its operation's vjp, which builds nodes like
+any other code: the result differentiates again. What a rule need not do is done here once: summing over broadcast axes, casting to
+the operand's dtype, zeros for what nothing depends on. Backward nodes carry the line of the node they differentiate.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ir.errors import Error, GradientError
+from ir.graph import Graph, Node, Value
+from ir.op import NoVjp
+from ir.ops import elementwise, reduce, shape
+
+
+def append_gradient(graph: Graph, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value], phase: str = "backward") -> list[Value]:
+    """Appends the vector-Jacobian product of `outputs` by `wrt` to the graph and gives its Values, specs as those of `wrt`.
+
+    `cotangents` has a Value for each output, of its shape and dtype. Raises GradientError when a `wrt` is not floating or complex,
+    or when an operation without a vjp lies between a `wrt` and an output.
+    """
+    for value in wrt:
+        if value.dtype.kind not in "fc":
+            raise GradientError(
+                f"no gradient by a value of dtype {value.dtype}", mend="cast the argument to a float dtype, or leave it out of argnums"
+            ).at(line=value.node.line)
+    reached = _between(graph, wrt, outputs)
+    cotangent: dict[Value, Value] = {}
+    for value, g in zip(outputs, cotangents, strict=True):
+        if value.node in reached:
+            _accumulate(graph, cotangent, value, g)
+    for node in reversed([n for n in graph.order() if n in reached]):
+        if any(v in cotangent for v in node.outputs):
+            with graph.at(node.line.during(phase) if node.line else None):
+                _propagate(graph, node, cotangent, reached)
+    with graph.at(None):
+        return [cotangent[v] if v in cotangent else zeros(graph, v) for v in wrt]
+
+
+def zeros(graph: Graph, like: Value) -> Value:
+    """A Value of zeros with the spec of `like`."""
+    return shape.broadcast_to(graph.constant(np.zeros((), like.dtype)), shape=like.shape)
+
+
+def _between(graph: Graph, wrt: Sequence[Value], outputs: Sequence[Value]) -> set[Node]:
+    """The nodes on a way from `wrt` to `outputs`, those of `wrt` included."""
+    needed = {v.node for v in wrt}
+    for node in graph.order():
+        if node not in needed and any(v.node in needed for v in node.operands):
+            needed.add(node)
+    wanted, stack = set(), [v.node for v in outputs if v.node in needed]
+    while stack:
+        node = stack.pop()
+        if node not in wanted:
+            wanted.add(node)
+            stack += [v.node for v in node.operands if v.node in needed]
+    return wanted
+
+
+def _propagate(graph: Graph, node: Node, cotangent: dict[Value, Value], reached: set[Node]) -> None:
+    """Runs the node's vjp and hands the results to its operands."""
+    if not node.operands or all(v.dtype.kind not in "fc" for v in node.outputs):
+        return
+    rule = node.op.vjp
+    if isinstance(rule, NoVjp):
+        if rule.zero:
+            return
+        raise GradientError(f"{node.op.name} has no gradient: {rule.reason}").at(
+            op=node.op.name, operands=zip(node.op.names(len(node.operands)), [v.spec for v in node.operands]), line=node.line
+        )
+    g = tuple([cotangent.get(v) for v in node.outputs])
+    several = len(g) > 1
+    try:
+        given = rule(g if several else g[0], node.outputs if several else node.outputs[0], *node.operands, **node.attrs)
+    except Error as error:
+        raise error.at(op=f"gradient of {node.op.name}", line=node.line)
+    given = given if isinstance(given, tuple) else (given,)
+    for operand, value in zip(node.operands, given, strict=True):
+        if value is not None and operand.node in reached and operand.dtype.kind in "fc":
+            _accumulate(graph, cotangent, operand, value)
+
+
+def _accumulate(graph: Graph, cotangent: dict[Value, Value], value: Value, g: Value) -> None:
+    g = fit(g, value)
+    cotangent[value] = elementwise.add(cotangent[value], g) if value in cotangent else g
+
+
+def fit(g: Value, like: Value) -> Value:
+    """`g` summed over the axes along which `like` was broadcast, real where `like` is real, in its dtype."""
+    if g.shape != like.shape:
+        g = reduce.sum_to(g, like.shape)
+    if g.dtype.kind == "c" and like.dtype.kind != "c":
+        g = elementwise.real(g)
+    if g.spec != like.spec.strong():
+        g = elementwise.cast(g, dtype=like.dtype)
+    return g

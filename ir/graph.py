@@ -1,0 +1,282 @@
+"""The graph: applications of operations over a `networkx.MultiDiGraph`, built and rewritten through a few methods that keep it valid.
+
+A `Node` is one application; a `Value` is one of its outputs and there is exactly one object for it, so values compare by identity.
+A node owns its tuple of operands; the edges of `graph.nx` (producer -> consumer, keyed by operand position, `index` = which output)
+mirror it. The order of a graph is not stored: `order()` walks from the outputs, so that equal graphs list equal nodes in equal
+order however they were built or rewritten.
+"""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import networkx as nx
+import numpy as np
+
+from ir.errors import Error, VerifyError
+from ir.op import Op, Trait, no_flops
+from ir.source import Line, user_line
+from ir.spec import Spec, spec_of
+
+
+class Constant:
+    """An immutable array, NumPy scalar or Python number as an attribute: equal by dtype, shape, kind and bits."""
+
+    __slots__ = ("value", "spec", "_key")
+
+    def __init__(self, value: Any):
+        if isinstance(value, np.ndarray):
+            value = np.array(value, dtype=value.dtype.newbyteorder("="), order="C")
+            value.flags.writeable = False
+        self.value, self.spec = value, spec_of(value)
+        self._key: str | None = None
+
+    @property
+    def sha(self) -> str:
+        """sha256 of spec and bytes: equal constants have equal ones."""
+        if self._key is None:
+            self._key = hashlib.sha256(f"{self.spec}".encode() + self.array().tobytes()).hexdigest()
+        return self._key
+
+    def array(self) -> np.ndarray:
+        return np.asarray(self.value, self.spec.dtype)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self.spec == other.spec and self.sha == other.sha
+
+    def __hash__(self) -> int:
+        return hash((self.spec, self.sha))
+
+    def __repr__(self) -> str:
+        return f"Constant({self.value!r})"
+
+
+def constant_spec(*, value: Constant) -> Spec:
+    return value.spec
+
+
+CONSTANT = Op(
+    "constant", "source", (), spec=constant_spec, meaning=lambda *, value: value.value, vjp=lambda g, y, **_: (),
+    axes=lambda out_specs, specs, **_: (), flops=no_flops, traits=Trait.SOURCE | Trait.ARRAY,
+)
+INPUT = Op(
+    "input", "source", (), spec=lambda *, spec, **_: spec, meaning=lambda **_: None, vjp=lambda g, y, **_: (),
+    axes=lambda out_specs, specs, **_: (), flops=no_flops, traits=Trait.SOURCE | Trait.ARRAY | Trait.OPAQUE,
+)
+
+
+class Value:
+    """Output `index` of `node`. Python operators on Values build nodes (attached in `ir/__init__.py`); `==` is identity."""
+
+    __slots__ = ("node", "index", "spec", "__weakref__")
+
+    def __init__(self, node: Node, index: int, spec: Spec):
+        self.node, self.index, self.spec = node, index, spec
+
+    @property
+    def graph(self) -> Graph:
+        return self.node.graph
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.spec.shape)
+
+    def __repr__(self) -> str:
+        return f"<{self.node.op.name}.{self.index} : {self.spec}>"
+
+
+class Node:
+    """One application of `op`. `attrs` holds hashable values; `line` is the user's; `outputs` its Values."""
+
+    __slots__ = ("graph", "op", "operands", "attrs", "line", "outputs", "serial", "__weakref__")
+
+    def __init__(self, graph: Graph, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None):
+        self.graph, self.op, self.operands, self.attrs, self.line = graph, op, operands, attrs, line
+        self.outputs = tuple([Value(self, k, spec) for k, spec in enumerate(specs)])
+        self.serial = 0
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        return tuple([v.spec for v in self.outputs])
+
+    @property
+    def phase(self) -> str:
+        return self.line.phase if self.line is not None else "forward"
+
+    def __repr__(self) -> str:
+        return f"<node {self.op.name} {', '.join(map(str, self.specs))}>"
+
+
+class Graph:
+    """Inputs, nodes and outputs. `updates` ties a state input to the Value that replaces it when the run is over.
+
+    `apply` builds, `replace` and `remove` rewrite, `order` walks; nothing else changes the structure.
+    """
+
+    def __init__(self) -> None:
+        self.nx = nx.MultiDiGraph()
+        self.inputs: list[Value] = []
+        self.outputs: list[Value] = []
+        self.updates: list[tuple[Value, Value]] = []
+        self._line: Line | None = None
+        self._order: list[Node] | None = None
+        self._serial = 0
+
+    # ---- building
+    def apply(self, op: Op, operands: Sequence[Any], attrs: dict[str, Any] | None = None, line: Line | None = None) -> Any:
+        """Adds a node; gives its Value, or a tuple where the operation has several outputs. Numbers and arrays become constants.
+
+        Raises the rule's ShapeError or DTypeError with operation, operand specs and line added; the graph is then unchanged.
+        """
+        attrs = attrs or {}
+        line = line or self._line or user_line()
+        values = tuple([v if type(v) is Value else self.constant(v, line) for v in operands])
+        try:
+            specs = op.infer(tuple([v.spec for v in values]), attrs)
+        except Error as error:
+            raise error.at(op=op.name, operands=zip(op.names(len(values)), [v.spec for v in values]), line=line)
+        outputs = self._add(op, values, attrs, specs, line).outputs
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def constant(self, value: Any, line: Line | None = None) -> Value:
+        """A constant node for an array (copied), NumPy scalar, Python number or Constant."""
+        held = value if isinstance(value, Constant) else Constant(value)
+        return self._add(CONSTANT, (), {"value": held}, (held.spec,), line or self._line).outputs[0]
+
+    def input(self, spec: Spec, kind: str = "argument", line: Line | None = None) -> Value:
+        """A new input at the end of `inputs`. `kind`: "argument", "captured" or "state"; a weak spec is a Python number's."""
+        value = self._add(INPUT, (), {"kind": kind, "spec": spec}, (spec,), line).outputs[0]
+        self.inputs.append(value)
+        return value
+
+    def _add(self, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None) -> Node:
+        node = Node(self, op, operands, attrs, specs, line)
+        node.serial = self._serial = self._serial + 1
+        self.nx.add_node(node)
+        for position, operand in enumerate(operands):
+            if operand.node.graph is not self:
+                raise VerifyError(f"operand {position} of {op.name} belongs to another graph").at(op=op.name, line=line)
+            self.nx.add_edge(operand.node, node, key=position, index=operand.index)
+        self._order = None
+        return node
+
+    @contextmanager
+    def at(self, line: Line | None) -> Iterator[None]:
+        """New nodes inherit `line` (rewrites and gradients: the line of what they replace or differentiate)."""
+        before, self._line = self._line, line
+        try:
+            yield
+        finally:
+            self._line = before
+
+    def inline(self, other: Graph, operands: Sequence[Value], phase: str | None = None) -> dict[Value, Value]:
+        """Copies `other`'s nodes into this graph, its inputs standing for `operands`. Gives the map from its Values to ours."""
+        mapped: dict[Value, Value] = dict(zip(other.inputs, operands, strict=True))
+        for node in other.order():
+            if node.op is INPUT:
+                continue
+            line = node.line.during(phase) if phase and node.line else node.line
+            copy = self._add(node.op, tuple([mapped[v] for v in node.operands]), dict(node.attrs), node.specs, line)
+            mapped.update(zip(node.outputs, copy.outputs))
+        return mapped
+
+    def copy(self) -> tuple[Graph, dict[Value, Value]]:
+        """A copy, and the map from the Values of this graph to the copy's."""
+        twin = Graph()
+        inputs = [twin.input(v.spec, v.node.attrs["kind"], v.node.line) for v in self.inputs]
+        mapped = twin.inline(self, inputs)
+        twin.outputs = [mapped[v] for v in self.outputs]
+        twin.updates = [(mapped[a], mapped[b]) for a, b in self.updates]
+        return twin, mapped
+
+    # ---- rewriting
+    def replace(self, old: Value, new: Value) -> None:
+        """Every use of `old` (operands, outputs, updates) becomes `new`. The specs must be equal."""
+        if old is new:
+            return
+        if old.spec != new.spec:
+            raise VerifyError(f"a rewrite replaces {old.spec} by {new.spec}").at(op=old.node.op.name, line=old.node.line)
+        for node, position in self.uses(old):
+            self._rewire(node, position, new)
+        self.outputs = [new if v is old else v for v in self.outputs]
+        self.updates = [(state, new if v is old else v) for state, v in self.updates]
+        self._order = None
+
+    def _rewire(self, node: Node, position: int, new: Value) -> None:
+        old = node.operands[position]
+        node.operands = (*node.operands[:position], new, *node.operands[position + 1 :])
+        self.nx.remove_edge(old.node, node, key=position)
+        self.nx.add_edge(new.node, node, key=position, index=new.index)
+
+    def remove(self, nodes: Iterable[Node]) -> None:
+        """Removes nodes that nothing else uses."""
+        self.nx.remove_nodes_from(nodes)
+        self._order = None
+
+    # ---- asking
+    def uses(self, value: Value) -> list[tuple[Node, int]]:
+        """(node, operand position) for each use as an operand, in the order in which the uses were made."""
+        return [
+            (node, position)
+            for node, edges in self.nx.succ[value.node].items()
+            for position, edge in edges.items()
+            if edge["index"] == value.index
+        ]
+
+    def results(self) -> list[Value]:
+        """The outputs, then the new values of states."""
+        return self.outputs + [new for _, new in self.updates]
+
+    def order(self) -> list[Node]:
+        """All nodes, operands first: the inputs, then a depth-first walk from the results, then what nothing needs, as built.
+
+        The list is shared until the next change: do not write into it.
+        """
+        if self._order is None:
+            seen = {v.node for v in self.inputs}
+            found = [v.node for v in self.inputs]
+            for value in self.results():
+                _walk(value.node, seen, found)
+            if len(found) < len(self.nx):
+                for node in sorted((n for n in self.nx if n not in seen), key=lambda n: n.serial):
+                    _walk(node, seen, found)
+            self._order = found
+        return self._order
+
+    @property
+    def constants(self) -> dict[str, np.ndarray]:
+        """The arrays of the constant nodes by `sha256:...`, as `ir.parse(text, constants=...)` takes them."""
+        held = [n.attrs["value"] for n in self.order() if n.op is CONSTANT]
+        return {f"sha256:{c.sha}": c.array() for c in held}
+
+    def __len__(self) -> int:
+        return len(self.nx)
+
+
+def _walk(root: Node, seen: set[Node], found: list[Node]) -> None:
+    """Appends what `root` needs, and `root`, operands first (a depth-first post-order by operand position; no recursion)."""
+    if root in seen:
+        return
+    seen.add(root)
+    stack = [(root, iter(root.operands))]
+    while stack:
+        node, operands = stack[-1]
+        for operand in operands:
+            if operand.node not in seen:
+                seen.add(operand.node)
+                stack.append((operand.node, iter(operand.node.operands)))
+                break
+        else:
+            found.append(node)
+            stack.pop()
+

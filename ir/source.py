@@ -1,0 +1,69 @@
+"""Which line of the user's code is running: the innermost frame that belongs to neither this project nor NumPy.
+
+Finding it happens once for each recorded operation, so the question 'whose file is this?' is answered from a dict.
+"""
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+_ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_LIBRARY = tuple(
+    os.path.join(folder, "")
+    for folder in (
+        *(os.path.join(_ROOT, name) for name in ("ir", "backends", "tracer")),
+        os.path.dirname(os.path.abspath(np.__file__)),
+    )
+)
+_ours: dict[str, bool] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of user code. `phase` is "forward", "backward" or "update": what the operation does for that line.
+
+    `text` is set where the code is not to be read from the file (a parsed graph).
+    """
+
+    file: str
+    number: int
+    function: str = ""
+    phase: str = "forward"
+    text: str | None = field(default=None, compare=False)
+
+    @property
+    def code(self) -> str:
+        """The source of the line, '' where the file can't be read."""
+        return linecache.getline(self.file, self.number).strip() if self.text is None else self.text
+
+    def place(self) -> str:
+        """`model.py:12 in predict`, with ` (backward)` behind it where the phase is not forward."""
+        inside = f" in {self.function}" if self.function else ""
+        return f"{os.path.basename(self.file)}:{self.number}{inside}" + ("" if self.phase == "forward" else f" ({self.phase})")
+
+    def during(self, phase: str) -> Line:
+        """The same line in another phase."""
+        return self if self.phase == phase else replace(self, phase=phase)
+
+
+def is_library(file: str) -> bool:
+    """True for files of this project's packages, NumPy and the interpreter's frozen modules."""
+    known = _ours.get(file)
+    if known is None:
+        known = _ours[file] = file.startswith("<frozen") or os.path.abspath(file).startswith(_LIBRARY)
+    return known
+
+
+def user_line(phase: str = "forward") -> Line | None:
+    """The innermost frame of the user's, or None when there is no such frame."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not is_library(code.co_filename):
+            return Line(code.co_filename, frame.f_lineno, code.co_name, phase)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
