@@ -1,0 +1,58 @@
+"""The compiler: graphs of array operations, their texts and pictures, passes, gradients and plans. Here are its public names.
+
+Methods that need files further up than `graph.py` are attached here: `Graph.text`, `str(graph)`, `Graph.rules`, and Value's Python
+operators, so that rules and rewrites read like mathematics (`g * y * (1 - y)`).
+"""
+from __future__ import annotations
+
+from typing import Any
+
+from ir import errors
+from ir.errors import Error
+from ir.evaluate import evaluate
+from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
+from ir.op import NoVjp, Op, Trait
+from ir.ops import elementwise
+from ir.source import Line
+from ir.spec import Spec
+from ir.text import rule_names, to_text
+
+__all__ = [
+    "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Spec", "Trait", "Value", "errors", "evaluate", "to_text",
+]
+
+_BINARY = {
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder", "pow": "power",
+}
+_COMPARE = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
+_UNARY = {"neg": "negative", "pos": "positive", "abs": "abs"}
+
+
+def _attach_operators() -> None:
+    """Python's operators on Values. `==` stays identity, so that Values are keys."""
+
+    def binary(name: str) -> tuple[Any, Any]:
+        return lambda x, y: getattr(elementwise, name)(x, y), lambda x, y: getattr(elementwise, name)(y, x)
+
+    for python, name in (_BINARY | _COMPARE).items():
+        forward, reflected = binary(name)
+        setattr(Value, f"__{python}__", forward)
+        if python in _BINARY:
+            setattr(Value, f"__r{python}__", reflected)
+    for python, name in _UNARY.items():
+        setattr(Value, f"__{python}__", lambda x, name=name: getattr(elementwise, name)(x))
+    setattr(Value, "__array_ufunc__", None)  # noqa: B010  (NumPy then leaves `array * value` to `Value.__rmul__`)
+
+
+def _attach_methods() -> None:
+    methods: dict[str, Any] = {
+        "text": to_text,
+        "__str__": to_text,
+        "rules": property(lambda graph: {name: rule for rule, name in rule_names(graph).items()}, doc="The user's rules by their names in the text."),
+    }
+    for name, method in methods.items():
+        setattr(Graph, name, method)
+
+
+_attach_operators()
+_attach_methods()
