@@ -1,0 +1,72 @@
+"""What a backend says of itself, as data: its kernels and what they accept and cost, its caches and workers.
+
+The planner reads nothing else about a machine, so a plan can be made, read and tested without one.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ir.spec import Spec
+
+if TYPE_CHECKING:
+    from ir.plan import Place
+
+Places = tuple["Place", ...]
+
+
+def anything(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    """The `accepts` of kernels that take any strides."""
+    return True
+
+
+def nothing(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """The `scratch` of kernels that allocate nothing."""
+    return 0
+
+
+def no_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
+    """The `temps` of kernels that need no buffer beside their outputs."""
+    return ()
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """One way to compute the operation `covers`.
+
+    `accepts(reads, writes, attrs)` says whether it takes these places; where none of an operation's kernels does, the planner copies
+    operands to C order. `exact`: the same bits as the operation's reference. `cost` is nanoseconds for (operand specs, output specs,
+    attrs). `overwrites`: operand positions whose buffer the (first) output may take over. `temps`: specs of buffers it needs
+    during the step, planned in the arena. `scratch`: bytes that it allocates behind our back. `body` is the backend's own.
+    """
+
+    name: str
+    covers: str
+    body: Any
+    exact: bool = True
+    accepts: Callable[[Places, Places, dict[str, Any]], bool] = anything
+    cost: Callable[[tuple[Spec, ...], tuple[Spec, ...], dict[str, Any]], float] = lambda specs, outs, attrs: 0.0
+    overwrites: tuple[int, ...] = ()
+    temps: Callable[[tuple[Spec, ...], tuple[Spec, ...], dict[str, Any]], tuple[Spec, ...]] = no_temps
+    scratch: Callable[[Places, Places, dict[str, Any]], int] = nothing
+
+
+@dataclass(frozen=True)
+class Target:
+    """A backend on a machine. Times in nanoseconds, `bandwidth` in bytes a nanosecond, `cache_bytes` of one worker's fast cache.
+
+    `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
+    arena, in bytes; the arena itself is requested with that many bytes more.
+    """
+
+    name: str
+    kernels: dict[str, tuple[Kernel, ...]]
+    workers: int = 1
+    call_ns: float = 500.0
+    fork_ns: float = 100_000.0
+    cache_bytes: int = 1 << 20
+    bandwidth: float = 10.0
+    alignment: int = 64
+    regions: bool = False
+    control: tuple[str, ...] = ("loop",)
