@@ -1,6 +1,7 @@
 """The compiler: graphs of array operations, their texts and pictures, passes, gradients and plans. Here are its public names.
 
-Methods that need files further up than `graph.py` are attached here: `Graph.text`, `str(graph)`, `Graph.rules`, and Value's Python
+Methods that need files further up than `graph.py` are attached here: `Graph.text` and `str(graph)`, `Graph.rules`,
+`verify`, `to_dot` and `render`, and Value's Python
 operators, so that rules and rewrites read like mathematics (`g * y * (1 - y)`).
 """
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ir import errors
+from ir.dot import render, to_dot
 from ir.errors import Error
 from ir.evaluate import evaluate
 from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
@@ -16,6 +18,7 @@ from ir.ops import elementwise
 from ir.source import Line
 from ir.spec import Spec
 from ir.text import rule_names, to_text
+from ir.verify import verify
 
 __all__ = [
     "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Spec", "Trait", "Value", "errors", "evaluate", "to_text",
@@ -48,6 +51,9 @@ def _attach_methods() -> None:
     methods: dict[str, Any] = {
         "text": to_text,
         "__str__": to_text,
+        "verify": verify,
+        "to_dot": to_dot,
+        "render": render,
         "rules": property(lambda graph: {name: rule for rule, name in rule_names(graph).items()}, doc="The user's rules by their names in the text."),
     }
     for name, method in methods.items():

@@ -25,6 +25,7 @@ from ir.source import Line
 from ir.spec import Spec, dtype_name
 
 INLINE = 16
+_LONG = 1 << 4096  # beyond, Python may refuse to print decimals
 _IDENTIFIER = re.compile(r"[^\W\d]\w*(\.\w+)*\Z")
 
 
@@ -106,7 +107,7 @@ def attr_text(value: Any, rules: dict[Any, str] | None = None) -> str:
     if value is None or isinstance(value, (bool, np.bool_)):
         return str(value)
     if isinstance(value, (int, np.integer)):
-        return str(int(value))
+        return str(int(value)) if abs(int(value)) < _LONG else hex(value)
     if isinstance(value, float):
         return _real(np.float64(value))
     if isinstance(value, complex):
@@ -135,14 +136,12 @@ def constant_text(constant: Constant) -> str:
 
 
 def elements_text(constant: Constant) -> str:
-    """The elements in C order, or the checksum where there are many. A 0-d array, which is no NumPy scalar, is `array(1.0)`."""
+    """The elements in C order, or the checksum where there are many."""
     if constant.spec.size > INLINE:
         return f"sha256:{constant.sha}"
     if constant.spec.weak is not None:
         return attr_text(constant.value)
-    array = np.asarray(constant.value)
-    shown = ", ".join(map(element_text, array.reshape(-1)))
-    return f"array({shown})" if isinstance(constant.value, np.ndarray) and array.ndim == 0 else shown
+    return ", ".join(map(element_text, constant.array().reshape(-1)))
 
 
 def element_text(element: np.generic) -> str:

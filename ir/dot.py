@@ -1,0 +1,197 @@
+"""Graphs as pictures: a graph in, dot text out, and files drawn by Graphviz's `dot` program.
+
+Boxes are operations, coloured by family; what is fused has a double border. Inputs are ellipses, states (parameters) cylinders,
+constants their values. An edge carries what flows along it, `W: f64[3,10]`, named as the operation names its operand. Forward, backward
+and update stand in frames of their own. The user's line is each node's tooltip. Equal graphs give equal texts.
+"""
+from __future__ import annotations
+
+import html
+import os
+from pathlib import Path
+
+import graphviz
+
+from ir.errors import RenderError
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
+from ir.op import Trait
+from ir.text import attrs_text, comment, elements_text, rule_names, value_names
+
+COLOURS = {
+    "elementwise": "#dcebfa", "reduce": "#e4dcf7", "matmul": "#fcdcc0", "shape": "#ececec", "index": "#d6f0da", "update": "#fad4e2",
+    "nn": "#ffe48f", "scalar": "#f4f4e4", "custom": "#cdeff0", "opaque": "#ffffff",
+}
+FRAMES = {"forward": ("#f7fbff", "#8fb4da"), "backward": ("#fff8f2", "#dca36c"), "update": ("#f6fff4", "#86bd7c")}
+KINDS = {"argument": ("argument", "ellipse", "#ffffff"), "captured": ("captured array", "note", "#ffffff"), "state": ("parameter", "cylinder", "#fff6d6")}
+FORMATS = ("svg", "png", "pdf")
+FUSED = frozenset({"nn"})
+_FONT = "Helvetica"
+_SHORT = 40
+INSTALL = (
+    "install Graphviz: apt install graphviz (Debian, Ubuntu), dnf install graphviz (Fedora), brew install graphviz (macOS), "
+    "winget install graphviz or choco install graphviz (Windows), conda install graphviz (conda); a path that ends in .dot needs none"
+)
+
+
+def to_dot(graph: Graph) -> str:
+    """The graph as dot text, which begins with `digraph`.
+
+    >>> from ir.spec import Spec
+    >>> graph = Graph()
+    >>> graph.outputs = [graph.input(Spec((2, 3)))]
+    >>> to_dot(graph).startswith("digraph")
+    True
+    """
+    names, rules = value_names(graph), rule_names(graph)
+    ids = {node: f"n{k}" for k, node in enumerate(graph.order())}
+    dot = new_digraph("graph")
+    phases = [p for p in FRAMES if any(n.phase == p for n in ids if not n.op.has(Trait.SOURCE))]
+    frames = {p: graphviz.Digraph(f"cluster_{p}", graph_attr=frame_attrs(p)) for p in phases}
+    for node, id_ in ids.items():
+        into = frames[node.phase] if len(phases) > 1 and _framed(node) else dot
+        _draw_node(into, graph, node, id_, names, rules)
+    if len(phases) > 1:
+        for frame in frames.values():
+            dot.subgraph(frame)
+    for node, id_ in ids.items():
+        _draw_operands(dot, node, id_, ids)
+    _draw_results(dot, graph, ids)
+    dot.node("legend", legend(list(ids)), shape="plain")
+    return dot.source
+
+
+def _framed(node: Node) -> bool:
+    return node.op is not INPUT
+
+
+def new_digraph(name: str) -> graphviz.Digraph:
+    """An empty picture in our fonts and spacing."""
+    return graphviz.Digraph(
+        name,
+        graph_attr={"rankdir": "TB", "fontname": _FONT, "nodesep": "0.3", "ranksep": "0.45", "tooltip": " "},
+        node_attr={"fontname": _FONT, "fontsize": "12", "style": "filled", "fillcolor": "#ffffff", "color": "#606060"},
+        edge_attr={"fontname": _FONT, "fontsize": "9", "fontcolor": "#404040", "color": "#707070", "arrowsize": "0.7"},
+    )
+
+
+def frame_attrs(phase: str) -> dict[str, str]:
+    """How the frame around a phase looks."""
+    fill, border = FRAMES[phase]
+    return {"label": f"{phase} pass" if phase != "update" else "update", "style": "rounded,filled", "fillcolor": fill, "color": border, "fontcolor": border,
+            "fontsize": "14", "labeljust": "l"}
+
+
+def escape(text: str) -> str:
+    """Any text for an HTML-like label or tooltip: markup and backslashes are spelled out, control characters shown as `\\x00`."""
+    shown = "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text])
+    return html.escape(shown.encode("utf-8", "backslashreplace").decode()).replace("\\", "&#92;")
+
+
+def label(title: str, *small: str, bold: bool = False) -> str:
+    """An HTML-like label: a title over small grey lines. Everything given is escaped."""
+    head = f"<B>{escape(title)}</B>" if bold else escape(title)
+    return "<" + head + "".join([f'<BR/><FONT POINT-SIZE="9" COLOR="#505050">{escape(s)}</FONT>' for s in small if s]) + ">"
+
+
+def shorten(text: str, length: int = _SHORT) -> str:
+    """At most `length` characters, the last `...` where some were left out."""
+    return text if len(text) <= length else text[: length - 3] + "..."
+
+
+def input_name(graph: Graph, value: Value) -> str:
+    """The user's name for an input, which its line carries; `input 0` where it has none."""
+    line = value.node.line
+    return shorten(line.text, 24) if line is not None and line.text else f"input {graph.inputs.index(value)}"
+
+
+def _draw_node(dot: graphviz.Digraph, graph: Graph, node: Node, id_: str, names: dict[Value, str], rules: dict[object, str]) -> None:
+    tooltip = escape(comment(node.line)) if node.line is not None else " "
+    if node.op is INPUT:
+        said, shape, fill = KINDS[node.attrs["kind"]]
+        dot.node(id_, label(input_name(graph, node.outputs[0]), f"{said} {names[node.outputs[0]]}", bold=True), shape=shape, fillcolor=fill, tooltip=tooltip)
+    elif node.op is CONSTANT:
+        held = node.attrs["value"]
+        text = elements_text(held)
+        shown = text if len(text) <= _SHORT and not text.startswith("sha256:") else f"constant {held.spec}"
+        dot.node(id_, label(shown), shape="plaintext", fillcolor="none", style="", height="0.2", width="0.2", tooltip=escape(text))
+    else:
+        fused = node.op.family in FUSED
+        results = ", ".join([names[v] for v in node.outputs])
+        dot.node(
+            id_, label(node.op.name, shorten(attrs_text(node.attrs, rules)), results, bold=fused), shape="box", peripheries="2" if fused else "1",
+            style="filled" if fused else "rounded,filled", fillcolor=COLOURS.get(node.op.family, "#ffffff"), tooltip=tooltip,
+        )
+
+
+def _draw_operands(dot: graphviz.Digraph, node: Node, id_: str, ids: dict[Node, str]) -> None:
+    roles = node.op.names(len(node.operands))
+    for role, operand in zip(roles, node.operands):
+        named = f"{role}: " if len(node.operands) > 1 and operand.node.op is not CONSTANT else ""
+        dot.edge(ids[operand.node], id_, label=f"<{escape(f'{named}{_flow(operand)}')}>", tooltip=escape(f"{role}: {operand.spec}"))
+
+
+def _flow(value: Value) -> str:
+    """What an edge carries; which output it is, where the node has several."""
+    return str(value.spec) if len(value.node.outputs) == 1 else f"{value.spec} (output {value.index})"
+
+
+def _draw_results(dot: graphviz.Digraph, graph: Graph, ids: dict[Node, str]) -> None:
+    for k, value in enumerate(graph.outputs):
+        dot.node(f"out{k}", label(f"result {k}" if len(graph.outputs) > 1 else "result"), shape="ellipse", fillcolor="#e8e8e8", peripheries="2")
+        dot.edge(ids[value.node], f"out{k}", label=f"<{escape(_flow(value))}>")
+    for k, (state, new) in enumerate(graph.updates):
+        name = f"new {input_name(graph, state)}"
+        dot.node(f"update{k}", label(name), shape="cylinder", fillcolor="#fff6d6", style="filled,dashed")
+        dot.edge(ids[new.node], f"update{k}", label=f"<{escape(_flow(new))}>", style="bold", color=FRAMES["update"][1])
+
+
+def legend(nodes: list[Node]) -> str:
+    """A table of what the colours and shapes mean, for what the picture has."""
+    families = [f for f in COLOURS if any(n.op.family == f for n in nodes)]
+    rows = [f'<TR><TD BGCOLOR="{COLOURS[f]}">{"fused" if f in FUSED else f}{" (double border)" if f in FUSED else ""}</TD></TR>' for f in families]
+    kinds = [said + f": {shape}" for kind, (said, shape, _) in KINDS.items() if any(n.op is INPUT and n.attrs["kind"] == kind for n in nodes)]
+    rows += [f'<TR><TD BGCOLOR="#ffffff">{k}</TD></TR>' for k in kinds]
+    return '<<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="3" COLOR="#a0a0a0">' + "".join(
+        ['<TR><TD BGCOLOR="#ffffff"><B>legend</B></TD></TR>', *rows]
+    ) + "</TABLE>>"
+
+
+def render(graph: Graph, path: str | os.PathLike[str]) -> None:
+    """Draws the graph into a file. The suffix says how: .svg, .png, .pdf, or .dot for the text itself.
+
+    Raises RenderError where `dot` is missing or fails; then nothing is written.
+    """
+    render_text(to_dot(graph), path)
+
+
+def render_text(text: str, path: str | os.PathLike[str]) -> None:
+    """Draws dot text into a file, as `render` does: the whole file or nothing."""
+    path = Path(path)
+    suffix = path.suffix.lower().lstrip(".")
+    if suffix in ("dot", "gv"):
+        drawn = text.encode()
+    elif suffix in FORMATS:
+        drawn = _run_dot(text, suffix)
+    else:
+        raise RenderError(f"can't draw into {path.name}: its suffix is no picture format", mend=f"end the path in .{', .'.join(FORMATS)} or .dot")
+    _write_whole(path, drawn)
+
+
+def _run_dot(text: str, suffix: str) -> bytes:
+    try:
+        return graphviz.pipe("dot", suffix, text.encode())
+    except graphviz.ExecutableNotFound as error:
+        raise RenderError("the program `dot` was not found", mend=INSTALL) from error
+    except graphviz.CalledProcessError as error:
+        said = (error.stderr or b"").decode(errors="replace").strip()
+        raise RenderError(f"`dot` failed: {said or error}", mend="render into a .dot file to see the text") from error
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    """Writes beside the path first, so that an error or interrupt leaves what was there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
