@@ -1,0 +1,110 @@
+"""Planning: a graph and a Target in, a Plan out, through stages that stand below in their order. Nothing here runs or asks a device.
+
+`plan` makes the steps of one run; `loop` wraps them in a step that repeats them.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ir.graph import CONSTANT, Graph, Node, Value
+from ir.plan import Buffer, Call, Host, Loop, Place, Plan, Step
+from ir.planning import arena, lifetimes, order, places, results
+from ir.planning.draft import Draft
+from ir.planning.reuse import settle_writes
+from ir.planning.select import choose
+from ir.spec import Spec
+from ir.target import Target
+
+IN_ARENA = ("arena", "scalar")
+
+
+def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str] | None = None, exact: bool = False) -> Plan:
+    """The plan of one run of `graph` on `target`.
+
+    `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", or "any" (only the call will tell).
+    `exact` takes only kernels with the bits of the operations' references. Raises ArgumentError where the target lacks a kernel.
+    """
+    return _plan(graph, target, dict(layouts or {}), exact, in_loop=False)
+
+
+def loop(plan: Plan, trips: int) -> Plan:
+    """A plan of one Loop step: `plan`'s graph run `trips` times, states carried in place, each output stacked along a new first axis."""
+    body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, in_loop=True)
+    shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
+    first = len(body.buffers)
+    held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
+    rows = tuple([_stack(index, v.spec, trips, first + 1 + index) for index, v in enumerate(plan.graph.outputs)])
+    made = Plan(
+        graph=plan.graph, target=plan.target, steps=[Loop(body, trips, rows)], buffers=shared + held + [p.buffer for p in rows],
+        places={v: body.places[v] for v in plan.graph.inputs if v in body.places}, views=[], results=rows, states=body.states,
+        order=body.order, arena_bytes=body.arena_bytes, scratch_bytes=body.scratch_bytes, exact=plan.exact, layouts=plan.layouts,
+    )
+    _bill(made, arena.most_live([b for b in body.buffers if b.kind in IN_ARENA]))
+    return made
+
+
+def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
+    whole = Spec((trips, *spec.shape), spec.dtype)
+    return Place(Buffer(id, "result", whole.nbytes, index=index), 0, whole.shape, places.c_strides(whole.shape, whole.dtype.itemsize), whole.dtype)
+
+
+def _plan(graph: Graph, target: Target, layouts: dict[int, str], exact: bool, in_loop: bool) -> Plan:
+    draft = Draft(graph, target, layouts, exact)
+    states = places.place_inputs(draft)
+    schedule = order.schedule(graph)
+    for node in graph.order():
+        if node.op is CONSTANT:
+            places.place_constant(draft, node)
+    draft.hosts = [Host(node) for node in schedule.hosts]
+    last = _last_writers(draft)
+    for node in schedule.nodes:
+        if node not in last:
+            _compute(draft, node)
+    for node, state in last.items():
+        if not results.write_straight(draft, node, state):
+            _compute(draft, node)
+    rows = results.place_rows(draft) if in_loop else results.place_results(draft)
+    results.write_states(draft)
+    return _finish(draft, states, rows, schedule)
+
+
+def _last_writers(draft: Draft) -> dict[Node, Value]:
+    """Nodes that may write a state straight, with the state."""
+    graph = draft.graph
+    return {new.node: state for state, new in graph.updates if new.node.operands and results.may_write_straight(draft, new.node)}
+
+
+def _compute(draft: Draft, node: Node) -> None:
+    """One node: a view, or a Call with what its kernel needs."""
+    if node.op.view_of is not None:
+        places.place_view(draft, node)
+        return
+    kernel, reads, writes = choose(draft, node)
+    draft.use(node)
+    reads, writes = settle_writes(draft, node, kernel, reads, writes)
+    temps = tuple([draft.dense(spec) for spec in kernel.temps(tuple([v.spec for v in node.operands]), node.specs, node.attrs)])
+    draft.steps.append(Call(kernel, node, reads, writes, temps))
+    for value, place in zip(node.outputs, writes):
+        draft.put(value, place)
+
+
+def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule) -> Plan:
+    front: list[Step] = [*draft.hosts, *draft.fills, *draft.steps]
+    steps = [*front, *draft.tail]
+    lifetimes.set_lifetimes(steps, draft.buffers, draft.kept)
+    items = [b for b in draft.buffers if b.kind in IN_ARENA]
+    arena_bytes = arena.place_buffers(items, draft.target.alignment)
+    scratch = max([s.kernel.scratch(s.reads, s.writes, s.node.attrs) for s in steps if isinstance(s, Call)], default=0)
+    made = Plan(
+        graph=draft.graph, target=draft.target, steps=steps, buffers=draft.buffers, places=draft.places, views=draft.views,
+        results=rows, states=states, order=[*schedule.hosts, *schedule.nodes], arena_bytes=arena_bytes, scratch_bytes=scratch,
+        tail=len(front), exact=draft.exact, layouts=draft.layouts,
+    )
+    _bill(made, arena.most_live(items))
+    return made
+
+
+def _bill(plan: Plan, live: int) -> None:
+    """Peak: the arena with its slack, the results and the largest scratch. The bound has the same items, the arena at its fullest step."""
+    beside = sum([b.bytes for b in plan.buffers if b.kind == "result"]) + plan.scratch_bytes + plan.arena_request - plan.arena_bytes
+    plan.peak_bytes, plan.lower_bound_bytes = plan.arena_bytes + beside, live + beside

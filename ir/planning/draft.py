@@ -1,0 +1,99 @@
+"""The plan while it is being made: buffers, places, steps, and how many uses each buffer still has ahead.
+
+The stages of `ir.planning` write into one Draft. A use is an operand, an output or an update; a value and its views share a buffer,
+so when a buffer has no uses left, nothing will look at it again and its memory may be taken over.
+"""
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from ir.graph import CONSTANT, Constant, Graph, Node, Value
+from ir.plan import Buffer, Call, Copy, Fill, Host, Place, Step, View
+from ir.planning.strides import c_strides, k_strides
+from ir.source import Line
+from ir.spec import Spec
+from ir.target import Target
+
+
+class Draft:
+    """`hosts`, `fills`, `steps` and `tail` become the plan's steps in this order; `tail` holds what writes states."""
+
+    def __init__(self, graph: Graph, target: Target, layouts: dict[int, str], exact: bool):
+        self.graph, self.target, self.layouts, self.exact = graph, target, layouts, exact
+        self.buffers: list[Buffer] = []
+        self.places: dict[Value, Place] = {}
+        self.views: list[View] = []
+        self.hosts: list[Host] = []
+        self.fills: list[Fill] = []
+        self.steps: list[Step] = []
+        self.tail: list[Call | Copy] = []
+        self.kept: list[Buffer] = []  # arena buffers that must last to the end
+        self.ahead: Counter[Buffer] = Counter()
+        self._slots: dict[tuple[Value, np.dtype], Place] = {}
+        self._uses: Counter[Value] = Counter(v for node in graph.order() for v in node.operands)
+        self._uses.update(graph.results())
+
+    # ---- buffers and places
+    def buffer(self, kind: str, bytes: int, index: int | None = None, data: np.ndarray | None = None) -> Buffer:
+        made = Buffer(len(self.buffers), kind, bytes, index=index, data=data)
+        self.buffers.append(made)
+        return made
+
+    def loose(self, spec: Spec, strides: tuple[int, ...] | None = None) -> Place:
+        """A dense place in a buffer that is not of the plan: to be asked about, and given to `keep` if it is taken."""
+        strides = c_strides(spec.shape, spec.dtype.itemsize) if strides is None else strides
+        return Place(Buffer(-1, "arena", spec.nbytes), 0, spec.shape, strides, spec.dtype)
+
+    def keep(self, place: Place) -> Place:
+        """Takes the buffer of a loose place into the plan."""
+        place.buffer.id = len(self.buffers)
+        self.buffers.append(place.buffer)
+        return place
+
+    def dense(self, spec: Spec, strides: tuple[int, ...] | None = None, kind: str = "arena", index: int | None = None) -> Place:
+        """A place in a new buffer of its own; C order unless dense strides are given."""
+        strides = c_strides(spec.shape, spec.dtype.itemsize) if strides is None else strides
+        return Place(self.buffer(kind, spec.nbytes, index), 0, spec.shape, strides, spec.dtype)
+
+    def put(self, value: Value, place: Place) -> None:
+        """`value` lives at `place` from now on."""
+        self.places[value] = place
+        self.ahead[place.buffer] += self._uses[value]
+
+    def use(self, node: Node) -> None:
+        """The uses that `node` makes of its operands are not ahead any more."""
+        for operand in node.operands:
+            place = self.places.get(operand)
+            if place is not None:
+                self.ahead[place.buffer] -= 1
+
+    def uses(self, value: Value) -> int:
+        """How often the graph uses `value`: as an operand, an output or an update."""
+        return self._uses[value]
+
+    def copied(self, place: Place, why: str, line: Line | None, *, order: str = "C", kind: str = "arena", index: int | None = None) -> Place:
+        """A copy of what lies at `place`, made by a Copy step: dense, in C order or, with order "K", in the order of its own axes."""
+        spec = Spec(place.shape, place.dtype)
+        strides = None
+        if order == "K" and place.strides is not None:
+            strides = k_strides(place.shape, place.dtype.itemsize, ((place.shape, place.strides),))
+        made = self.dense(spec, strides, kind, index)
+        self.steps.append(Copy(place, made, why, line))
+        return made
+
+    # ---- Python numbers
+    def slot(self, value: Value, dtype: np.dtype, line: Line | None) -> Place:
+        """The 0-d place that holds the Python number `value` as `dtype`: a constant's is made now, another's is filled at each call."""
+        place = self._slots.get((value, dtype))
+        if place is None:
+            if value.node.op is CONSTANT:
+                held: Constant = value.node.attrs["value"]
+                data = np.array(held.value, dtype)
+                place = Place(self.buffer("const", data.nbytes, data=data), 0, (), (), dtype)
+            else:
+                place = self.dense(Spec((), dtype), kind="scalar")
+                self.fills.append(Fill(value, place, line))
+            self._slots[value, dtype] = place
+        return place

@@ -1,0 +1,90 @@
+"""Kernel selection: a node and the places of its operands in, one kernel and the places it will read and write out.
+
+The cheapest kernel that accepts the places is taken, of equals the one the Target lists first; under `exact` only exact ones count.
+Where none accepts, operands are copied to C order: one alone if that is enough, else all that are not.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ir.errors import ArgumentError
+from ir.graph import Node
+from ir.plan import Place
+from ir.planning.draft import Draft
+from ir.planning.places import new_strides
+from ir.spec import Spec, ufunc_dtypes
+from ir.target import Kernel
+
+COMPARISONS = (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal)
+
+
+def operand_places(draft: Draft, node: Node) -> tuple[Place, ...]:
+    """Where the operands are; a Python number is asked for in the dtype in which the kernel's loop takes it."""
+    return tuple(
+        [
+            draft.places[v] if v.spec.weak is None else draft.slot(v, slot_dtype(node, position), node.line)
+            for position, v in enumerate(node.operands)
+        ]
+    )
+
+
+def slot_dtype(node: Node, position: int) -> np.dtype:
+    """The dtype in which `node` takes the Python number at `position`."""
+    op, spec = node.op, node.operands[position].spec
+    if op.ufunc is not None:
+        dtype = ufunc_dtypes(op.ufunc, tuple([v.spec for v in node.operands]))[position]
+        # NumPy compares an array of small integers with any Python int by value
+        return np.dtype(np.int64) if op.ufunc in COMPARISONS and dtype.kind in "iu" and spec.weak == "int" else dtype
+    is_index = (op.family == "index" and position > 0) or (op.family == "update" and position > 1)
+    out = node.outputs[0].dtype
+    return spec.dtype if is_index or not np.can_cast(spec.dtype, out, "same_kind") else out
+
+
+def choose(draft: Draft, node: Node) -> tuple[Kernel, tuple[Place, ...], tuple[Place, ...]]:
+    """(kernel, reads, writes). The writes lie in buffers not yet of the plan, so the caller may put others of the same strides there.
+
+    Raises ArgumentError where the target has no kernel that takes the operands, even in C order.
+    """
+    kernels = [k for k in draft.target.kernels.get(node.op.name, ()) if k.exact or not draft.exact]
+    reads = operand_places(draft, node)
+    for tried in _ways(draft, node, reads) if kernels else ():
+        writes = tuple([draft.loose(v.spec, new_strides(node, v.spec, tried)) for v in node.outputs])
+        kernel = _cheapest(node, kernels, tried, writes)
+        if kernel is not None:
+            return kernel, _copied(draft, node, reads, tried), writes
+    raise ArgumentError(
+        f"target {draft.target.name} has no {'exact ' if draft.exact else ''}kernel for it",
+        mend="give the backend's table a kernel that takes these operands in C order",
+        op=node.op.name, operands=zip(node.op.names(len(reads)), [v.spec for v in node.operands]), line=node.line,
+    )
+
+
+def _cheapest(node: Node, kernels: list[Kernel], reads: tuple[Place, ...], writes: tuple[Place, ...]) -> Kernel | None:
+    fitting = [k for k in kernels if k.accepts(reads, writes, node.attrs)]
+    if len(fitting) < 2:
+        return fitting[0] if fitting else None
+    specs, outs = tuple([v.spec for v in node.operands]), node.specs
+    return min(fitting, key=lambda k: k.cost(specs, outs, node.attrs))
+
+
+def _ways(draft: Draft, node: Node, reads: tuple[Place, ...]) -> Iterator[tuple[Place, ...]]:
+    """The places as they are; with one operand in C order, for each; with all in C order."""
+    yield reads
+    strided = [k for k, place in enumerate(reads) if not place.contiguous()]
+    in_order = {k: draft.loose(Spec(reads[k].shape, reads[k].dtype)) for k in strided}
+    if len(strided) > 1:
+        for k in strided:
+            yield (*reads[:k], in_order[k], *reads[k + 1 :])
+    if strided:
+        yield tuple([in_order.get(k, place) for k, place in enumerate(reads)])
+
+
+def _copied(draft: Draft, node: Node, reads: tuple[Place, ...], wanted: tuple[Place, ...]) -> tuple[Place, ...]:
+    """`wanted` with a Copy step for each operand that is not where it was; equal operands share one copy."""
+    made: dict[Place, Place] = {}
+    for read, want in zip(reads, wanted):
+        if read is not want and read not in made:
+            made[read] = draft.copied(read, f"{node.op.name} takes it in C order", node.line)
+    return tuple([made.get(read, read) if read is not want else read for read, want in zip(reads, wanted)])
