@@ -1,53 +1,199 @@
-"""Elementwise operations: arithmetic, comparison, logic and the functions of a real or complex number, each one of NumPy's ufuncs.
+"""Elementwise operations: arithmetic and the functions of a real or complex number. The names of `logic.py` can be had from here too.
 
-`unary` and `binary` make the records: the spec rule asks NumPy for the loop's dtype, the meaning is the ufunc itself.
+A cotangent follows the conjugate convention: for z = f(x) it is `g * conj(f'(x))`, so that for a real loss it is dL/dRe + i dL/dIm.
+Kinks: maximum, minimum and their like share a tie equally; abs has slope 0 at 0; clip hands its cotangent on inside and on the bounds.
+Where mathematics says infinity (sqrt at 0) a rule gives infinity; that such a value meets no zero of a branch not taken is seen to
+in `gradient.py`, once for all rules.
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy._core.umath import clip as _clip_ufunc
 
-from ir.op import ZERO, NoVjp, Op, Trait, broadcast_axes, elements
-from ir.spec import Spec, broadcast, check_dtype, ufunc_dtypes
+from ir.graph import CONSTANT
+from ir.op import Op, Trait, broadcast_axes
+from ir.ops.logic import (
+    bitwise_and, bitwise_or, bitwise_xor, ceil, equal, floor, greater, greater_equal, invert, isfinite, isinf, isnan, left_shift, less,
+    less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, right_shift, rint, signbit, trunc, where,
+)
+from ir.ops.ufunc import elementwise, flops_each
+from ir.spec import Spec, check_dtype
 
-Vjp = Callable[..., Any] | NoVjp
+if TYPE_CHECKING:
+    from ir.graph import Value
 
+__all__ = [
+    "abs", "add", "arccos", "arcsin", "arctan", "arctan2", "bitwise_and", "bitwise_or", "bitwise_xor", "cast", "cbrt", "ceil", "clip", "conj",
+    "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1", "floor", "floor_divide", "fmax", "fmin",
+    "greater", "greater_equal", "hypot", "imag", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10",
+    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
+    "not_equal", "positive", "power", "real", "reciprocal", "remainder", "right_shift", "rint", "sign", "signbit", "sin", "sinh", "sqrt",
+    "square", "subtract", "tan", "tanh", "trunc", "where",
+]
 
-def _ufunc_spec(ufunc: np.ufunc) -> Callable[..., Spec]:
-    def spec(*operands: Spec) -> Spec:
-        return Spec(broadcast(s.shape for s in operands), check_dtype(ufunc_dtypes(ufunc, operands)[-1]))
-
-    return spec
-
-
-def elementwise(name: str, operands: str, ufunc: np.ufunc, vjp: Vjp, *, traits: Trait = Trait.ROUNDS, flops: int = 1) -> Op:
-    """The record of a ufunc with one output; `operands` is its names, separated by blanks; `flops` an element."""
-    names = tuple(operands.split())
-    return Op(
-        name, "elementwise", names, spec=_ufunc_spec(ufunc), meaning=ufunc, vjp=vjp, axes=broadcast_axes,
-        flops=lambda out, specs, **_: flops * elements(out, specs), traits=traits | Trait.ELEMENTWISE,
-        overwrites=tuple(range(len(names))), order="K", ufunc=ufunc,
-    )
-
-
+EXACT = Trait.NONE
 COMMUTES = Trait.ROUNDS | Trait.COMMUTATIVE
+LN2, LN10 = math.log(2), math.log(10)
 
-conj = elementwise("conj", "x", np.conjugate, lambda g, y, x: conj(g), traits=Trait.NONE)
+# ---- complex parts
+conj = elementwise("conj", "x", np.conjugate, lambda g, y, x: conj(g), traits=EXACT)
 
 
-def _c(value: Any) -> Any:
-    """The conjugate of a complex Value, a real one as it is: cotangents follow the conjugate convention."""
+def _c(value: Value) -> Value:
+    """The conjugate of a complex Value, a real one as it is."""
     return conj(value) if value.dtype.kind == "c" else value
 
 
-negative = elementwise("negative", "x", np.negative, lambda g, y, x: negative(g), traits=Trait.NONE)
+def _part(name: str, part: Any, vjp: Any) -> Op:
+    """`real` and `imag` are no ufuncs: the meaning copies what NumPy shows as a view."""
+    return Op(
+        name, "elementwise", ("x",), spec=lambda x: Spec(x.shape, np.zeros((), x.dtype).real.dtype), meaning=lambda x: np.array(part(x))[()],
+        vjp=vjp, axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE, order="K",
+    )
+
+
+real = _part("real", np.real, lambda g, y, x: g)
+imag = _part("imag", np.imag, lambda g, y, x: g * 1j if x.dtype.kind == "c" else None)
+
+# ---- arithmetic
 add = elementwise("add", "x y", np.add, lambda g, z, x, y: (g, g), traits=COMMUTES)
 subtract = elementwise("subtract", "x y", np.subtract, lambda g, z, x, y: (g, negative(g)))
 multiply = elementwise("multiply", "x y", np.multiply, lambda g, z, x, y: (g * _c(y), g * _c(x)), traits=COMMUTES)
-divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g * _c(z / y))))
+divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g * _c(z / y))), flops=4)
+floor_divide = elementwise("floor_divide", "x y", np.floor_divide, lambda g, z, x, y: (None, None), flops=8)
+remainder = elementwise("remainder", "x y", np.remainder, lambda g, z, x, y: (g, negative(g * floor_divide(x, y))), flops=8)
+negative = elementwise("negative", "x", np.negative, lambda g, y, x: negative(g), traits=EXACT)
+positive = elementwise("positive", "x", np.positive, lambda g, y, x: g, traits=EXACT)
+square = elementwise("square", "x", np.square, lambda g, y, x: g * (2 * _c(x)))
+reciprocal = elementwise("reciprocal", "x", np.reciprocal, lambda g, y, x: negative(g * _c(y * y)), flops=4)
+abs = elementwise("abs", "x", np.absolute, lambda g, y, x: g * sign(x))
 
+
+def _sign_vjp(g: Value, y: Value, x: Value) -> Value | None:
+    """Constant for a real x. A complex one has x/|x|, which turns: dy = i y Im(conj(y) dx) / |x|; 0 at 0."""
+    if x.dtype.kind != "c":
+        return None
+    length = abs(x)
+    turn = negative(imag(conj(g) * y)) / where(equal(length, 0), 1, length)
+    return turn * (y * 1j)
+
+
+sign = elementwise("sign", "x", np.sign, _sign_vjp, traits=EXACT)
+
+
+# ---- power
+def _power_vjp(g: Value, z: Value, x: Value, p: Value) -> tuple[Value | None, Value | None]:
+    """By x: `p * x**(p - 1)`, 0 where p is 0. By p: `z * log(x)`, 0 where x is 0."""
+    n = _number(p)
+    if n is not None:
+        return None if n == 0 else g if n == 1 else g * _c(2 * x if n == 2 else n * power(x, n - 1)), None
+    x, p = _as(x, z.dtype), _as(p, z.dtype)
+    at_zero = equal(x, 0)
+    less_one = where(logical_and(at_zero, equal(p, 0)), 1, p - 1)  # there 0 * 0**-1 would be NaN; elsewhere p = 0 has a slope by p
+    by_p = where(at_zero, 0, z * log(where(at_zero, 1, x)))
+    return g * _c(p * power(x, less_one)), g * _c(by_p)
+
+
+def _number(value: Value) -> Any:
+    """The Python number that a constant of size 1 and no axes holds, else None."""
+    if value.node.op is not CONSTANT or value.ndim:
+        return None
+    held = value.node.attrs["value"].value
+    number = held.item() if isinstance(held, (np.ndarray, np.generic)) else held
+    return int(number) if isinstance(number, bool) else number
+
+
+def _as(value: Value, dtype: np.dtype) -> Value:
+    """The Value in that dtype, without a weak kind."""
+    return value if value.dtype == dtype and value.spec.weak is None else cast(value, dtype=dtype)
+
+
+power = elementwise("power", "x p", np.power, _power_vjp, flops=20)
+
+# ---- functions
+sqrt = elementwise("sqrt", "x", np.sqrt, lambda g, y, x: g / (2 * _c(y)), flops=4)
+cbrt = elementwise("cbrt", "x", np.cbrt, lambda g, y, x: g / (3 * (y * y)), flops=20)
 exp = elementwise("exp", "x", np.exp, lambda g, y, x: g * _c(y), flops=10)
+exp2 = elementwise("exp2", "x", np.exp2, lambda g, y, x: g * _c(y * LN2), flops=10)
+expm1 = elementwise("expm1", "x", np.expm1, lambda g, y, x: g * _c(y + 1), flops=15)
+log = elementwise("log", "x", np.log, lambda g, y, x: g / _c(x), flops=10)
+log2 = elementwise("log2", "x", np.log2, lambda g, y, x: g / (_c(x) * LN2), flops=10)
+log10 = elementwise("log10", "x", np.log10, lambda g, y, x: g / (_c(x) * LN10), flops=10)
+log1p = elementwise("log1p", "x", np.log1p, lambda g, y, x: g / (_c(x) + 1), flops=15)
+sin = elementwise("sin", "x", np.sin, lambda g, y, x: g * _c(cos(x)), flops=15)
+cos = elementwise("cos", "x", np.cos, lambda g, y, x: negative(g * _c(sin(x))), flops=15)
+tan = elementwise("tan", "x", np.tan, lambda g, y, x: g * _c(y * y + 1), flops=20)
+arcsin = elementwise("arcsin", "x", np.arcsin, lambda g, y, x: g / _c(_circle(x)), flops=20)
+arccos = elementwise("arccos", "x", np.arccos, lambda g, y, x: negative(g / _c(_circle(x))), flops=20)
+arctan = elementwise("arctan", "x", np.arctan, lambda g, y, x: g / _c(x * x + 1), flops=20)
+sinh = elementwise("sinh", "x", np.sinh, lambda g, y, x: g * _c(cosh(x)), flops=15)
+cosh = elementwise("cosh", "x", np.cosh, lambda g, y, x: g * _c(sinh(x)), flops=15)
 tanh = elementwise("tanh", "x", np.tanh, lambda g, y, x: g * _c(1 - y * y), flops=15)
-greater = elementwise("greater", "x y", np.greater, ZERO, traits=Trait.NONE)
+
+
+def _circle(x: Value) -> Value:
+    """sqrt(1 - x*x) without cancellation near 1."""
+    return sqrt((1 - x) * (1 + x))
+
+
+def _hypot_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    length = where(equal(z, 0), 1, z)
+    return g * (x / length), g * (y / length)
+
+
+def _arctan2_vjp(g: Value, z: Value, y: Value, x: Value) -> tuple[Value, Value]:
+    """Divides by the length twice: its square may overflow or underflow."""
+    length = hypot(x, y)
+    g = g / length
+    return g * (x / length), negative(g * (y / length))
+
+
+def _logaddexp_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    """The two weights exp(x - z) and exp(y - z), from the difference alone; two equal infinities weigh the same."""
+    ahead = where(logical_and(equal(x, y), isinf(x)), 0, x - y)
+    return g * exp(negative(logaddexp(0, negative(ahead)))), g * exp(negative(logaddexp(0, ahead)))
+
+
+hypot = elementwise("hypot", "x y", np.hypot, _hypot_vjp, flops=10)
+arctan2 = elementwise("arctan2", "y x", np.arctan2, _arctan2_vjp, flops=25)
+logaddexp = elementwise("logaddexp", "x y", np.logaddexp, _logaddexp_vjp, flops=25)
+copysign = elementwise("copysign", "x y", np.copysign, lambda g, z, x, y: (g * sign(x) * copysign(1.0, y), None), traits=EXACT)
+
+
+# ---- the greater, the lesser
+def _chosen_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    """To the operand that is the result; to both a half where both are."""
+    is_x, is_y = equal(x, z), equal(y, z)
+    share = where(logical_and(is_x, is_y), g * 0.5, g)
+    return where(is_x, share, 0), where(is_y, share, 0)
+
+
+maximum = elementwise("maximum", "x y", np.maximum, _chosen_vjp, traits=EXACT)
+minimum = elementwise("minimum", "x y", np.minimum, _chosen_vjp, traits=EXACT)
+fmax = elementwise("fmax", "x y", np.fmax, _chosen_vjp, traits=EXACT)
+fmin = elementwise("fmin", "x y", np.fmin, _chosen_vjp, traits=EXACT)
+
+
+def _clip_vjp(g: Value, z: Value, x: Value, lo: Value, hi: Value) -> tuple[Value, ...]:
+    """NumPy's clip is minimum(maximum(x, lo), hi): where lo > hi the result is hi."""
+    above = logical_or(greater(x, hi), greater(lo, hi))
+    below = logical_and(less(x, lo), less_equal(lo, hi))
+    inside = logical_and(greater_equal(x, lo), less_equal(x, hi))
+    return where(inside, g, 0), where(below, g, 0), where(above, g, 0)
+
+
+clip = elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=EXACT)
+
+# ---- moves
+cast = Op(
+    "cast", "elementwise", ("x",), spec=lambda x, *, dtype: Spec(x.shape, check_dtype(np.dtype(dtype))),
+    meaning=lambda x, *, dtype: np.asarray(x).astype(dtype)[()], vjp=lambda g, y, x, *, dtype: g, axes=broadcast_axes,
+    flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K",
+)
+copy = Op(
+    "copy", "elementwise", ("x",), spec=lambda x: x.strong(), meaning=lambda x: np.array(x, order="K"), vjp=lambda g, y, x: g,
+    axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ARRAY, overwrites=(0,), order="K",
+)
