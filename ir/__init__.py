@@ -21,7 +21,8 @@ from ir.text import rule_names, to_text
 from ir.verify import verify
 
 __all__ = [
-    "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Spec", "Trait", "Value", "errors", "evaluate", "to_text",
+    "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Spec", "Trait", "Value",
+    "errors", "evaluate", "to_text",
 ]
 
 _BINARY = {
@@ -48,13 +49,17 @@ def _attach_operators() -> None:
 
 
 def _attach_methods() -> None:
+    def rules(graph: Graph) -> dict[str, Any]:
+        """The user's rules by their names in the text, as `ir.parse(text, rules=...)` takes them."""
+        return {name: rule for rule, name in rule_names(graph).items()}
+
     methods: dict[str, Any] = {
         "text": to_text,
         "__str__": to_text,
         "verify": verify,
         "to_dot": to_dot,
         "render": render,
-        "rules": property(lambda graph: {name: rule for rule, name in rule_names(graph).items()}, doc="The user's rules by their names in the text."),
+        "rules": property(rules),
     }
     for name, method in methods.items():
         setattr(Graph, name, method)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import os
 from pathlib import Path
+from typing import Any
 
 import graphviz
 
@@ -22,7 +23,11 @@ COLOURS = {
     "nn": "#ffe48f", "scalar": "#f4f4e4", "custom": "#cdeff0", "opaque": "#ffffff",
 }
 FRAMES = {"forward": ("#f7fbff", "#8fb4da"), "backward": ("#fff8f2", "#dca36c"), "update": ("#f6fff4", "#86bd7c")}
-KINDS = {"argument": ("argument", "ellipse", "#ffffff"), "captured": ("captured array", "note", "#ffffff"), "state": ("parameter", "cylinder", "#fff6d6")}
+KINDS = {
+    "argument": ("argument", "ellipse", "#ffffff"),
+    "captured": ("captured array", "note", "#ffffff"),
+    "state": ("parameter", "cylinder", "#fff6d6"),
+}
 FORMATS = ("svg", "png", "pdf")
 FUSED = frozenset({"nn"})
 _FONT = "Helvetica"
@@ -44,7 +49,7 @@ def to_dot(graph: Graph) -> str:
     """
     names, rules = value_names(graph), rule_names(graph)
     ids = {node: f"n{k}" for k, node in enumerate(graph.order())}
-    dot = new_digraph("graph")
+    dot = new_digraph("gradplan")
     phases = [p for p in FRAMES if any(n.phase == p for n in ids if not n.op.has(Trait.SOURCE))]
     frames = {p: graphviz.Digraph(f"cluster_{p}", graph_attr=frame_attrs(p)) for p in phases}
     for node, id_ in ids.items():
@@ -77,8 +82,9 @@ def new_digraph(name: str) -> graphviz.Digraph:
 def frame_attrs(phase: str) -> dict[str, str]:
     """How the frame around a phase looks."""
     fill, border = FRAMES[phase]
-    return {"label": f"{phase} pass" if phase != "update" else "update", "style": "rounded,filled", "fillcolor": fill, "color": border, "fontcolor": border,
-            "fontsize": "14", "labeljust": "l"}
+    title = phase if phase == "update" else f"{phase} pass"
+    look = {"style": "rounded,filled", "fillcolor": fill, "color": border, "fontcolor": border, "fontsize": "14", "labeljust": "l"}
+    return {"label": title, **look}
 
 
 def escape(text: str) -> str:
@@ -104,11 +110,14 @@ def input_name(graph: Graph, value: Value) -> str:
     return shorten(line.text, 24) if line is not None and line.text else f"input {graph.inputs.index(value)}"
 
 
-def _draw_node(dot: graphviz.Digraph, graph: Graph, node: Node, id_: str, names: dict[Value, str], rules: dict[object, str]) -> None:
+def _draw_node(
+    dot: graphviz.Digraph, graph: Graph, node: Node, id_: str, names: dict[Value, str], rules: dict[Any, str]
+) -> None:
     tooltip = escape(comment(node.line)) if node.line is not None else " "
     if node.op is INPUT:
         said, shape, fill = KINDS[node.attrs["kind"]]
-        dot.node(id_, label(input_name(graph, node.outputs[0]), f"{said} {names[node.outputs[0]]}", bold=True), shape=shape, fillcolor=fill, tooltip=tooltip)
+        title, small = input_name(graph, node.outputs[0]), f"{said} {names[node.outputs[0]]}"
+        dot.node(id_, label(title, small, bold=True), shape=shape, fillcolor=fill, tooltip=tooltip)
     elif node.op is CONSTANT:
         held = node.attrs["value"]
         text = elements_text(held)
@@ -117,16 +126,17 @@ def _draw_node(dot: graphviz.Digraph, graph: Graph, node: Node, id_: str, names:
     else:
         fused = node.op.family in FUSED
         results = ", ".join([names[v] for v in node.outputs])
-        dot.node(
-            id_, label(node.op.name, shorten(attrs_text(node.attrs, rules)), results, bold=fused), shape="box", peripheries="2" if fused else "1",
-            style="filled" if fused else "rounded,filled", fillcolor=COLOURS.get(node.op.family, "#ffffff"), tooltip=tooltip,
-        )
+        look = {"peripheries": "2", "style": "filled"} if fused else {"style": "rounded,filled"}
+        fill = COLOURS.get(node.op.family, "#ffffff")
+        said = label(node.op.name, shorten(attrs_text(node.attrs, rules)), results, bold=fused)
+        dot.node(id_, said, shape="box", fillcolor=fill, tooltip=tooltip, **look)
 
 
 def _draw_operands(dot: graphviz.Digraph, node: Node, id_: str, ids: dict[Node, str]) -> None:
     roles = node.op.names(len(node.operands))
     for role, operand in zip(roles, node.operands):
-        named = f"{role}: " if len(node.operands) > 1 and operand.node.op is not CONSTANT else ""
+        told_apart = len(node.operands) > 1 and not node.op.has(Trait.COMMUTATIVE)
+        named = f"{role}: " if told_apart else ""
         dot.edge(ids[operand.node], id_, label=f"<{escape(f'{named}{_flow(operand)}')}>", tooltip=escape(f"{role}: {operand.spec}"))
 
 
@@ -137,7 +147,8 @@ def _flow(value: Value) -> str:
 
 def _draw_results(dot: graphviz.Digraph, graph: Graph, ids: dict[Node, str]) -> None:
     for k, value in enumerate(graph.outputs):
-        dot.node(f"out{k}", label(f"result {k}" if len(graph.outputs) > 1 else "result"), shape="ellipse", fillcolor="#e8e8e8", peripheries="2")
+        said = label(f"result {k}" if len(graph.outputs) > 1 else "result")
+        dot.node(f"out{k}", said, shape="ellipse", fillcolor="#e8e8e8", peripheries="2")
         dot.edge(ids[value.node], f"out{k}", label=f"<{escape(_flow(value))}>")
     for k, (state, new) in enumerate(graph.updates):
         name = f"new {input_name(graph, state)}"
@@ -148,12 +159,12 @@ def _draw_results(dot: graphviz.Digraph, graph: Graph, ids: dict[Node, str]) -> 
 def legend(nodes: list[Node]) -> str:
     """A table of what the colours and shapes mean, for what the picture has."""
     families = [f for f in COLOURS if any(n.op.family == f for n in nodes)]
-    rows = [f'<TR><TD BGCOLOR="{COLOURS[f]}">{"fused" if f in FUSED else f}{" (double border)" if f in FUSED else ""}</TD></TR>' for f in families]
-    kinds = [said + f": {shape}" for kind, (said, shape, _) in KINDS.items() if any(n.op is INPUT and n.attrs["kind"] == kind for n in nodes)]
-    rows += [f'<TR><TD BGCOLOR="#ffffff">{k}</TD></TR>' for k in kinds]
-    return '<<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="3" COLOR="#a0a0a0">' + "".join(
-        ['<TR><TD BGCOLOR="#ffffff"><B>legend</B></TD></TR>', *rows]
-    ) + "</TABLE>>"
+    kinds = {n.attrs["kind"] for n in nodes if n.op is INPUT}
+    rows = [("<B>legend</B>", "#ffffff")]
+    rows += [("fused (double border)" if f in FUSED else f, COLOURS[f]) for f in families]
+    rows += [(f"{said}: {shape}", fill) for kind, (said, shape, fill) in KINDS.items() if kind in kinds]
+    cells = "".join([f'<TR><TD BGCOLOR="{fill}">{said}</TD></TR>' for said, fill in rows])
+    return f'<<TABLE BORDER="0" CELLBORDER="1" CELLSPACING="0" CELLPADDING="3" COLOR="#a0a0a0">{cells}</TABLE>>'
 
 
 def render(graph: Graph, path: str | os.PathLike[str]) -> None:
@@ -173,7 +184,8 @@ def render_text(text: str, path: str | os.PathLike[str]) -> None:
     elif suffix in FORMATS:
         drawn = _run_dot(text, suffix)
     else:
-        raise RenderError(f"can't draw into {path.name}: its suffix is no picture format", mend=f"end the path in .{', .'.join(FORMATS)} or .dot")
+        known = ", ".join([f".{f}" for f in FORMATS])
+        raise RenderError(f"can't draw into {path.name}: its suffix is no picture format", mend=f"end the path in {known} or .dot")
     _write_whole(path, drawn)
 
 

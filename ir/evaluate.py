@@ -28,7 +28,8 @@ def evaluate(graph: Graph, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]
     ([array([1., 2.])], [])
     """
     if len(inputs) != len(graph.inputs):
-        raise ArgumentError(f"{len(inputs)} inputs were given but the graph has {len(graph.inputs)}", mend="give one for each of graph.inputs")
+        count = f"{len(inputs)} inputs were given but the graph has {len(graph.inputs)}"
+        raise ArgumentError(count, mend="give one for each of graph.inputs")
     values: dict[Value, Any] = {}
     for position, (value, given) in enumerate(zip(graph.inputs, inputs)):
         values[value] = checked_input(position, value.spec, given)
@@ -42,13 +43,16 @@ def checked_input(position: int, spec: Spec, given: Any) -> Any:
     """What was given for an input: a Python number of the spec's kind where it is weak, an array or NumPy scalar otherwise."""
     if spec.weak is not None:
         if not isinstance(given, (int, float, complex)):
-            raise ArgumentError(f"input {position} is a Python {spec.weak} but {type(given).__name__} was given", mend="give a plain number")
+            cause = f"input {position} is a Python {spec.weak} but {type(given).__name__} was given"
+            raise ArgumentError(cause, mend="give a plain number")
         return WEAK[spec.weak](given)
     array = given if isinstance(given, (np.ndarray, np.generic)) else np.asarray(given, spec.dtype)
     if array.shape != spec.shape:
-        raise ShapeError(f"input {position} has shape {array.shape} but the graph was made for {spec.shape}", mend="trace again for other shapes")
+        cause = f"input {position} has shape {array.shape} but the graph was made for {spec.shape}"
+        raise ShapeError(cause, mend="trace again for other shapes")
     if array.dtype.newbyteorder("=") != spec.dtype:
-        raise ArgumentError(f"input {position} has dtype {array.dtype} but the graph was made for {spec.dtype}", mend="cast it with astype")
+        cause = f"input {position} has dtype {array.dtype} but the graph was made for {spec.dtype}"
+        raise ArgumentError(cause, mend="cast it with astype")
     return array
 
 
@@ -75,6 +79,6 @@ def check_result(spec: Spec, result: Any) -> None:
         if type(result) is not WEAK[spec.weak]:
             raise VerifyError(f"the spec says {spec} but the meaning gave {type(result).__name__}")
         return
-    shape, dtype = np.shape(result), np.asarray(result).dtype if not hasattr(result, "dtype") else result.dtype
-    if shape != spec.shape or dtype != spec.dtype:
-        raise VerifyError(f"the spec says {spec} but the meaning gave shape {shape} and dtype {dtype}")
+    array = result if isinstance(result, (np.ndarray, np.generic)) else np.asarray(result)
+    if array.shape != spec.shape or array.dtype != spec.dtype:
+        raise VerifyError(f"the spec says {spec} but the meaning gave shape {array.shape} and dtype {array.dtype}")

@@ -22,6 +22,14 @@ from ir.source import Line, user_line
 from ir.spec import Spec, spec_of
 
 
+def bits(array: np.ndarray) -> bytes:
+    """An array's bytes, in C order and little-endian; those with which x86 pads a long double are no part of it and left out."""
+    data = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    if array.dtype.char not in "gG" or np.finfo(np.longdouble).nmant != 63:
+        return data
+    return np.frombuffer(data, np.uint8).reshape(-1, np.dtype(np.longdouble).itemsize)[:, :10].tobytes()
+
+
 class Constant:
     """An immutable array, NumPy scalar or Python number as an attribute: equal by dtype, shape, kind and bits."""
 
@@ -38,8 +46,8 @@ class Constant:
     def sha(self) -> str:
         """sha256 of spec and bytes: equal constants have equal ones."""
         if self._key is None:
-            bits = repr(self.value).encode() if self.spec.weak == "int" else self.array().tobytes()  # a Python int may fit no dtype
-            self._key = hashlib.sha256(f"{self.spec}".encode() + bits).hexdigest()
+            held = hex(self.value).encode() if self.spec.weak == "int" else bits(self.array())  # a Python int may fit no dtype
+            self._key = hashlib.sha256(f"{self.spec}".encode() + held).hexdigest()
         return self._key
 
     def array(self) -> np.ndarray:
@@ -126,7 +134,9 @@ class Node:
 
     __slots__ = ("graph", "op", "operands", "attrs", "line", "outputs", "serial", "__weakref__")
 
-    def __init__(self, graph: Graph, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None):
+    def __init__(
+        self, graph: Graph, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None
+    ):
         self.graph, self.op, self.operands, self.attrs, self.line = graph, op, operands, attrs, line
         self.outputs = tuple([Value(self, k, spec) for k, spec in enumerate(specs)])
         self.serial = 0
@@ -281,7 +291,7 @@ class Graph:
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
-        """The arrays of the constant nodes by `sha256:...`, as `ir.parse(text, constants=...)` takes them. Python numbers are in the text."""
+        """The arrays of the constant nodes by `sha256:...`, as `ir.parse(text, constants=...)` takes them (Python numbers: in the text)."""
         held = [n.attrs["value"] for n in self.order() if n.op is CONSTANT]
         return {f"sha256:{c.sha}": c.array() for c in held if c.spec.weak is None}
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from ir.errors import DTypeError, Error, ParseError
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Value
+from ir.graph import CONSTANT, INPUT, Constant, Graph, Value, bits
 from ir.op import Op
 from ir.ops import TABLE
 from ir.source import Line
@@ -32,6 +32,7 @@ _COMPLEX = re.compile(r"complex\(")
 _BITS = re.compile(r"bits\(0x(?:[0-9a-f]{2})+\)")
 _BOOL = re.compile(r"(?:True|False)\b")
 _SHA = re.compile(r"sha256:[0-9a-f]{64}")
+_CULPRIT = re.compile(r"[%@]?\w+(?:\[[\d,]*\])?")
 _NAMED: dict[str, Any] = {"None": None, "True": True, "False": False}
 _DEPTH = 50
 
@@ -98,7 +99,7 @@ class _Scanner:
 
     def fail(self, cause: str, start: int | None = None, mend: str | None = None, error: Exception | None = None) -> NoReturn:
         start = self.at if start is None else start
-        word = re.compile(r"[%@]?\w+").match(self.text, start)
+        word = _CULPRIT.match(self.text, start)
         carets = "^" * max(1, len(word.group()) if word else 1)
         shown = self.text.replace("\t", " ")
         raise ParseError(f"line {self.number}: {cause}\n  | {shown}\n  | {' ' * start}{carets}", mend=mend) from error
@@ -182,7 +183,8 @@ class _Parser:
             attrs = {"value": self.constant(s, specs[0], tokens)}
         elif op is INPUT:
             attrs = {"kind": "argument", **attrs, "spec": specs[0]}
-        self.check_specs(s, op, operands, attrs, specs, start, at_specs)
+        else:
+            self.check_specs(s, op, operands, attrs, specs, start, at_specs)
         node = self.graph._add(op, tuple(operands), attrs, specs, self.comment(s))
         self.graph.inputs += node.outputs if op is INPUT else ()
         self.names.update(zip(results, node.outputs))
@@ -195,7 +197,8 @@ class _Parser:
         op = INPUT if name == "input" else TABLE.get(name)
         if op is None:
             near = difflib.get_close_matches(name, TABLE, 3)
-            s.fail(f"there is no operation {name!r}", start, mend=f"did you mean {' or '.join(near)}?" if near else "ir.ops.TABLE lists them")
+            mend = f"did you mean {' or '.join(near)}?" if near else "ir.ops.TABLE lists them"
+            s.fail(f"there is no operation {name!r}", start, mend)
         operands = self.operands(s) if s.text.startswith("%", s.at) else []
         s.need(")")
         return op, [], operands
@@ -305,7 +308,8 @@ class _Parser:
     def rule(self, s: _Scanner, start: int) -> Any:
         name = self.string(s) if s.text.startswith('"', s.at) else s.match(_WORD) or s.fail("expected the name of a rule")
         if name not in self.rules:
-            s.fail(f"the rule {name!r} is not in the text", start, mend=f"pass it: ir.parse(text, rules={{{name!r}: ...}}), or rules=graph.rules")
+            mend = f"pass it: ir.parse(text, rules={{{name!r}: ...}}), or rules=graph.rules"
+            s.fail(f"the rule {name!r} is not in the text", start, mend)
         return self.rules[name]
 
     def word(self, s: _Scanner) -> Any:
@@ -376,7 +380,7 @@ class _Parser:
     def given(self, s: _Scanner, spec: Spec, token: _Token) -> Constant:
         key = token.text
         if key not in self.constants:
-            s.fail("the array of this constant is not in the text", token.start, mend="pass it: ir.parse(text, constants=graph.constants)")
+            s.fail("the array of this constant is not in the text", token.start, "pass it: ir.parse(text, constants=graph.constants)")
         try:
             held = Constant(np.asarray(self.constants[key]))
         except DTypeError as error:
@@ -394,7 +398,9 @@ def _python(token: _Token) -> Any:
         real, imag = token.text
         return complex(_python(real), _python(imag))
     if token.kind == "bits":
-        return float(np.frombuffer(token.text, ">f8")[0])
+        found = np.empty(1)
+        _store_bits(found, token.text)
+        return float(found[0])
     if token.kind == "bool":
         return token.text
     if "0x" in token.text:
@@ -409,10 +415,16 @@ def _store(slot: np.ndarray, token: _Token) -> None:
         _store(slot.real, token.text[0])
         _store(slot.imag, token.text[1])
     elif token.kind == "bits" and kind == "f":
-        slot[:] = np.frombuffer(token.text, slot.dtype.newbyteorder(">"))
+        _store_bits(slot, token.text)
     elif (token.kind == "bool") != (kind == "b") or token.kind in ("complex", "bits"):
         raise ValueError(token.kind)
     elif kind in "iu":
         slot[:] = int(token.text, 16 if "0x" in token.text else 10)
     else:
         slot[:] = token.text if kind == "b" else slot.dtype.type(token.text)
+
+
+def _store_bits(slot: np.ndarray, given: bytes) -> None:
+    if len(given) != len(bits(slot)):
+        raise ValueError(f"{len(given)} bytes")
+    slot[:] = np.frombuffer(given[::-1].ljust(slot.dtype.itemsize, b"\0"), slot.dtype.newbyteorder("<"))

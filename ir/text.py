@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
+from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value, bits
 from ir.source import Line
 from ir.spec import Spec, dtype_name
 
@@ -168,15 +168,11 @@ def _real(x: Any) -> str:
         return "inf" if x > 0 else "-inf"
     elif _same_bits(x.dtype.type(np.nan), x):
         return "nan"
-    return f"bits(0x{_bytes(x).hex()})"
+    return f"bits(0x{bits(np.asarray(x))[::-1].hex()})"
 
 
 def _same_bits(a: Any, b: Any) -> bool:
-    return a == b and np.signbit(a) == np.signbit(b) if a == a else _bytes(a) == _bytes(b)
-
-
-def _bytes(x: Any) -> bytes:
-    return np.asarray(x).astype(x.dtype.newbyteorder(">")).tobytes()
+    return a == b and np.signbit(a) == np.signbit(b) if a == a else bits(np.asarray(a)) == bits(np.asarray(b))
 
 
 def comment(line: Line) -> str:

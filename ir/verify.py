@@ -41,7 +41,8 @@ def verify(graph: Graph) -> None:
 def fail(graph: Graph, node: Node, cause: str) -> VerifyError:
     """The error about a node: the sentence, then the node (`>`) with those that feed and use it."""
     operands = zip(node.op.names(len(node.operands)), [v.spec for v in node.operands])
-    return VerifyError(cause + "".join([f"\n    {line}" for line in _neighbourhood(graph, node)])).at(op=node.op.name, operands=operands, line=node.line)
+    around = "".join([f"\n    {line}" for line in _neighbourhood(graph, node)])
+    return VerifyError(cause + around).at(op=node.op.name, operands=operands, line=node.line)
 
 
 def _neighbourhood(graph: Graph, node: Node) -> list[str]:
