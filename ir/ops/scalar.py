@@ -1,0 +1,77 @@
+"""Arithmetic among Python numbers: `python(*numbers, fn="add")` is done by Python's own operator, once a call, before any array work.
+
+Operands and result are weak (a kind and no dtype), so integers have any size and `1 / 0` is Python's ZeroDivisionError. The kind of
+the result is what Python gives for operands of 1; where the values change it (`2 ** -1`), running is an error.
+"""
+from __future__ import annotations
+
+import operator
+from typing import TYPE_CHECKING, Any
+
+from ir.errors import ArgumentError, DTypeError, ShapeError
+from ir.op import Axes, Op, elements
+from ir.ops import elementwise as e
+from ir.spec import WEAK, Spec, weak_spec
+
+if TYPE_CHECKING:
+    from ir.graph import Value
+
+UNARY = ("neg", "pos", "abs", "invert")
+BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and_", "or_", "xor")
+
+
+def _spec(*numbers: Spec, fn: str) -> Spec:
+    count = 1 if fn in UNARY else 2
+    if fn not in UNARY + BINARY:
+        raise ArgumentError(f"unknown function {fn!r}", mend=f"use one of {', '.join(UNARY + BINARY)}")
+    if len(numbers) != count:
+        raise ShapeError(f"{fn} takes {count} numbers, not {len(numbers)}", mend="give as many as Python's operator takes")
+    kinds = [x.weak for x in numbers if x.weak is not None]
+    if len(kinds) < count:
+        raise DTypeError(f"{fn} takes Python numbers, not arrays", mend="use the elementwise operation of that name")
+    try:
+        return weak_spec(type(getattr(operator, fn)(*[WEAK[kind](1) for kind in kinds])).__name__)
+    except TypeError as error:
+        raise DTypeError(f"Python's {fn} does not take {' and '.join(kinds)}", mend="convert the numbers first, say with int()") from error
+
+
+def _meaning(*numbers: Any, fn: str) -> Any:
+    found = getattr(operator, fn)(*numbers)
+    kind = type(getattr(operator, fn)(*[type(x)(1) for x in numbers]))
+    if type(found) is not kind:
+        raise ArgumentError(
+            f"{fn} of {' and '.join(map(repr, numbers))} is a {type(found).__name__}, where the trace took it for a {kind.__name__}",
+            mend="convert a number first, say with float() or complex()", op="python",
+        )
+    return found
+
+
+def _vjp(g: Value, z: Value, *numbers: Value, fn: str) -> tuple[Value | None, ...]:
+    x, y = numbers if len(numbers) == 2 else (numbers[0], None)
+    match fn:
+        case "add":
+            return g, g
+        case "sub":
+            return g, e.negative(g)
+        case "mul":
+            return e.multiply.vjp(g, z, x, y)
+        case "truediv":
+            return e.divide.vjp(g, z, x, y)
+        case "pow":
+            return e.power.vjp(g, z, x, y)
+        case "mod":
+            return e.remainder.vjp(g, z, x, y)
+        case "neg":
+            return (e.negative(g),)
+        case "pos":
+            return (g,)
+        case "abs":
+            return (e.abs.vjp(g, z, x),)
+    return (None,) * len(numbers)  # floordiv is constant between jumps; the others take integers
+
+
+def _axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], **attrs: Any) -> Axes:
+    return ((),) * len(specs)
+
+
+python = Op("python", "scalar", ("*numbers",), spec=_spec, meaning=_meaning, vjp=_vjp, axes=_axes, flops=elements)
