@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ir.errors import DTypeError
 from ir.op import NoVjp, Op, Trait, broadcast_axes, elements
 from ir.spec import Spec, broadcast, check_dtype, ufunc_dtypes
 
@@ -21,18 +20,9 @@ def ufunc_spec(ufunc: np.ufunc) -> Callable[..., Spec]:
     """The spec rule of a ufunc: the broadcast shape and the dtype that NumPy's loop gives. Raises ShapeError or DTypeError."""
 
     def spec(*operands: Spec) -> Spec:
-        dtype = check_dtype(ufunc_dtypes(ufunc, operands)[-1])
-        _check_bool(ufunc, operands)
-        return Spec(broadcast(s.shape for s in operands), dtype)
+        return Spec(broadcast(s.shape for s in operands), check_dtype(ufunc_dtypes(ufunc, operands)[-1]))
 
     return spec
-
-
-def _check_bool(ufunc: np.ufunc, operands: tuple[Spec, ...]) -> None:
-    """`-bool` and `bool - bool` have a loop by name only: NumPy raises TypeError when it runs."""
-    if ufunc in (np.subtract, np.negative) and all(s.dtype.kind == "b" for s in operands):
-        use = "~x, or logical_not" if ufunc is np.negative else "x ^ y, or logical_xor"
-        raise DTypeError(f"NumPy has no {ufunc.__name__} of bool", mend=f"use {use}, or cast to int first")
 
 
 def elementwise(name: str, operands: str, ufunc: np.ufunc, vjp: Vjp, *, traits: Trait = Trait.ROUNDS, flops: int = 1) -> Op:
