@@ -3,14 +3,29 @@ from __future__ import annotations
 
 from ir.op import Op
 from ir.ops import elementwise as e
-from ir.ops import index, matmul, nn, shape, update
+from ir.ops import index, logic, matmul, nn, reduce, shape, update
 from ir.ops.custom import custom
 from ir.ops.opaque import opaque
 from ir.ops.scalar import python
 
 _LISTED: tuple[Op, ...] = (
     # arithmetic
-    e.add, e.subtract, e.multiply, e.divide, e.negative, e.exp, e.tanh, e.greater, e.conj,
+    e.add, e.subtract, e.multiply, e.divide, e.floor_divide, e.remainder, e.power,
+    e.negative, e.positive, e.abs, e.sign, e.square, e.sqrt, e.cbrt, e.reciprocal,
+    # functions
+    e.exp, e.exp2, e.expm1, e.log, e.log2, e.log10, e.log1p, e.sin, e.cos, e.tan, e.arcsin, e.arccos, e.arctan, e.arctan2,
+    e.sinh, e.cosh, e.tanh, e.hypot, e.logaddexp, e.copysign,
+    # choices
+    e.maximum, e.minimum, e.fmax, e.fmin, e.clip, logic.where,
+    # comparison and logic
+    logic.equal, logic.not_equal, logic.less, logic.less_equal, logic.greater, logic.greater_equal,
+    logic.logical_and, logic.logical_or, logic.logical_xor, logic.logical_not,
+    logic.bitwise_and, logic.bitwise_or, logic.bitwise_xor, logic.invert, logic.left_shift, logic.right_shift,
+    logic.floor, logic.ceil, logic.rint, logic.trunc, logic.isnan, logic.isinf, logic.isfinite, logic.signbit,
+    # complex parts, casts, copies
+    e.conj, e.real, e.imag, e.cast, e.copy,
+    # reductions
+    reduce.sum, reduce.mean,
     # shapes
     shape.reshape, shape.transpose, shape.broadcast_to, shape.expand_dims, shape.squeeze, shape.concatenate,
     # products and layers
