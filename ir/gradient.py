@@ -2,7 +2,9 @@
 
 Nodes are visited in reverse order; each hands its cotangents to its operands through its operation's vjp, which builds nodes like
 any other code: the result differentiates again. What a rule need not do is done here once: summing over broadcast axes, casting to
-the operand's dtype, zeros for what nothing depends on. Backward nodes carry the line of the node they differentiate.
+the operand's dtype, zeros for what nothing depends on, and *strong zeros*: a cotangent that is 0 because `where` (or a maximum, a
+clip) did not choose an element stays 0 all the way down the branch not taken, where the slope may be infinite or NaN (`0 * inf`).
+Backward nodes carry the line of the node they differentiate.
 """
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ir.errors import Error, GradientError
-from ir.graph import Graph, Node, Value
-from ir.op import NoVjp
+from ir.graph import CONSTANT, Graph, Node, Value
+from ir.op import NoVjp, Trait
 from ir.ops import elementwise, reduce, shape
 
 
@@ -29,13 +31,14 @@ def append_gradient(graph: Graph, outputs: Sequence[Value], cotangents: Sequence
             ).at(line=value.node.line)
     reached = _between(graph, wrt, outputs)
     cotangent: dict[Value, Value] = {}
+    masked: set[Value] = set()  # whose cotangents may hold zeros for elements that were not chosen
     for value, g in zip(outputs, cotangents, strict=True):
         if value.node in reached:
             _accumulate(graph, cotangent, value, g)
     for node in reversed([n for n in graph.order() if n in reached]):
         if any(v in cotangent for v in node.outputs):
             with graph.at(node.line.during(phase) if node.line else None):
-                _propagate(graph, node, cotangent, reached)
+                _propagate(graph, node, cotangent, masked, reached)
     with graph.at(None):
         return [cotangent[v] if v in cotangent else zeros(graph, v) for v in wrt]
 
@@ -60,7 +63,7 @@ def _between(graph: Graph, wrt: Sequence[Value], outputs: Sequence[Value]) -> se
     return wanted
 
 
-def _propagate(graph: Graph, node: Node, cotangent: dict[Value, Value], reached: set[Node]) -> None:
+def _propagate(graph: Graph, node: Node, cotangent: dict[Value, Value], masked: set[Value], reached: set[Node]) -> None:
     """Runs the node's vjp and hands the results to its operands."""
     if not node.operands or all(v.dtype.kind not in "fc" for v in node.outputs):
         return
@@ -78,9 +81,33 @@ def _propagate(graph: Graph, node: Node, cotangent: dict[Value, Value], reached:
     except Error as error:
         raise error.at(op=f"gradient of {node.op.name}", line=node.line)
     given = given if isinstance(given, tuple) else (given,)
+    selects = node.op.has(Trait.SELECTS)
+    below_mask = any(v in masked for v in node.outputs)
+    guarded = below_mask and node.op.has(Trait.ELEMENTWISE) and not selects
     for operand, value in zip(node.operands, given, strict=True):
         if value is not None and operand.node in reached and operand.dtype.kind in "fc":
-            _accumulate(graph, cotangent, operand, value)
+            _accumulate(graph, cotangent, operand, strong(g[0], value) if guarded else value)
+            if selects or below_mask:
+                masked.add(operand)
+
+
+def strong(g: Value, value: Value) -> Value:
+    """`value`, a cotangent made from `g` elementwise, with 0 where `g` is 0 and `value` is not finite.
+
+    Where `value` is finite it is left alone: there it is 0 already, and its own slope by `g` counts in second derivatives.
+    """
+    if value is g or all(v is g or _plain(v) for v in value.node.operands):
+        return value
+    lost = elementwise.logical_and(elementwise.equal(g, 0), elementwise.logical_not(elementwise.isfinite(value)))
+    return elementwise.where(lost, 0, value)
+
+
+def _plain(value: Value) -> bool:
+    """A constant without zeros, infinities and NaN: `g` times or over it is 0 where `g` is."""
+    if value.node.op is not CONSTANT:
+        return False
+    array = value.node.attrs["value"].array()
+    return bool(np.all(np.isfinite(array) & (array != 0)))
 
 
 def _accumulate(graph: Graph, cotangent: dict[Value, Value], value: Value, g: Value) -> None:

@@ -19,12 +19,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Flag, auto
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ir.spec import Spec
 
 if TYPE_CHECKING:
-    from ir.graph import Value
+    pass
 
 
 class Trait(Flag):
@@ -37,6 +38,7 @@ class Trait(Flag):
     ARRAY = auto()  # a 0-d result is an array in NumPy, not a scalar (views, copies)
     SOURCE = auto()  # no operands: inputs and constants
     OPAQUE = auto()  # never folded, merged or simplified
+    SELECTS = auto()  # its vjp hands zeros, exact ones, to the elements that were not chosen
 
 
 class Same(NamedTuple):
@@ -128,8 +130,7 @@ class Op:
 
     def infer(self, specs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
         """The output specs by the operation's rule."""
-        found = self.spec(*specs, **attrs)
-        return found if type(found) is tuple else (found,)
+        return _infer(self, specs, tuple(attrs.items()))
 
     def names(self, count: int) -> list[str]:
         """A name for each of `count` operands, for errors and tables."""
@@ -142,6 +143,12 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+
+@lru_cache(1 << 16)
+def _infer(op: Op, specs: tuple[Spec, ...], attrs: tuple[tuple[str, Any], ...]) -> tuple[Spec, ...]:
+    found = op.spec(*specs, **dict(attrs))
+    return found if type(found) is tuple else (found,)
 
 
 def elements(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], **attrs: Any) -> int:

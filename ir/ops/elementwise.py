@@ -16,8 +16,31 @@ from numpy._core.umath import clip as _clip_ufunc
 from ir.graph import CONSTANT
 from ir.op import Op, Trait, broadcast_axes
 from ir.ops.logic import (
-    bitwise_and, bitwise_or, bitwise_xor, ceil, equal, floor, greater, greater_equal, invert, isfinite, isinf, isnan, left_shift, less,
-    less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal, right_shift, rint, signbit, trunc, where,
+    bitwise_and,
+    bitwise_or,
+    bitwise_xor,
+    ceil,
+    equal,
+    floor,
+    greater,
+    greater_equal,
+    invert,
+    isfinite,
+    isinf,
+    isnan,
+    left_shift,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    not_equal,
+    right_shift,
+    rint,
+    signbit,
+    trunc,
+    where,
 )
 from ir.ops.ufunc import elementwise, flops_each
 from ir.spec import Spec, check_dtype
@@ -26,8 +49,8 @@ if TYPE_CHECKING:
     from ir.graph import Value
 
 __all__ = [
-    "abs", "add", "arccos", "arcsin", "arctan", "arctan2", "bitwise_and", "bitwise_or", "bitwise_xor", "cast", "cbrt", "ceil", "clip", "conj",
-    "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1", "floor", "floor_divide", "fmax", "fmin",
+    "abs", "add", "arccos", "arcsin", "arctan", "arctan2", "bitwise_and", "bitwise_or", "bitwise_xor", "cast", "cbrt", "ceil", "clip",
+    "conj", "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1", "floor", "floor_divide", "fmax", "fmin",
     "greater", "greater_equal", "hypot", "imag", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10",
     "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
     "not_equal", "positive", "power", "real", "reciprocal", "remainder", "right_shift", "rint", "sign", "signbit", "sin", "sinh", "sqrt",
@@ -50,8 +73,8 @@ def _c(value: Value) -> Value:
 def _part(name: str, part: Any, vjp: Any) -> Op:
     """`real` and `imag` are no ufuncs: the meaning copies what NumPy shows as a view."""
     return Op(
-        name, "elementwise", ("x",), spec=lambda x: Spec(x.shape, np.zeros((), x.dtype).real.dtype), meaning=lambda x: np.array(part(x))[()],
-        vjp=vjp, axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE, order="K",
+        name, "elementwise", ("x",), spec=lambda x: Spec(x.shape, np.zeros((), x.dtype).real.dtype),
+        meaning=lambda x: np.array(part(x), order="K")[()], vjp=vjp, axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE, order="K",
     )
 
 
@@ -171,10 +194,10 @@ def _chosen_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
     return where(is_x, share, 0), where(is_y, share, 0)
 
 
-maximum = elementwise("maximum", "x y", np.maximum, _chosen_vjp, traits=EXACT)
-minimum = elementwise("minimum", "x y", np.minimum, _chosen_vjp, traits=EXACT)
-fmax = elementwise("fmax", "x y", np.fmax, _chosen_vjp, traits=EXACT)
-fmin = elementwise("fmin", "x y", np.fmin, _chosen_vjp, traits=EXACT)
+maximum = elementwise("maximum", "x y", np.maximum, _chosen_vjp, traits=Trait.SELECTS)
+minimum = elementwise("minimum", "x y", np.minimum, _chosen_vjp, traits=Trait.SELECTS)
+fmax = elementwise("fmax", "x y", np.fmax, _chosen_vjp, traits=Trait.SELECTS)
+fmin = elementwise("fmin", "x y", np.fmin, _chosen_vjp, traits=Trait.SELECTS)
 
 
 def _clip_vjp(g: Value, z: Value, x: Value, lo: Value, hi: Value) -> tuple[Value, ...]:
@@ -185,7 +208,7 @@ def _clip_vjp(g: Value, z: Value, x: Value, lo: Value, hi: Value) -> tuple[Value
     return where(inside, g, 0), where(below, g, 0), where(above, g, 0)
 
 
-clip = elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=EXACT)
+clip = elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=Trait.SELECTS)
 
 # ---- moves
 cast = Op(

@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ir.errors import ArgumentError, ShapeError
-from ir.op import ZERO, Axes, NoVjp, Op, Reduced, Same, Trait, Whole
+from ir.op import ZERO, Axes, Op, Reduced, Same, Trait, Whole
 from ir.ops import elementwise as e
 from ir.ops.index import cut, flip
 from ir.ops.shape import broadcast_to, concatenate, expand_dims, inverse, reshape, resolve_axes, resolve_axis, transpose
+from ir.ops.ufunc import Vjp
 from ir.spec import Spec, check_dtype
 
 if TYPE_CHECKING:
     from ir.graph import Value
 
 Axis = tuple[int, ...]
+NOT_EMPTY = "leave empty arrays out"
 
 
 # ---- what the rules share
@@ -44,7 +46,7 @@ def _spec(function: Callable[..., Any], needs_one: bool = False) -> Callable[...
     def spec(x: Spec, *, axis: Axis, keepdims: bool, dtype: np.dtype | None = None, **attrs: Any) -> Spec:
         shape = _shape(x, axis, keepdims)
         if needs_one and builtins.any(x.shape[k] == 0 for k in axis):
-            raise ShapeError(f"there is no {function.__name__} of no elements: x is {x.shape}, reduced over axis {axis}", mend="leave empty arrays out")
+            raise ShapeError(f"there is no {function.__name__} of no elements: x is {x.shape}, reduced over axis {axis}", mend=NOT_EMPTY)
         return Spec(shape, _dtype_of(function, x.dtype) if dtype is None else check_dtype(np.dtype(dtype)))
 
     return spec
@@ -80,7 +82,7 @@ def _count(x: Value, axis: Axis) -> int:
 
 
 def _reduction(
-    name: str, function: Callable[..., Any], vjp: Callable[..., Any] | NoVjp, *, needs_one: bool = False, traits: Trait = Trait.ROUNDS, flops: int = 1
+    name: str, function: Callable[..., Any], vjp: Vjp, *, needs_one: bool = False, traits: Trait = Trait.ROUNDS, flops: int = 1
 ) -> Op:
     return Op(
         name, "reduce", ("x",), spec=_spec(function, needs_one), meaning=_meaning(function), vjp=vjp, axes=_axes, flops=_flops(flops),
@@ -152,8 +154,8 @@ def _extreme_vjp(g: Value, y: Value, x: Value, *, axis: Axis, keepdims: bool) ->
     return _share(_kept(g, axis, keepdims), e.equal(x, _kept(y, axis, keepdims)), axis)
 
 
-max = _reduction("max", np.max, _extreme_vjp, needs_one=True, traits=Trait.NONE)
-min = _reduction("min", np.min, _extreme_vjp, needs_one=True, traits=Trait.NONE)
+max = _reduction("max", np.max, _extreme_vjp, needs_one=True, traits=Trait.SELECTS)
+min = _reduction("min", np.min, _extreme_vjp, needs_one=True, traits=Trait.SELECTS)
 any = _reduction("any", np.any, ZERO, traits=Trait.NONE)
 all = _reduction("all", np.all, ZERO, traits=Trait.NONE)
 
@@ -192,7 +194,7 @@ def _norm_spec(x: Spec, *, axis: Axis, keepdims: bool, ord: float | None) -> Spe
     if ord is not None and len(axis) != 1:
         raise ShapeError(f"ord={ord} is the norm of a vector, but {len(axis)} axes are reduced", mend="reduce one axis, or leave ord out")
     if ord in (math.inf, -math.inf) and x.shape[axis[0]] == 0:
-        raise ShapeError(f"there is no norm of order {ord} of no elements: x is {x.shape}, reduced over axis {axis}", mend="leave empty arrays out")
+        raise ShapeError(f"there is no norm of order {ord} of no elements: x is {x.shape}, reduced over axis {axis}", mend=NOT_EMPTY)
     return Spec(shape, _dtype_of(np.linalg.norm, x.dtype))
 
 
@@ -232,7 +234,7 @@ norm = Op(
 def _position_spec(x: Spec, *, axis: int, keepdims: bool) -> Spec:
     resolve_axis(axis, x.ndim)
     if x.shape[axis] == 0:
-        raise ShapeError(f"there is no greatest or least of no elements: x is {x.shape} along axis {axis}", mend="leave empty arrays out")
+        raise ShapeError(f"there is no greatest or least of no elements: x is {x.shape} along axis {axis}", mend=NOT_EMPTY)
     return Spec(_shape(x, (axis,), keepdims), np.intp)
 
 
