@@ -25,7 +25,8 @@ _LISTED: tuple[Op, ...] = (
     # complex parts, casts, copies
     e.conj, e.real, e.imag, e.cast, e.copy,
     # reductions
-    reduce.sum, reduce.mean,
+    reduce.sum, reduce.mean, reduce.prod, reduce.max, reduce.min, reduce.var, reduce.std, reduce.norm,
+    reduce.any, reduce.all, reduce.argmax, reduce.argmin, reduce.cumsum,
     # shapes
     shape.reshape, shape.transpose, shape.broadcast_to, shape.expand_dims, shape.squeeze, shape.concatenate,
     # products and layers
