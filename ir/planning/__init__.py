@@ -12,6 +12,7 @@ from ir.planning import arena, lifetimes, order, places, results
 from ir.planning.draft import Draft
 from ir.planning.reuse import settle_writes
 from ir.planning.select import choose
+from ir.planning.strides import c_strides
 from ir.spec import Spec
 from ir.target import Target
 
@@ -45,23 +46,23 @@ def loop(plan: Plan, trips: int) -> Plan:
 
 def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
     whole = Spec((trips, *spec.shape), spec.dtype)
-    return Place(Buffer(id, "result", whole.nbytes, index=index), 0, whole.shape, places.c_strides(whole.shape, whole.dtype.itemsize), whole.dtype)
+    buffer = Buffer(id, "result", whole.nbytes, index=index)
+    return Place(buffer, 0, whole.shape, c_strides(whole.shape, whole.dtype.itemsize), whole.dtype)
 
 
 def _plan(graph: Graph, target: Target, layouts: dict[int, str], exact: bool, in_loop: bool) -> Plan:
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
-    schedule = order.schedule(graph)
+    last = _last_writers(draft)
+    schedule = order.schedule(graph, last.keys())
     for node in graph.order():
         if node.op is CONSTANT:
             places.place_constant(draft, node)
     draft.hosts = [Host(node) for node in schedule.hosts]
-    last = _last_writers(draft)
     for node in schedule.nodes:
-        if node not in last:
-            _compute(draft, node)
-    for node, state in last.items():
-        if not results.write_straight(draft, node, state):
+        _compute(draft, node)
+    for node in schedule.last:
+        if not results.write_straight(draft, node, last[node]):
             _compute(draft, node)
     rows = results.place_rows(draft) if in_loop else results.place_results(draft)
     results.write_states(draft)
@@ -76,6 +77,7 @@ def _last_writers(draft: Draft) -> dict[Node, Value]:
 
 def _compute(draft: Draft, node: Node) -> None:
     """One node: a view, or a Call with what its kernel needs."""
+    draft.order.append(node)
     if node.op.view_of is not None:
         places.place_view(draft, node)
         return
@@ -95,9 +97,10 @@ def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, .
     items = [b for b in draft.buffers if b.kind in IN_ARENA]
     arena_bytes = arena.place_buffers(items, draft.target.alignment)
     scratch = max([s.kernel.scratch(s.reads, s.writes, s.node.attrs) for s in steps if isinstance(s, Call)], default=0)
+    written = [s.node for s in draft.tail if isinstance(s, Call)]
     made = Plan(
         graph=draft.graph, target=draft.target, steps=steps, buffers=draft.buffers, places=draft.places, views=draft.views,
-        results=rows, states=states, order=[*schedule.hosts, *schedule.nodes], arena_bytes=arena_bytes, scratch_bytes=scratch,
+        results=rows, states=states, order=[*schedule.hosts, *draft.order, *written], arena_bytes=arena_bytes, scratch_bytes=scratch,
         tail=len(front), exact=draft.exact, layouts=draft.layouts,
     )
     _bill(made, arena.most_live(items))

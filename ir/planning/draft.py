@@ -29,6 +29,7 @@ class Draft:
         self.fills: list[Fill] = []
         self.steps: list[Step] = []
         self.tail: list[Call | Copy] = []
+        self.order: list[Node] = []
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
@@ -73,7 +74,9 @@ class Draft:
         """How often the graph uses `value`: as an operand, an output or an update."""
         return self._uses[value]
 
-    def copied(self, place: Place, why: str, line: Line | None, *, order: str = "C", kind: str = "arena", index: int | None = None) -> Place:
+    def copied(
+        self, place: Place, why: str, line: Line | None, *, order: str = "C", kind: str = "arena", index: int | None = None
+    ) -> Place:
         """A copy of what lies at `place`, made by a Copy step: dense, in C order or, with order "K", in the order of its own axes."""
         spec = Spec(place.shape, place.dtype)
         strides = None

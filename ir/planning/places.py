@@ -80,7 +80,9 @@ def new_strides(node: Node, spec: Spec, reads: tuple[Place, ...]) -> Ints:
     if node.op.has(Trait.ELEMENTWISE):
         return k_strides(spec.shape, size, tuple([(p.shape, p.strides) for p in known if p.strides is not None]))
     axis = node.attrs.get("axis")
-    return _reduced_strides(spec, reads[0], axis, bool(node.attrs.get("keepdims"))) if isinstance(axis, tuple) else c_strides(spec.shape, size)
+    if isinstance(axis, tuple):
+        return _reduced_strides(spec, reads[0], axis, bool(node.attrs.get("keepdims")))
+    return c_strides(spec.shape, size)
 
 
 def _reduced_strides(spec: Spec, read: Place, axis: Ints, keepdims: bool) -> Ints:
