@@ -18,7 +18,9 @@ from ir.op import NoVjp, Trait
 from ir.ops import elementwise, reduce, shape
 
 
-def append_gradient(graph: Graph, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value], phase: str = "backward") -> list[Value]:
+def append_gradient(
+    graph: Graph, outputs: Sequence[Value], cotangents: Sequence[Value], wrt: Sequence[Value], phase: str = "backward"
+) -> list[Value]:
     """Appends the vector-Jacobian product of `outputs` by `wrt` to the graph and gives its Values, specs as those of `wrt`.
 
     `cotangents` has a Value for each output, of its shape and dtype. Raises GradientError when a `wrt` is not floating or complex,

@@ -50,11 +50,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "abs", "add", "arccos", "arcsin", "arctan", "arctan2", "bitwise_and", "bitwise_or", "bitwise_xor", "cast", "cbrt", "ceil", "clip",
-    "conj", "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1", "floor", "floor_divide", "fmax", "fmin",
-    "greater", "greater_equal", "hypot", "imag", "invert", "isfinite", "isinf", "isnan", "left_shift", "less", "less_equal", "log", "log10",
-    "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative",
-    "not_equal", "positive", "power", "real", "reciprocal", "remainder", "right_shift", "rint", "sign", "signbit", "sin", "sinh", "sqrt",
-    "square", "subtract", "tan", "tanh", "trunc", "where",
+    "conj", "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1", "floor", "floor_divide",
+    "fmax", "fmin", "greater", "greater_equal", "hypot", "imag", "invert", "isfinite", "isinf", "isnan", "left_shift", "less",
+    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
+    "minimum", "multiply", "negative", "not_equal", "positive", "power", "real", "reciprocal", "remainder", "right_shift", "rint",
+    "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
 ]
 
 EXACT = Trait.NONE
@@ -74,7 +74,8 @@ def _part(name: str, part: Any, vjp: Any) -> Op:
     """`real` and `imag` are no ufuncs: the meaning copies what NumPy shows as a view."""
     return Op(
         name, "elementwise", ("x",), spec=lambda x: Spec(x.shape, np.zeros((), x.dtype).real.dtype),
-        meaning=lambda x: np.array(part(x), order="K")[()], vjp=vjp, axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE, order="K",
+        meaning=lambda x: np.array(part(x), order="K")[()], vjp=vjp, axes=broadcast_axes, flops=flops_each(0),
+        traits=Trait.ELEMENTWISE, order="K",
     )
 
 
