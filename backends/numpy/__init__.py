@@ -1,0 +1,29 @@
+"""The NumPy backend: plans become straight-line Python that calls NumPy with `out=` into planned memory."""
+from __future__ import annotations
+
+from backends.numpy.emit import emit_source
+from backends.numpy.run import Program
+from backends.numpy.target import TARGET, TARGET_EXACT
+from ir.plan import Plan
+from ir.target import Target
+
+
+class NumpyBackend:
+    """See `backends.base.Backend`.
+
+    >>> BACKEND.target().name
+    'numpy'
+    """
+
+    name = "numpy"
+
+    def target(self, exact: bool = False) -> Target:
+        """The kernels and costs; the same record at each call, so that it can be part of a key."""
+        return TARGET_EXACT if exact else TARGET
+
+    def emit(self, plan: Plan) -> Program:
+        """The program of `plan`."""
+        return Program(plan, emit_source(plan))
+
+
+BACKEND = NumpyBackend()

@@ -1,0 +1,216 @@
+"""A plan in, the text of its program out: one straight line of NumPy calls, in the plan's order, on names bound before.
+
+    import numpy as np                  functions and small constants, once a program
+    def bind(arena, const, state, moved):
+        h = ndarray(...)                views of the arena and of states, once an Instance
+        def run(inputs):
+            x, y, W1_now = inputs       views of what the caller gives, results: at each call
+            ...                         the steps, under the lines of the user's they come from
+            return [...]
+        return run
+
+`arena` is a uint8 array that begins on an aligned byte, `const` the constant arrays, `state` the state arrays in the order of their
+inputs, `moved(inputs)` what to do when other state arrays are given. The emitter decides nothing: each Step becomes its lines.
+"""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from backends.numpy.names import Names, body_of, states_of
+from backends.numpy.site import Site
+from ir.graph import CONSTANT, Value
+from ir.op import Trait
+from ir.plan import Call, Copy, Fill, Host, Loop, Place, Plan, Step
+from ir.source import Line
+
+_SIGNS = {
+    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "lshift": "<<", "rshift": ">>", "and_": "&", "or_": "|",
+    "xor": "^",
+}  # fmt: skip
+_CALL = re.compile(r"^(\w+)\((.*)\)$")
+
+
+@dataclass(frozen=True)
+class Source:
+    """The text, and the constant arrays for `bind`."""
+
+    text: str
+    const: tuple[np.ndarray, ...]
+
+
+def emit_source(plan: Plan) -> Source:
+    """The program of a plan made for NumPy's target."""
+    return _Writer(plan).source()
+
+
+class _Writer:
+    def __init__(self, plan: Plan):
+        self.plan, self.body = plan, body_of(plan)
+        self.names = Names(plan, self.body)
+        self.lines: list[str] = []
+        self.numbers: dict[Value, str] = {}
+        self.uses_support: set[str] = set()
+        self.uses_python = False
+        for index, value in enumerate(plan.graph.inputs):
+            if value.spec.weak:
+                self.numbers[value] = self.names.inputs[index]
+
+    # ---- the whole
+    def source(self) -> Source:
+        loop = next((step for step in self.plan.steps if isinstance(step, Loop)), None)
+        steps = self.body.steps
+        front = [s for s in steps if isinstance(s, (Host, Fill))]
+        first = [line for step in front for line in self._step(step)]
+        main = self._steps([s for s in steps[: self.body.tail] if not isinstance(s, (Host, Fill))])
+        main += self._tail(steps[self.body.tail :])
+        returned = ", ".join([self._result(k, v) for k, v in enumerate(self.plan.graph.outputs)])
+        if loop is not None:
+            rows = [f"{self.names.place(p)}[trip] = {self._output(k, v)}" for k, (p, v) in enumerate(zip(loop.stacked, self.plan.graph.outputs))]
+            main = [f"for trip in range({loop.trips}):", *_indent([*main, *rows] or ["pass"])]
+        return Source(self._text(first, main, returned), tuple(self.names.arrays))
+
+    def _text(self, first: list[str], main: list[str], returned: str) -> str:
+        names, states = self.names, states_of(self.plan)
+        now = [f"{n}_now" if k in states else n for k, n in enumerate(names.inputs)]
+        run = []
+        if now:
+            run.append(f"{', '.join(now)}{',' if len(now) == 1 else ''} = inputs")
+        if states:
+            run += [f"if {' or '.join([f'{names.inputs[k]}_now is not {names.inputs[k]}' for k in states])}:", "    return moved(inputs)"]
+        run += [*first, *names.called, *main, f"return [{returned}]"]
+        bind = []
+        if names.array_names:
+            bind.append(f"{', '.join(names.array_names)}, = const")
+        if states:
+            bind.append(f"{', '.join([names.inputs[k] for k in states])}, = state")
+        bind += [*names.bound, "", "def run(inputs):", *_indent(run), "", "return run"]
+        head = ["import numpy as np"]
+        if self.uses_support:
+            head += ["", f"from backends.numpy.support import {', '.join(sorted(self.uses_support))}"]
+        if self.uses_python:
+            head += ["", "from ir.ops.scalar import python"]
+        text = [*head, "", *names.once, "", "", "def bind(arena, const, state, moved):", *_indent(bind)]
+        return "\n".join([line.rstrip() for line in text]) + "\n"
+
+    # ---- steps
+    def _steps(self, steps: list[Step]) -> list[str]:
+        """Lines under the user's lines, each of which is named once for a run of steps."""
+        found: list[str] = []
+        last: str | None = None
+        for step in steps:
+            comment = _comment(step.line)
+            if comment != last and comment is not None:
+                found.append(comment)
+            last = comment
+            found += self._step(step)
+        return found
+
+    def _step(self, step: Step) -> list[str]:
+        match step:
+            case Call():
+                return self._call(step)
+            case Copy():
+                cast = "" if step.read.dtype == step.write.dtype else ', "unsafe"'
+                return [self.names.functions(f"np.copyto({self.names.place(step.write)}, {self.names.place(step.read)}{cast})")]
+            case Fill():
+                return [f"{self.names.place(step.write)}[()] = {self._number(step.value)}"]
+            case Host():
+                name = self.names.fresh("number")
+                text = self._python(step)
+                self.numbers[step.node.outputs[0]] = name
+                return [f"{name} = {text}"]
+            case _:
+                return []
+
+    def _call(self, call: Call) -> list[str]:
+        names = self.names
+        site = Site(call, names.place, names.const)
+        templates = call.kernel.body if isinstance(call.kernel.body, tuple) else call.kernel.body(site)
+        fields = {f"t{k}": names.place(p) for k, p in enumerate(call.temps)}
+        fields.update({f"out{k or ''}": names.place(p) for k, p in enumerate(call.writes)})
+        fields.update({key: repr(value) for key, value in call.node.attrs.items() if key not in fields})
+        lines = [template.format(*_Lazy(names, call.reads), **fields) for template in templates]
+        for line in lines:
+            self.uses_support.update(re.findall(r"\b(?:quiet|loud)\b", line))
+        return [names.functions(line) for line in lines]
+
+    def _tail(self, steps: list[Step]) -> list[str]:
+        """What writes states: several plain calls are made by `finish`, all or none; anything else stands as it is."""
+        calls = [line for step in steps for line in self._step(step)]
+        parts = [_CALL.match(line) for line in calls]
+        if len(calls) < 2 or not all(parts):
+            return self._steps(steps)
+        self.uses_support.add("finish")
+        found = []
+        for step in steps:
+            comment = _comment(step.line)
+            for line in self._step(step):
+                matched = _CALL.match(line)
+                assert matched is not None
+                found.append(f"    ({matched[1]}, {matched[2]}),{'  ' + comment if comment else ''}")
+        writes = self.names.fresh("writes")
+        called = {line.split(" = ")[0] for line in self.names.called}
+        text = [f"{writes} = (", *found, ")"]
+        if called & {word for line in found for word in re.findall(r"\w+", line.split("  #")[0])}:
+            return [*text, f"finish({writes})"]
+        self.names.bound += ["", *text]
+        return ["# every state or none", f"finish({writes})"]
+
+    # ---- Python numbers
+    def _number(self, value: Value) -> str:
+        if value in self.numbers:
+            return self.numbers[value]
+        held = value.node.attrs["value"].value
+        text = repr(held)
+        return text if isinstance(held, int) or np.isfinite(held) else f"{type(held).__name__}({str(held).strip('()')!r})"
+
+    def _python(self, step: Host) -> str:
+        """The operator; `**` and what may change its kind by value goes through the operation's own meaning."""
+        operands, fn = [self._number(v) for v in step.node.operands], step.node.attrs["fn"]
+        if fn in _SIGNS:
+            return f"{operands[0]} {_SIGNS[fn]} {operands[1]}"
+        if fn in ("neg", "pos", "invert"):
+            return {"neg": "-", "pos": "+", "invert": "~"}[fn] + operands[0]
+        self.uses_python = True
+        return f"python.meaning({', '.join(operands)}, fn={fn!r})"
+
+    # ---- results
+    def _output(self, index: int, value: Value) -> str:
+        place = self.body.results[index]
+        return self._number(value) if place is None else self.names.place(place)
+
+    def _result(self, index: int, value: Value) -> str:
+        place: Place | None = self.plan.results[index]
+        if place is None:
+            return self._number(value)
+        scalar = place.shape == () and not value.node.op.has(Trait.ARRAY)
+        return self.names.place(place) + ("[()]" if scalar else "")
+
+
+class _Lazy:
+    """Names of the operands a template really mentions, so that what no line reads is not bound."""
+
+    def __init__(self, names: Names, places: tuple[Place, ...]):
+        self._names, self._places = names, places
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter([_Name(self._names, p) for p in self._places])
+
+
+class _Name:
+    def __init__(self, names: Names, place: Place):
+        self._names, self._place = names, place
+
+    def __format__(self, spec: str) -> str:
+        return self._names.place(self._place)
+
+
+def _comment(line: Line | None) -> str | None:
+    return None if line is None else f"# {line.place()}   {line.code}".rstrip()
+
+
+def _indent(lines: list[str]) -> list[str]:
+    return [f"    {line}" if line else line for line in lines]

@@ -1,0 +1,120 @@
+"""Kernels of elementwise operations: each ufunc with `out`, and the few that are no ufuncs.
+
+In: the records of `ir.ops`, which name the ufunc. Out: Kernels. Invariant: a kernel asks NumPy's data allocator for nothing.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from backends.numpy.site import Site, same_memory
+from ir.op import Op
+from ir.spec import Spec
+from ir.target import Kernel, Places
+
+# Nanoseconds an element in float64, contiguous, AVX2 (measured); what is not listed is arithmetic. Floats of 4 bytes take half, the
+# functions that NumPy has vector code for a third.
+NS: dict[str, float] = {
+    "divide": 1.2, "reciprocal": 1.2, "sqrt": 1.2, "exp": 7, "exp2": 7, "expm1": 12, "log": 7, "log2": 8, "log10": 9, "log1p": 12, "tanh": 34,
+    "sin": 12, "cos": 12, "tan": 20, "arcsin": 15, "arccos": 15, "arctan": 15, "sinh": 20, "cosh": 15, "arctan2": 25, "hypot": 6, "power": 28,
+    "logaddexp": 25, "floor_divide": 6, "remainder": 8, "cbrt": 15,
+}  # fmt: skip
+VECTOR32 = {"exp", "log", "tanh", "sin", "cos"}
+CALL = 500.0
+
+
+def per_element(name: str, dtype: np.dtype) -> float:
+    """Nanoseconds an element of one pass."""
+    base = NS.get(name, 0.6)
+    if dtype.itemsize <= 4 and dtype.kind == "f":
+        return base / (4 if name in VECTOR32 else 2)
+    return base
+
+
+def passes(*names: str) -> Any:
+    """The cost of a few passes over the first output, a call each."""
+
+    def cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
+        return sum(CALL + outs[0].size * per_element(n, outs[0].dtype) for n in names)
+
+    return cost
+
+
+def ufunc_kernel(op: Op) -> Kernel:
+    """The ufunc that the record names, written into its output. In place is safe: NumPy reads an element before it writes it."""
+    path = "np._core.umath.clip" if op.name == "clip" else f"np.{op.ufunc.__name__}"
+    operands = ", ".join(f"{{{k}}}" for k in range(op.ufunc.nin))
+    return Kernel(f"{op.name}.ufunc", op.name, (f"{path}({operands}, {{out}})",), cost=passes(op.name), overwrites=tuple(range(op.ufunc.nin)))
+
+
+# ---- powers with a constant exponent: NumPy's own takes 28 ns an element for all but -1, 0, 0.5, 1 and 2
+def _exponent(reads: Places) -> Any:
+    held = reads[1].buffer.data
+    return held.item() if held is not None and held.ndim == 0 and reads[1].buffer.kind == "const" else None
+
+
+def _is_cube(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return _exponent(reads) == 3 and reads[0].dtype == writes[0].dtype and writes[0].dtype.kind == "f" and writes[0].dtype.itemsize > 2
+
+
+def _is_fourth(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return _exponent(reads) == 4 and reads[0].dtype == writes[0].dtype and writes[0].dtype.kind == "f" and writes[0].dtype.itemsize > 2
+
+
+POWER = (
+    Kernel("power.cube", "power", ("np.multiply({0}, {0}, {out})", "np.multiply({out}, {0}, {out})"), exact=False, accepts=_is_cube, cost=passes("multiply", "multiply")),
+    Kernel("power.fourth", "power", ("np.multiply({0}, {0}, {out})", "np.multiply({out}, {out}, {out})"), exact=False, accepts=_is_fourth,
+           cost=passes("multiply", "multiply"), overwrites=(0,)),
+)  # fmt: skip
+
+
+# ---- no ufuncs
+def _where(site: Site) -> tuple[str, ...]:
+    choose = 'np.copyto({out}, {1}, "unsafe", {0})'
+    return (choose,) if same_memory(site.reads[2], site.writes[0]) else ('np.copyto({out}, {2}, "unsafe")', choose)
+
+
+def _is_condition(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return reads[0].dtype.kind == "b"
+
+
+def _where_any(site: Site) -> tuple[str, ...]:
+    """A condition of numbers is brought to bool first."""
+    return ("np.not_equal({0}, %s, {t0})" % site.number(0, site.reads[0].dtype), *[line.replace("{0}", "{t0}") for line in _where(site)])
+
+
+def _move(site: Site) -> tuple[str, ...]:
+    return () if same_memory(site.reads[0], site.writes[0]) else ('np.copyto({out}, {0}, "unsafe")',)
+
+
+def _imag(site: Site) -> tuple[str, ...]:
+    return ("np.copyto({out}, {0}.imag)",) if site.reads[0].dtype.kind == "c" else ("{out}.fill(0)",)
+
+
+def _cast(site: Site) -> tuple[str, ...]:
+    """From complex to real it is the real part that is copied: NumPy's warning belongs to the user's astype, not to us."""
+    read, write = site.reads[0], site.writes[0]
+    return ('np.copyto({out}, {0}.real, "unsafe")',) if read.dtype.kind == "c" and write.dtype.kind not in "cb" else _move(site)
+
+
+OTHERS = {
+    "where": (
+        Kernel("where.copyto", "where", _where, accepts=_is_condition, cost=passes("copy", "copy"), overwrites=(2,)),
+        Kernel("where.number", "where", _where_any, cost=passes("copy", "copy", "copy"), overwrites=(2,),
+               temps=lambda specs, outs, attrs: (Spec(specs[0].shape, np.dtype(bool)),)),
+    ),
+    "real": (Kernel("real.copyto", "real", ("np.copyto({out}, {0}.real)",), cost=passes("copy")),),
+    "imag": (Kernel("imag.copyto", "imag", _imag, cost=passes("copy")),),
+    "cast": (Kernel("cast.copyto", "cast", _cast, cost=passes("copy"), overwrites=(0,)),),
+    "copy": (Kernel("copy.copyto", "copy", _move, cost=passes("copy"), overwrites=(0,)),),
+}  # fmt: skip
+
+
+def kernels(table: dict[str, Op]) -> dict[str, tuple[Kernel, ...]]:
+    """The kernels of every elementwise operation in the table."""
+    found: dict[str, tuple[Kernel, ...]] = dict(OTHERS)
+    for name, op in table.items():
+        if op.family == "elementwise" and op.ufunc is not None and name not in found:
+            found[name] = (POWER if name == "power" else ()) + (ufunc_kernel(op),)
+    return found

@@ -1,0 +1,153 @@
+"""Kernels that read and write at indices, sort, and join arrays: concatenate, take, gather, sort, and the update family.
+
+NumPy can't read at several index arrays into a given buffer, nor argsort into one: these kernels state the fresh array as scratch.
+An update's operand 0 and its output are the same memory (the planner sees to it), so a body writes the new part only.
+"""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from backends.numpy.site import Site, same_memory, sliced, without
+from ir.plan import Place
+from ir.spec import Spec
+from ir.target import Kernel, Places
+
+
+def _bytes(place: Place) -> int:
+    return math.prod(place.shape) * place.dtype.itemsize
+
+
+def _moves(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
+    return 2000 + 1.5 * outs[0].size
+
+
+# ---- joining
+def _concatenate(site: Site) -> tuple[str, ...]:
+    names = ", ".join([site.name(p) for p in site.reads])
+    return (f"np.concatenate(({names},), {{axis}}, {{out}})",)
+
+
+# ---- reading
+def _take_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return all(p.contiguous("C") for p in (*reads, *writes))
+
+
+def _take_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """The output once more where indices are checked (NumPy writes nothing before all are), and indices brought to `intp`."""
+    indices = reads[1]
+    return _bytes(writes[0]) * (attrs["mode"] == "raise") + math.prod(indices.shape) * 8 * (indices.dtype != np.intp)
+
+
+def _key(axes: tuple[int, ...], first: int) -> str:
+    """The key as Python writes it: index arrays at `axes`, operand `first` and on, full slices before and between."""
+    return ", ".join([f"{{{first + axes.index(k)}}}" if k in axes else ":" for k in range(axes[-1] + 1)])
+
+
+def _tuple(axes: tuple[int, ...], first: int) -> str:
+    key = _key(axes, first).replace(":", "slice(None)")
+    return f"({key},)"
+
+
+def _gather(site: Site) -> tuple[str, ...]:
+    return (f"np.copyto({{out}}, {{0}}[{_key(site.attrs['axes'], 1)}])",)
+
+
+def _fresh_result(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    return _bytes(writes[0])
+
+
+def _along(site: Site) -> tuple[str, ...]:
+    """Each other axis reads its own index, as a constant."""
+    x, axis = site.reads[0], site.attrs["axis"]
+    grid = []
+    for k, n in enumerate(x.shape):
+        shape = tuple([n if a == k else 1 for a in range(len(x.shape))])
+        grid.append("{1}" if k == axis else site.const(f"np.arange({n}).reshape({shape})", f"along{k}"))
+    return (f"np.copyto({{out}}, {{0}}[{', '.join(grid)}])",)
+
+
+# ---- order
+def _sort(site: Site) -> tuple[str, ...]:
+    kind = "" if site.attrs["kind"] is None else ", {kind}"
+    copy = () if same_memory(site.reads[0], site.writes[0]) else ("np.copyto({out}, {0})",)
+    return (*copy, f"{{out}}.sort({{axis}}{kind})")
+
+
+def _lane(place: Place, axis: int) -> int:
+    """NumPy sorts a row that is not contiguous in a buffer of its own."""
+    assert place.strides is not None
+    n, size = place.shape[axis], place.dtype.itemsize
+    return 0 if place.strides[axis] == size or n < 2 or 0 in place.shape else n * size
+
+
+def _sort_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    return _lane(writes[0], attrs["axis"])
+
+
+def _argsort(site: Site) -> tuple[str, ...]:
+    kind = "" if site.attrs["kind"] is None else ", {kind}"
+    return (f"np.copyto({{out}}, {{0}}.argsort({{axis}}{kind}))",)
+
+
+def _argsort_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return reads[0].contiguous("C") and writes[0].contiguous("C")
+
+
+def _argsort_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    return _bytes(writes[0]) + _lane(reads[0], attrs["axis"]) + _lane(writes[0], attrs["axis"])
+
+
+# ---- writing
+def _view(site: Site) -> str:
+    return site.name(sliced(site.writes[0], site.attrs["index"]))
+
+
+def _trimmed(site: Site, ndim: int) -> str:
+    """The value without leading axes of size 1 past the place's: assignment drops them, `np.add` does not."""
+    value = site.reads[1]
+    extra = len(value.shape) - ndim
+    return site.name(without(value, tuple(range(extra)))) if extra > 0 else site.name(value)
+
+
+def _set_slice(site: Site) -> tuple[str, ...]:
+    return (f'np.copyto({_view(site)}, {{1}}, "unsafe")',)
+
+
+def _add_slice(site: Site) -> tuple[str, ...]:
+    view = _view(site)
+    return (f"np.add({view}, {_trimmed(site, len(site.writes[0].shape))}, {view}{_casting(site)})",)
+
+
+def _casting(site: Site) -> str:
+    return "" if site.reads[1].dtype == site.writes[0].dtype else ', casting="same_kind"'
+
+
+def _set_at(site: Site) -> tuple[str, ...]:
+    return (f"{{out}}[{_key(site.attrs['axes'], 2)}] = {{1}}",)
+
+
+def _add_at(site: Site) -> tuple[str, ...]:
+    base, axes = site.writes[0], site.attrs["axes"]
+    ndim = len(base.shape) - len(axes) + max([len(p.shape) for p in site.reads[2:]])
+    return (f"np.add.at({{out}}, {_tuple(axes, 2)}, {_trimmed(site, ndim)})",)
+
+
+def _known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return reads[1].strides is not None
+
+
+KERNELS: dict[str, tuple[Kernel, ...]] = {
+    "concatenate": (Kernel("concatenate.numpy", "concatenate", _concatenate, cost=_moves),),
+    "take": (Kernel("take.numpy", "take", ("np.take({0}, {1}, {axis}, {out}, {mode})",), accepts=_take_accepts, cost=_moves, scratch=_take_scratch),),
+    "gather": (Kernel("gather.copy", "gather", _gather, cost=_moves, scratch=_fresh_result),),
+    "take_along_axis": (Kernel("take_along_axis.copy", "take_along_axis", _along, cost=_moves, scratch=_fresh_result),),
+    "sort": (Kernel("sort.inplace", "sort", _sort, cost=_moves, overwrites=(0,), scratch=_sort_scratch),),
+    "argsort": (Kernel("argsort.copy", "argsort", _argsort, accepts=_argsort_accepts, cost=_moves, scratch=_argsort_scratch),),
+    "set_slice": (Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,)),),
+    "add_slice": (Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,)),),
+    "set_at": (Kernel("set_at.setitem", "set_at", _set_at, cost=_moves, overwrites=(0,)),),
+    "add_at": (Kernel("add_at.at", "add_at", _add_at, accepts=_known, cost=_moves, overwrites=(0,)),),
+}

@@ -1,0 +1,225 @@
+"""Names: which Python name stands for a place, and the line that makes it, once a program, once an Instance, or once a call.
+
+In: places of a plan, in the order in which lines ask for them. Out: unique, readable names (the user's own where the line assigns
+one), and the definitions as three lists of lines. A place is one array object however often it is asked for.
+"""
+from __future__ import annotations
+
+import builtins
+import keyword
+import math
+import re
+from typing import Any
+
+import numpy as np
+
+from backends.numpy.site import type_name
+from ir.graph import Value
+from ir.plan import Loop, Place, Plan, View
+
+RESERVED = {*keyword.kwlist, *dir(builtins), "np", "arena", "const", "state", "moved", "inputs", "run", "bind", "held", "quiet", "loud", "finish", "trip"}
+_ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
+_FUNCTION = re.compile(r"\bnp((?:\.\w+)+)")
+
+
+class Names:
+    """`once` are lines of the module, `bound` of `bind`, `called` of `run`; `arrays` are the constants that `bind` is given."""
+
+    def __init__(self, plan: Plan, body: Plan):
+        self.plan, self.body = plan, body
+        self.once: list[str] = []
+        self.bound: list[str] = []
+        self.called: list[str] = []
+        self.arrays: list[np.ndarray] = []
+        self.array_names: list[str] = []
+        self._taken = set(RESERVED)
+        self._names: dict[tuple[Any, ...], str] = {}
+        self._consts: dict[str, str] = {}
+        self._functions: dict[str, str] = {}
+        self._views: dict[int, View] = {id(view.place): view for view in body.views}
+        self._hints = _hints(body)
+        self.inputs = [self._input(index, value) for index, value in enumerate(plan.graph.inputs)]
+
+    # ---- names
+    def fresh(self, hint: str) -> str:
+        """A new name, the hint itself if it is free."""
+        hint = re.sub(r"\W", "_", hint).strip("_") or "value"
+        hint = f"n{hint}" if hint[0].isdigit() else hint
+        name, count = hint, 1
+        while name in self._taken:
+            count += 1
+            name = f"{hint}_{count}"
+        self._taken.add(name)
+        return name
+
+    def _input(self, index: int, value: Value) -> str:
+        line = value.node.line
+        hint = line.code if line is not None and line.code.isidentifier() else f"{value.node.attrs['kind']}_{index}"
+        return self.fresh(hint)
+
+    def functions(self, line: str) -> str:
+        """The line with each `np.add.reduce` replaced by a local name, bound once."""
+        return _FUNCTION.sub(lambda found: self._function(found[1]), line)
+
+    def _function(self, path: str) -> str:
+        name = self._functions.get(path)
+        if name is None:
+            parts = [p for p in path.split(".") if p not in ("", "_core", "umath")]
+            name = self._functions[path] = self.fresh("_".join(parts))
+            self.once.append(f"{name} = {f'np.dtype(np{path})' if path[1:] in np.__all__ and _is_type(path[1:]) else f'np{path}'}")
+        return name
+
+    def const(self, text: str, hint: str) -> str:
+        """The name of a value of NumPy's made once a program from an expression."""
+        name = self._consts.get(text)
+        if name is None:
+            name = self._consts[text] = self.fresh(hint if hint[0].isalpha() else f"c_{hint}".replace("-", "minus_").replace(".", "_"))
+            self.once.append(f"{name} = {_finite(text)}")
+        return name
+
+    # ---- places
+    def place(self, place: Place) -> str:
+        """The name of a place's array; its definition is made when it is first asked for."""
+        key = (place.buffer.id, place.buffer.kind, place.offset, place.shape, place.strides, place.dtype)
+        if place.strides is None and id(place) in self._views:
+            key = (*key, id(place))
+        name = self._names.get(key)
+        if name is None:
+            name = self._define(place)
+            self._names[key] = name
+        return name
+
+    def _define(self, place: Place) -> str:
+        kind, index = place.buffer.kind, place.buffer.index
+        if kind in ("input", "state") and index is not None and self._is_root(place, index):
+            return self.inputs[index]
+        name = self.fresh(self._hints.get(_spot(place), "view" if kind in ("input", "state", "const") else "work"))
+        match kind:
+            case "arena" | "scalar":
+                self.bound.append(f"{name} = {self._cut('arena', place, (place.buffer.offset or 0) + place.offset)}")
+            case "const":
+                self._define_const(name, place)
+            case "state":
+                self.bound.append(f"{name} = {self._view_of(place)}")
+            case "input":
+                self.called.append(f"{name} = {self._view_of(place)}")
+            case "result":
+                self._define_result(name, place)
+        return name
+
+    def _is_root(self, place: Place, index: int) -> bool:
+        root = self.body.places[self.plan.graph.inputs[index]]
+        return place is root or (root.strides is not None and _spot(place) == _spot(root) and place.strides == root.strides)
+
+    def _cut(self, base: str, place: Place, offset: int) -> str:
+        strides = "" if place.contiguous("C") else f", {place.strides}"
+        return self.functions(f"np.ndarray({place.shape}, np.{type_name(place.dtype)}, {base}, {offset}{strides})")
+
+    def _define_const(self, name: str, place: Place) -> None:
+        data = place.buffer.data
+        assert data is not None
+        if data.ndim == 0 and place.shape == ():
+            self.once.append(f"{name} = {_finite(f'np.array({data.item()!r}, np.{type_name(data.dtype)})')}")
+        elif place.offset == 0 and place.shape == data.shape and place.strides == data.strides:
+            self.arrays.append(data)
+            self.array_names.append(name)
+        else:
+            root = Place(place.buffer, 0, data.shape, data.strides, data.dtype)
+            self.bound.append(f"{name} = {self._geometry(self.place(root), root, place)}")
+
+    def _define_result(self, name: str, place: Place) -> None:
+        """The buffer of a result is a fresh array at each call, in the order of axes of the result that owns it."""
+        owner = next(p for p in self.plan.results if p is not None and p.buffer is place.buffer)
+        if _spot(place) == _spot(owner) and place.strides == owner.strides:
+            self.called.append(f"{name} = {self._empty(owner)}")
+        else:
+            self.called.append(f"{name} = {self._geometry(self.place(owner), owner, place)}")
+
+    def _empty(self, place: Place) -> str:
+        kind = f"np.{type_name(place.dtype)}"
+        if place.contiguous("C"):
+            return self.functions(f"np.empty({place.shape}, {kind})")
+        if place.contiguous("F"):
+            return self.functions(f'np.empty({place.shape}, {kind}, "F")')
+        assert place.strides is not None
+        strides = place.strides
+        slow_first = sorted(range(len(strides)), key=lambda k: (-strides[k], k))
+        shape = tuple([place.shape[k] for k in slow_first])
+        back = tuple([slow_first.index(k) for k in range(len(strides))])
+        return self.functions(f"np.empty({shape}, {kind}).transpose({back})")
+
+    # ---- views of arrays that are given
+    def _view_of(self, place: Place) -> str:
+        view = self._views.get(id(place))
+        root = self.body.places[self.plan.graph.inputs[place.buffer.index]]  # type: ignore[index]
+        if view is not None and (place.strides is None or root.strides is None):
+            return _view_text(view, self.place(view.source), self)
+        return self._geometry(self.place(root), root, place)
+
+    def _geometry(self, base: str, root: Place, place: Place) -> str:
+        """A view by shape and strides of a contiguous array."""
+        if place.dtype == root.dtype and place.offset == root.offset:
+            if root.contiguous("C") and place.contiguous("C") and math.prod(place.shape) == math.prod(root.shape):
+                return f"{base}.reshape({place.shape})"
+            if root.strides is not None and (place.shape, place.strides) == (root.shape[::-1], root.strides[::-1]):
+                return f"{base}.T"
+        return self._cut(base if root.contiguous("C") else f"{base}.T", place, place.offset)
+
+
+def _spot(place: Place) -> tuple[Any, ...]:
+    return place.buffer.id, place.buffer.kind, place.offset, place.shape, place.dtype
+
+
+def _is_type(name: str) -> bool:
+    return isinstance(getattr(np, name), type) and issubclass(getattr(np, name), np.generic)
+
+
+def _finite(text: str) -> str:
+    """Python has no literals for these."""
+    return re.sub(r"(?<![\w.])(inf|nan)(?!\w)", r"np.\1", text)
+
+
+def _view_text(view: View, source: str, names: Names) -> str:
+    """A view of an array whose strides only the call knows, as NumPy writes it."""
+    attrs = view.node.attrs
+    match view.node.op.name:
+        case "reshape":
+            return f"{source}.reshape({attrs['shape']})"
+        case "transpose":
+            return f"{source}.transpose({attrs['axes']})"
+        case "expand_dims":
+            return names.functions(f"np.expand_dims({source}, {attrs['axis']})")
+        case "squeeze":
+            return f"{source}.squeeze({attrs['axis']})"
+        case "broadcast_to":
+            return names.functions(f"np.broadcast_to({source}, {attrs['shape']})")
+        case "slice":
+            parts = [":".join(["" if n is None else str(n) for n in triple]) for triple in attrs["index"]]
+            return f"{source}[{', '.join([*parts, '...'])}]"
+        case _:
+            return source
+
+
+def _hints(plan: Plan) -> dict[tuple[Any, ...], str]:
+    """A name for each place: what the user's line assigns, for the last operation of that line, else the operation's name."""
+    last: dict[Any, Any] = {}
+    for node in plan.order:
+        if node.line is not None and node.phase == "forward":
+            last[node.line] = node
+    hints: dict[tuple[Any, ...], str] = {}
+    for value, place in plan.places.items():
+        node = value.node
+        found = _ASSIGNED.match(node.line.code) if node.line is not None and last.get(node.line) is node else None
+        hints.setdefault(_spot(place), found[1] if found else f"{node.op.name}_")
+    return hints
+
+
+def states_of(plan: Plan) -> list[int]:
+    """The indices of the inputs that are states."""
+    return [k for k, v in enumerate(plan.graph.inputs) if v.spec.weak is None and v.node.attrs["kind"] == "state"]
+
+
+def body_of(plan: Plan) -> Plan:
+    """The plan of one iteration: the loop's body where the plan is a loop."""
+    loops = [step for step in plan.steps if isinstance(step, Loop)]
+    return loops[0].body if loops else plan

@@ -1,0 +1,92 @@
+"""Programs and Instances: a Program is text and constants, shared by all; an Instance is memory of its own with the run bound to it.
+
+A call leases an Instance from the Program's pool (a list: `pop` and `append` are atomic, so threads and re-entrant calls never meet)
+and gives it back whatever happens. The arena is requested once, in an Instance's first run; it dies with the Program.
+"""
+from __future__ import annotations
+
+import itertools
+import linecache
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from backends.numpy.emit import Source
+from backends.numpy.names import states_of
+from ir.plan import Plan
+
+_numbers = itertools.count()
+
+
+class Program:
+    """`source` is the text that runs; calling the program runs it on a leased Instance."""
+
+    def __init__(self, plan: Plan, source: Source):
+        self.plan, self.source, self.const = plan, source.text, source.const
+        self.states = states_of(plan)
+        self.file = f"<gradplan program {next(_numbers)}>"
+        linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
+        weakref.finalize(self, linecache.cache.pop, self.file, None)
+        module: dict[str, Any] = {"__name__": self.file}
+        exec(compile(self.source, self.file, "exec"), module)
+        self.make: Callable[..., Callable[[Sequence[Any]], list[Any]]] = module["bind"]
+        self._free: list[Instance] = []
+
+    def __call__(self, inputs: Sequence[Any]) -> list[Any]:
+        """The results for `inputs`, in the order of `graph.inputs`; see `backends.base.Instance.run`."""
+        try:
+            instance = self._free.pop()
+        except IndexError:
+            instance = Instance(self)
+        try:
+            return instance.run(inputs)
+        finally:
+            self._free.append(instance)
+
+    def bind(self) -> Instance:
+        """A new Instance, not of the pool."""
+        return Instance(self)
+
+    @contextmanager
+    def lease(self) -> Iterator[Instance]:
+        """An Instance of the pool for a `with` block."""
+        instance = self._free.pop() if self._free else Instance(self)
+        try:
+            yield instance
+        finally:
+            self._free.append(instance)
+
+
+class Instance:
+    """`run(inputs)` gives the results. It is bound to memory and states in the first run, and again when other state arrays come.
+
+    Nothing here refers back to the Program or in a circle, so memory goes when the last reference does.
+    """
+
+    __slots__ = ("_make", "_const", "_states", "_request", "_alignment", "arena", "run", "__weakref__")
+
+    def __init__(self, program: Program):
+        self._make, self._const, self._states = program.make, program.const, program.states
+        self._request, self._alignment = program.plan.arena_request, program.plan.target.alignment
+        self.arena: Any = None
+        self.run: Callable[[Sequence[Any]], list[Any]] = partial(Instance._bind_and_run, weakref.proxy(self))
+
+    def _bind_and_run(self, inputs: Sequence[Any]) -> list[Any]:
+        if self.arena is None:
+            self.arena = aligned(self._request, self._alignment)
+        moved = partial(Instance._bind_and_run, weakref.proxy(self) if type(self) is Instance else self)
+        self.run = self._make(self.arena, self._const, [inputs[k] for k in self._states], moved)
+        return self.run(inputs)
+
+
+def aligned(request: int, alignment: int) -> Any:
+    """`request` bytes from NumPy, without those before the first aligned one. Nothing is requested for 0."""
+    if request == 0:
+        return b""
+    block = np.empty(request, np.uint8)
+    start = -block.__array_interface__["data"][0] % alignment
+    return block[start:]
