@@ -14,7 +14,8 @@ from ir.errors import Error
 from ir.evaluate import evaluate
 from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
 from ir.op import NoVjp, Op, Trait
-from ir.ops import elementwise
+from ir.ops import TABLE
+from ir.parse import parse
 from ir.source import Line
 from ir.spec import Spec
 from ir.text import rule_names, to_text
@@ -22,11 +23,12 @@ from ir.verify import verify
 
 __all__ = [
     "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Spec", "Trait", "Value",
-    "errors", "evaluate", "to_text",
+    "errors", "evaluate", "parse", "to_text",
 ]
 
 _BINARY = {
-    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder", "pow": "power",
+    "add": "add", "sub": "subtract", "mul": "multiply", "truediv": "divide", "floordiv": "floor_divide", "mod": "remainder",
+    "pow": "power", "matmul": "matmul",
 }
 _COMPARE = {"lt": "less", "le": "less_equal", "gt": "greater", "ge": "greater_equal"}
 _UNARY = {"neg": "negative", "pos": "positive", "abs": "abs"}
@@ -35,16 +37,13 @@ _UNARY = {"neg": "negative", "pos": "positive", "abs": "abs"}
 def _attach_operators() -> None:
     """Python's operators on Values. `==` stays identity, so that Values are keys."""
 
-    def binary(name: str) -> tuple[Any, Any]:
-        return lambda x, y: getattr(elementwise, name)(x, y), lambda x, y: getattr(elementwise, name)(y, x)
-
-    for python, name in (_BINARY | _COMPARE).items():
-        forward, reflected = binary(name)
-        setattr(Value, f"__{python}__", forward)
-        if python in _BINARY:
-            setattr(Value, f"__r{python}__", reflected)
+    for python, name in _BINARY.items():
+        setattr(Value, f"__{python}__", lambda x, y, op=TABLE[name]: op(x, y))
+        setattr(Value, f"__r{python}__", lambda x, y, op=TABLE[name]: op(y, x))
+    for python, name in _COMPARE.items():
+        setattr(Value, f"__{python}__", lambda x, y, op=TABLE[name]: op(x, y))
     for python, name in _UNARY.items():
-        setattr(Value, f"__{python}__", lambda x, name=name: getattr(elementwise, name)(x))
+        setattr(Value, f"__{python}__", lambda x, op=TABLE[name]: op(x))
     setattr(Value, "__array_ufunc__", None)  # noqa: B010  (NumPy then leaves `array * value` to `Value.__rmul__`)
 
 

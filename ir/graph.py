@@ -166,6 +166,7 @@ class Graph:
         self.updates: list[tuple[Value, Value]] = []
         self._line: Line | None = None
         self._order: list[Node] | None = None
+        self._ordered: list[Value] = []
         self._serial = 0
 
     # ---- building
@@ -278,15 +279,16 @@ class Graph:
 
         The list is shared until the next change: do not write into it.
         """
-        if self._order is None:
+        ends = [*self.inputs, *self.results()]
+        if self._order is None or self._ordered != ends:
             seen = {v.node for v in self.inputs}
-            found = [v.node for v in self.inputs]
+            found = list(dict.fromkeys([v.node for v in self.inputs]))
             for value in self.results():
                 _walk(value.node, seen, found)
             if len(found) < len(self.nx):
                 for node in sorted((n for n in self.nx if n not in seen), key=lambda n: n.serial):
                     _walk(node, seen, found)
-            self._order = found
+            self._order, self._ordered = found, ends
         return self._order
 
     @property

@@ -136,7 +136,7 @@ class _Parser:
         """One line; True for the closing one."""
         if s.take("}"):
             if not self.returned:
-                s.fail("the graph has no return", 0, mend="write `return` in front, alone if there are no outputs")
+                s.fail("the graph has no return", s.text.index("}"), mend="write `return` in front, alone if there are no outputs")
             return True
         if self.returned:
             if not s.take("update"):
@@ -147,7 +147,6 @@ class _Parser:
         elif s.take("return"):
             self.returned = True
             self.graph.outputs = self.operands(s) if s.text.startswith("%", s.at) else []
-            self.graph._order = None
         else:
             s.fail("expected a node (`%0 = ...`), `return` or `}`")
         return False
@@ -165,7 +164,6 @@ class _Parser:
         if new.spec != state.spec:
             s.fail(f"the state is {state.spec} but its new value is {new.spec}", start)
         self.graph.updates.append((state, new))
-        self.graph._order = None
 
     def node(self, s: _Scanner) -> None:
         results = self.listed(s, self.new_name)
@@ -206,6 +204,8 @@ class _Parser:
     def check_specs(
         self, s: _Scanner, op: Op, operands: list[Value], attrs: dict[str, Any], specs: tuple[Spec, ...], start: int, at_specs: int
     ) -> None:
+        if len(operands) > len(op.operands) and not (op.operands and op.operands[-1].startswith("*")):
+            s.fail(f"{op.name} takes {len(op.operands)} operands ({', '.join(op.operands)}), not {len(operands)}", start)
         try:
             inferred = op.infer(tuple([v.spec for v in operands]), attrs)
         except Error as error:
