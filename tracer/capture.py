@@ -1,0 +1,153 @@
+"""What a function can reach besides its arguments: closure cells, globals, defaults, `__self__`, and what hangs on them.
+
+`Reach(fn)` looks once and answers two questions: by which path is this very object reached (so that each call can fetch it again), and
+which plain values are within reach (guards: a change traces again). It follows containers and attributes two levels deep, and the
+user's own functions that the function names.
+"""
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ir.source import is_library
+
+DEPTH = 2
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+LARGE = 1 << 20
+
+
+class Found(NamedTuple):
+    """A thing within reach: how the user would write it, and how to get it again."""
+
+    name: str
+    fetch: Callable[[], Any]
+    thing: Any
+
+
+class Reach:
+    """The things that `fn` can reach, by identity."""
+
+    def __init__(self, fn: Callable[..., Any] | None):
+        self.found: list[Found] = list(_search(fn)) if fn is not None else []
+        self._by_id = {}
+        for found in self.found:
+            if not isinstance(found.thing, PLAIN):
+                self._by_id.setdefault(id(found.thing), found)
+
+    def path_to(self, thing: Any) -> Found | None:
+        """How this very object is reached, or None."""
+        return self._by_id.get(id(thing))
+
+
+def _search(fn: Callable[..., Any]) -> Iterator[Found]:
+    """Every (name, fetch, thing), nearest first; a thing reached twice comes once."""
+    seen: set[int] = set()
+    queue: list[tuple[str, Callable[[], Any], Any, int]] = [("", lambda: fn, fn, 0)]
+    for name, fetch, thing, depth in queue:
+        if isinstance(thing, PLAIN):
+            yield Found(name, fetch, thing)
+            continue
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if name:
+            yield Found(name, fetch, thing)
+        queue += _inside(name, fetch, thing, depth)
+
+
+def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list[tuple[str, Callable[[], Any], Any, int]]:
+    if isinstance(thing, types.MethodType):
+        return [("self" if not name else f"{name}.__self__", lambda: fetch().__self__, thing.__self__, 0), (name, lambda: fetch().__func__, thing.__func__, 0)]
+    if isinstance(thing, types.FunctionType):
+        return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing))
+    if isinstance(thing, np.ndarray) or isinstance(thing, (type, types.ModuleType, types.BuiltinFunctionType)):
+        return []
+    if hasattr(thing, "__wrapped__") and callable(thing):
+        return [(name, lambda: fetch().__wrapped__, thing.__wrapped__, 0)]
+    if depth >= DEPTH:
+        return []
+    if isinstance(thing, dict):
+        return [(f"{name}[{k!r}]", _item(fetch, k), v, depth + 1) for k, v in list(thing.items()) if isinstance(k, PLAIN)]
+    if isinstance(thing, (list, tuple)):
+        return [(f"{name}[{k}]", _item(fetch, k), v, depth + 1) for k, v in enumerate(thing[:1000])]
+    if is_library(_file_of(type(thing))):
+        return []
+    held = getattr(thing, "__dict__", None)
+    found = [(f"{name}.{k}" if name else k, _attribute(fetch, k), v, depth + 1) for k, v in list(held.items())] if isinstance(held, dict) else []
+    call = getattr(type(thing), "__call__", None)
+    if not name and isinstance(call, types.FunctionType):
+        found.append(("", lambda: type(fetch()).__call__, call, 0))
+    return found
+
+
+def _of_function(fetch: Callable[[], Any], fn: types.FunctionType) -> Iterator[tuple[str, Callable[[], Any], Any, int]]:
+    for k, (cell_name, cell) in enumerate(zip(fn.__code__.co_freevars, fn.__closure__ or ())):
+        if _filled(cell):
+            yield cell_name, _cell(fetch, k), cell.cell_contents, 0
+    for name in _names(fn.__code__):
+        if name in fn.__globals__ and not isinstance(fn.__globals__[name], types.ModuleType):
+            yield name, _global(fetch, name), fn.__globals__[name], 0
+    for k, value in enumerate(fn.__defaults__ or ()):
+        yield f"default {k} of {fn.__name__}", _default(fetch, k), value, 0
+    for key, value in (fn.__kwdefaults__ or {}).items():
+        yield f"{key}=", _kwdefault(fetch, key), value, 0
+
+
+def _names(code: types.CodeType) -> list[str]:
+    """The global names of a code object and of the functions defined inside it."""
+    names, stack = [], [code]
+    while stack:
+        one = stack.pop()
+        names += one.co_names
+        stack += [c for c in one.co_consts if isinstance(c, types.CodeType)]
+    return list(dict.fromkeys(names))
+
+
+def _file_of(kind: type) -> str:
+    module = sys.modules.get(kind.__module__)
+    return getattr(module, "__file__", None) or "<frozen>"
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def _cell(fetch: Callable[[], Any], k: int) -> Callable[[], Any]:
+    return lambda: fetch().__closure__[k].cell_contents
+
+
+def _global(fetch: Callable[[], Any], name: str) -> Callable[[], Any]:
+    return lambda: fetch().__globals__[name]
+
+
+def _default(fetch: Callable[[], Any], k: int) -> Callable[[], Any]:
+    return lambda: fetch().__defaults__[k]
+
+
+def _kwdefault(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
+    return lambda: fetch().__kwdefaults__[key]
+
+
+def _item(fetch: Callable[[], Any], key: Any) -> Callable[[], Any]:
+    return lambda: fetch()[key]
+
+
+def _attribute(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
+    return lambda: fetch().__dict__[key]
+
+
+def fingerprint(thing: Any) -> Any:
+    """What a guard compares: the value and its type; of an array a copy's bytes, or past 1 MB their checksum."""
+    if isinstance(thing, np.ndarray):
+        data = np.ascontiguousarray(thing).tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(np.ascontiguousarray(thing)).digest()
+        return (thing.shape, thing.dtype.str, data)
+    return (type(thing), repr(thing) if isinstance(thing, (float, complex)) else thing)

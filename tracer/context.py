@@ -1,0 +1,260 @@
+"""A running trace: the graph under construction, what entered it from outside and how, and what was decided on values.
+
+Operands of every kind become Values here: a traced array by reading its view, a Variable through its data, a plain array as a
+captured input where the function can reach it by a path (else as a constant), a Python number as a weak constant.
+Invariant: a thing from outside enters once; all its uses share one storage, so that a write is seen by all of them.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ir.errors import DTypeError
+from ir.graph import Graph, Value
+from ir.op import Op, Trait
+from ir.source import Line, user_line
+from ir.spec import Spec, check_dtype
+from tracer import stack
+from tracer.capture import Reach
+from tracer.refusal import refuse
+from tracer.scalar import TracedScalar
+from tracer.stack import current, entered
+from tracer.storage import Storage, kept_order, stand_in
+from tracer.traced import TracedArray, leaked
+
+VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice"])
+
+__all__ = ["Capture", "Tracing", "current", "entered", "resume"]
+
+
+@dataclass(frozen=True)
+class Capture:
+    """An input that is no argument. `kind` is "variable", "array" or "traced" (of an outer trace); `fetch()` gives it at a call.
+
+    `name` is how the function reaches it (`W1`, `self.table`), `holder` the Variable itself for kind "variable".
+    """
+
+    input: int
+    kind: str
+    name: str
+    fetch: Callable[[], Any]
+    holder: Any = None
+
+
+class Tracing:
+    """One run of a function on traced arrays. `closed` once the run is over: its arrays then refuse every use."""
+
+    def __init__(self, fn: Callable[..., Any] | None = None, graph: Graph | None = None):
+        self.fn = fn
+        self.graph = Graph() if graph is None else graph
+        self.resumed = graph is not None
+        self.closed = False
+        self.captured: list[Capture] = []
+        self.pinned: dict[int, tuple[Line | None, str]] = {}  # number input -> where Python needed its value, and what for
+        self.unknown: Line | None = None  # where an array of unknown origin was met: computed from something out of sight
+        self.baked: list[tuple[str, Line | None]] = []
+        self._lifted: dict[int, tuple[Any, TracedArray]] = {}  # id -> (the thing itself, kept alive; its traced array)
+        self._reach: Reach | None = None
+
+    @property
+    def reach(self) -> Reach:
+        """What the function can reach, looked up when first asked."""
+        if self._reach is None:
+            self._reach = Reach(self.fn)
+        return self._reach
+
+    # ---- recording
+    def record(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Adds a node and wraps what it gives. A view operation on a traced array gives a view instead."""
+        if op.name in VIEWS and type(operands[0]) is TracedArray:
+            return self.adopt(operands[0]).view(op, attrs, [self.value_of(x) for x in operands[1:]])
+        out = self.graph.apply(op, [self.value_of(x) for x in operands], attrs)
+        if type(out) is tuple:
+            return tuple([self.wrap(v) for v in out])
+        return self.wrap(out, self._strides(op, operands, out.spec), array=op.has(Trait.ARRAY))
+
+    def wrap(self, value: Value, strides: np.ndarray | None = None, *, array: bool = False) -> TracedArray:
+        """A traced array on a storage of its own. A 0-d one is a NumPy scalar unless `array`."""
+        return TracedArray(Storage(self, value), (), value.spec.strong(), strides, scalar=not value.shape and not array)
+
+    def value_of(self, operand: Any) -> Value:
+        """The Value of an operand of any kind."""
+        kind = type(operand)
+        if kind is TracedArray:
+            return self.adopt(operand).value
+        if kind is TracedScalar:
+            return operand.value if operand.value.graph is self.graph else self._adopt_scalar(operand)
+        if isinstance(operand, np.ndarray):
+            return self.lift_array(operand)
+        if kind is Value:
+            return operand
+        if isinstance(operand, (int, float, complex, np.generic)):
+            return self.lift_number(operand)
+        if isinstance(operand, stack.Operand):
+            return self.value_of(operand.data)  # type: ignore[attr-defined]
+        raise refuse(
+            f"a {kind.__name__} can't be an operand of a traced operation", "give arrays or numbers; of a list of arrays make one with np.stack"
+        )
+
+    def _strides(self, op: Op, operands: tuple[Any, ...], out: Spec) -> np.ndarray | None:
+        if op.order != "K" or out.ndim < 2:
+            return None
+        plain = True
+        for x in operands:
+            if type(x) is TracedArray:
+                plain = plain and x.strides_ is None
+            elif isinstance(x, np.ndarray):
+                plain = plain and x.flags.c_contiguous
+        if plain:
+            return None
+        shaped = [x.stand_in() if type(x) is TracedArray else x for x in operands if isinstance(x, (TracedArray, np.ndarray))]
+        return kept_order(shaped, out)
+
+    # ---- what comes from outside
+    def adopt(self, array: TracedArray) -> TracedArray:
+        """The array as this trace sees it: itself, or a captured input where it belongs to a trace around this one."""
+        owner = array.storage.tracing
+        if owner is self or (owner.graph is self.graph and not owner.closed):
+            return array
+        if owner.closed or owner not in stack.running():
+            raise leaked(array)
+        base = self._enter(array.storage, lambda: TracedArray(array.storage, (), array.storage.value.spec.strong(), None), "traced", array.storage.value.spec, None)
+        for step in array.path:
+            indices = [self.value_of(owner.wrap(v)) for v in step.indices]
+            base = base.view(step.op, dict(step.attrs), indices)
+        return base
+
+    def lift(self, variable: Any) -> TracedArray:
+        """The traced array of a Variable that came in from outside: one input of kind "state", however often it is met."""
+        known = self._lifted.get(id(variable))
+        if known is not None:
+            return known[1]
+        found = self.reach.path_to(variable)
+        name = found.name if found else (getattr(variable, "name", None) or "")
+        spec = Spec(variable.shape, native(variable.dtype))
+        fetch = found.fetch if found else (lambda: variable)
+        return self._enter(variable, fetch, "variable", spec, name)
+
+    def state(self, variable: Any) -> Value:
+        """The graph input that stands for a Variable from outside, as it was when the trace began."""
+        source = self.lift(variable).storage.source
+        assert source is not None
+        return self.graph.inputs[source]
+
+    def variables(self) -> list[Any]:
+        """The Variables from outside met so far, in the order in which they were met."""
+        return [c.holder for c in self.captured if c.kind == "variable"]
+
+    def update(self, state: Value, new: Value) -> None:
+        """`new` replaces the content of the state when a run is over."""
+        self.graph.updates.append((state, new))
+
+    def bind(self, thing: Any, array: TracedArray) -> None:
+        """From now on `thing` (a Variable, an array) is `array` in this trace."""
+        self._lifted[id(thing)] = (thing, array)
+
+    def assign(self, variable: Any, new: Any) -> None:
+        """`variable.data = new` for a Variable from outside: a write of its whole content."""
+        old = self.lift(variable)
+        if type(new) is TracedArray and new.storage is old.storage and new.path == old.path:
+            return
+        shape, dtype = getattr(new, "shape", ()), getattr(new, "dtype", None)
+        if shape != old.shape or dtype != old.dtype:
+            raise refuse(
+                f"the data of a Variable {old.spec} is replaced by something of shape {shape} and dtype {dtype}",
+                "inside a traced function a Variable from outside keeps its shape and dtype: make a new Variable",
+            )
+        old[...] = new
+
+    def lift_array(self, array: np.ndarray) -> Value:
+        """The Value of a plain array: a captured input where the function reaches it by a path, otherwise a constant."""
+        known = self._lifted.get(id(array))
+        if known is not None:
+            return known[1].value
+        check_array(array)
+        found = self.reach.path_to(array) if array.ndim or array.size else None
+        if found is None:
+            self.unknown = self.unknown or user_line()
+            return self.graph.constant(array, user_line())
+        spec = Spec(array.shape, native(array.dtype))
+        return self._enter(array, found.fetch, "array", spec, found.name, array).value
+
+    def lift_number(self, number: Any) -> Value:
+        """The Value of a Python number or NumPy scalar."""
+        if isinstance(number, np.generic):
+            check_array(number)
+            self.unknown = self.unknown or user_line()
+        elif isinstance(number, int) and not isinstance(number, bool) and not -(2**63) <= number < 2**64:
+            raise DTypeError(f"the integer {number} does not fit any dtype", mend="use a float, or scale it", line=user_line())
+        return self.graph.constant(number, user_line())
+
+    def pin(self, inputs: frozenset[int], what: str) -> None:
+        """Python needed the value of a number that came from these inputs: the trace holds for their present values alone."""
+        line = user_line()
+        for k in sorted(inputs):
+            self.pinned.setdefault(k, (line, what))
+
+    def bake(self, what: str, line: Line | None) -> None:
+        """Plain data was read while tracing, out of sight of the graph."""
+        self.baked.append((what, line))
+        self.unknown = self.unknown or line
+
+    def _adopt_scalar(self, scalar: TracedScalar) -> Value:
+        """A number of a trace around this one, as a captured input."""
+        if all(t.graph is not scalar.value.graph for t in stack.running()):
+            raise scalar.leaked()
+        return self._enter(scalar, lambda: scalar, "traced", scalar.value.spec, None).storage.value
+
+    def entered_arrays(self) -> set[int]:
+        """The ids of the things that are inputs of their own."""
+        return set(self._lifted)
+
+    def _enter(self, thing: Any, fetch: Callable[[], Any], kind: str, spec: Spec, name: str | None, array: np.ndarray | None = None) -> TracedArray:
+        known = self._lifted.get(id(thing))
+        if known is not None:
+            return known[1]
+        if self.resumed:
+            raise refuse(
+                f"a backward rule reads {name or 'something'} that is no operand of its function",
+                "pass it to the function as an input, or keep it from forward on self",
+            )
+        line = user_line()
+        index = len(self.graph.inputs)
+        value = self.graph.input(spec, {"variable": "state"}.get(kind, "captured"), Line(line.file, line.number, line.function, text=name or "") if line else None)
+        storage = Storage(self, value, source=index, writeable=kind != "array")
+        strided = stand_in(spec, array.strides) if array is not None and not array.flags.c_contiguous else None
+        traced = TracedArray(storage, (), spec, strided, scalar=False)
+        self._lifted[id(thing)] = (thing, traced)
+        self.captured.append(Capture(index, kind, name or "", fetch, thing if kind == "variable" else None))
+        return traced
+
+
+def native(dtype: np.dtype) -> np.dtype:
+    """The dtype in native byte order."""
+    return dtype.newbyteorder("=")
+
+
+def check_array(array: Any) -> None:
+    """DTypeError or TraceError for arrays that the project does not take: foreign dtypes, subclasses other than memmap."""
+    if isinstance(array, np.ndarray) and type(array) is not np.ndarray and not isinstance(array, np.memmap):
+        raise refuse(
+            f"{type(array).__name__} arrays are not traced", "use np.asarray(a): plain arrays, @ for products, np.where with a mask for masked ones"
+        )
+    try:
+        check_dtype(array.dtype)
+    except DTypeError as error:
+        raise error.at(line=user_line())
+
+
+@contextmanager
+def resume(graph: Graph) -> Iterator[Tracing]:
+    """Records onto an existing graph: `tracing.wrap(value)` makes traced arrays of its Values. For gradient rules of the user's."""
+    with entered(Tracing(graph=graph)) as tracing:
+        try:
+            yield tracing
+        finally:
+            tracing.closed = True

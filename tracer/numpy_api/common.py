@@ -1,0 +1,113 @@
+"""What the NumPy functions share: taking operands, axes, results with `out=`."""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ir.ops.views import resolve_axes, resolve_axis
+from ir.spec import Spec, spec_of
+from tracer.apply import apply
+from tracer.refusal import bad_dtype, bad_shape, refuse
+from tracer.stack import Operand
+
+
+def operand(x: Any) -> Any:
+    """`x` as an operand of `apply`: lists become arrays; a list that holds traced values is refused, as NumPy would turn it to objects."""
+    if isinstance(x, (Operand, np.ndarray, np.generic)) or type(x) in (int, float, complex, bool):
+        return x
+    return plain(x)
+
+
+def plain(x: Any) -> np.ndarray:
+    """A plain array of a list or of anything else that is not traced."""
+    if any(isinstance(leaf, Operand) for leaf in _leaves(x)):
+        raise refuse("a Python list of traced values stands for an array", "np.stack([a, b]) first, or np.array([a, b], like=x)")
+    return np.asarray(x)
+
+
+def array(x: Any) -> Any:
+    """`x` as an operand with shape and dtype: Python numbers become 0-d arrays."""
+    x = operand(x)
+    return np.asarray(x) if type(x) in (int, float, complex, bool) else x
+
+
+def _leaves(x: Any) -> list[Any]:
+    found, queue = [], [x]
+    while queue:
+        part = queue.pop()
+        if isinstance(part, (list, tuple)) and not isinstance(part, Operand):
+            queue += part
+        else:
+            found.append(part)
+    return found
+
+
+def is_traced(x: Any) -> bool:
+    """Whether `x` is a traced array or Variable, one that can be written into if it is traced."""
+    return isinstance(x, Operand) and type(x).rank >= 2
+
+
+def spec(x: Any) -> Spec:
+    """The spec of any operand, weak for numbers."""
+    if isinstance(x, Operand):
+        return x.value.spec if type(x).rank == 1 else Spec(x.shape, x.dtype)  # type: ignore[attr-defined]
+    return spec_of(x)
+
+
+def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """NumPy's `axis=` of a reduction (None, an int, a tuple) as axes counted from 0."""
+    return tuple(range(ndim)) if axis is None else tuple(sorted(resolve_axes(axis, ndim)))
+
+
+def one_axis(axis: Any, ndim: int) -> int:
+    """One axis counted from 0."""
+    return resolve_axis(axis, ndim)
+
+
+def truth(flag: Any) -> bool:
+    """A flag that may be `np._NoValue`."""
+    return False if flag is np._NoValue else bool(flag)  # type: ignore[attr-defined]
+
+
+def given(value: Any) -> bool:
+    """Whether an optional argument was given."""
+    return value is not None and value is not np._NoValue  # type: ignore[attr-defined]
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """`x` in that dtype; itself where it has it."""
+    return x if spec(x) == spec(x).strong() and x.dtype == dtype else apply("cast", x, dtype=np.dtype(dtype).newbyteorder("="))
+
+
+def store(out: Any, result: Any, name: str, casting: str = "same_kind") -> Any:
+    """`out=`: writes the result into a traced array and gives it. DTypeError, ShapeError as NumPy; TraceError for a plain array."""
+    if out is None or isinstance(out, tuple) and out == (None,):
+        return result
+    target = out[0] if isinstance(out, tuple) else out
+    if not is_traced(target):
+        raise refuse("a traced result is written into a plain array (out=, +=)", "start from np.zeros_like(x) or np.empty_like(x)", op=name)
+    if type(target).rank == 3:
+        raise refuse("out= is a Variable", "write variable.data[...] = value", op=name)
+    mine = spec(result)
+    if not np.can_cast(mine.dtype, target.dtype, casting):
+        raise bad_dtype(
+            f"cannot cast output from {mine.dtype!r} to {target.dtype!r} with casting rule {casting!r}",
+            f"make a new array (x = x + y), or cast first: x.astype({mine.dtype})", op=name, operands=[("out", target.spec), ("result", mine)],
+        )
+    fits = mine.ndim <= target.ndim and all(n in (1, m) for n, m in zip(reversed(mine.shape), reversed(target.shape)))
+    if not fits:
+        raise bad_shape(
+            f"non-broadcastable output operand with shape {target.shape} doesn't match the broadcast shape {mine.shape}",
+            "make a new array (x = x + y)", op=name, operands=[("out", target.spec), ("result", mine)],
+        )
+    target.assign(result)
+    return target
+
+
+def no_more(name: str, kwargs: dict[str, Any], allowed: Iterable[str] = ()) -> None:
+    """Refuses keyword arguments that the traced function does not know."""
+    for key, value in kwargs.items():
+        if key not in allowed and given(value):
+            raise refuse(f"{key}= is not traced", "leave it out, or compose it from other functions", op=name)

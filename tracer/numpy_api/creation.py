@@ -1,0 +1,117 @@
+"""Arrays of a given content: zeros, ones and full, by `*_like` and by `like=`; copies and casts. Each is a fresh array to write into."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ir.errors import Error
+from ir.spec import check_dtype
+from tracer.apply import apply
+from tracer.numpy_api.common import array, given, operand, plain, spec
+from tracer.numpy_api.joins import stack
+from tracer.numpy_api.shapes import _ints
+from tracer.refusal import bad_dtype, refuse
+from tracer.stack import Operand
+
+
+def astype(x: Any, dtype: Any, *, casting: str = "unsafe", copy: bool = True) -> Any:
+    """A cast: a new array, or the same one with copy=False where nothing changes."""
+    to = dtype_of(dtype)
+    mine = spec(x)
+    if not np.can_cast(mine.dtype, to, casting):
+        raise bad_dtype(f"cannot cast from {mine.dtype} to {to} by the rule {casting!r}", "casting='unsafe'", op="astype")
+    if mine.dtype == to and mine.weak is None:
+        return x if not copy else copied(x)
+    return _kind_of(x, apply("cast", x, dtype=to))
+
+
+def dtype_of(dtype: Any) -> np.dtype:
+    """A dtype as the project takes it, native; DTypeError with the user's line for others."""
+    try:
+        return check_dtype(np.dtype(dtype))
+    except Error as error:
+        raise bad_dtype(error.cause, error.mend or "") from None
+
+
+def copied(x: Any) -> Any:
+    """A copy: later writes into `x` are not seen."""
+    return _kind_of(x, apply("copy", x))
+
+
+def _kind_of(x: Any, result: Any) -> Any:
+    """Marks a 0-d result as a NumPy scalar where the operand was one."""
+    if hasattr(x, "scalar") and hasattr(result, "scalar") and not result.shape:
+        result.scalar = x.scalar
+    return result
+
+
+def _filled(value: Any, shape: Any, dtype: Any) -> Any:
+    shape = _ints(shape)
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    fill = operand(value)
+    if given(dtype):
+        fill = apply("cast", fill, dtype=dtype_of(dtype)) if isinstance(fill, Operand) else np.asarray(fill).astype(dtype_of(dtype))[()]
+    elif not isinstance(fill, Operand):
+        fill = np.asarray(fill)
+    return apply("copy", apply("broadcast_to", fill, shape=shape))
+
+
+def _like(value: Any) -> Callable[..., Any]:
+    def function(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
+        x = array(a)
+        return _filled(value, x.shape if shape is None else shape, dtype if given(dtype) else x.dtype)
+
+    return function
+
+
+def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
+    """As `np.full_like`."""
+    x = array(a)
+    return _filled(fill_value, x.shape if shape is None else shape, dtype if given(dtype) else x.dtype)
+
+
+def _new(value: Any) -> Callable[..., Any]:
+    def function(shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
+        return _filled(value, shape, dtype if given(dtype) else float)
+
+    return function
+
+
+def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
+    """As `np.full(..., like=x)`."""
+    return _filled(fill_value, shape, dtype)
+
+
+def as_array(a: Any, dtype: Any = None, *args: Any, copy: Any = None, **kwargs: Any) -> Any:
+    """As `np.array(a, like=x)`: lists of traced values are stacked."""
+    if isinstance(a, Operand):
+        result = astype(a, dtype, copy=bool(copy)) if given(dtype) else copied(a) if copy else a
+    elif isinstance(a, (list, tuple)) and any(isinstance(leaf, Operand) for leaf in a):
+        result = stack([as_array(part) for part in a])
+        result = astype(result, dtype) if given(dtype) else result
+    else:
+        result = apply("copy", np.asarray(a if isinstance(a, np.ndarray) else plain(a), dtype))
+    return result
+
+
+def _outside(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A creation by `like=` whose content is known while tracing: made by NumPy, then a fresh traced array."""
+
+    def made(*args: Any, like: Any = None, **kwargs: Any) -> Any:
+        for a in [*args, *kwargs.values()]:
+            if isinstance(a, Operand) and type(a).rank > 1:
+                raise refuse(f"np.{function.__name__} with a traced argument", "np.arange(n) with a Python int, and a mask or arithmetic", op=function.__name__)
+        return apply("copy", function(*args, **kwargs))
+
+    return made
+
+
+TABLE: dict[Any, Callable[..., Any]] = {
+    np.zeros_like: _like(0), np.ones_like: _like(1), np.empty_like: _like(0), np.full_like: full_like, np.zeros: _new(0), np.ones: _new(1),
+    np.empty: _new(0), np.full: full, np.array: lambda a, dtype=None, *, copy=True, **kw: as_array(a, dtype, copy=copy),
+    np.asarray: as_array, np.asanyarray: as_array, np.arange: _outside(np.arange), np.eye: _outside(np.eye), np.identity: _outside(np.identity),
+    np.tri: _outside(np.tri), np.copy: lambda a, order="K", subok=False: apply("copy", array(a)),
+    np.astype: lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype, copy=copy),
+}  # fmt: skip

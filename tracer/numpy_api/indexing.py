@@ -1,0 +1,133 @@
+"""Reading and writing at indices by function, sorting: take, put, copyto, place, sort, argsort and their kin."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ir.ops.views import resolve_axis
+from tracer.apply import apply
+from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, spec, store
+from tracer.refusal import refuse
+from tracer.stack import Operand
+
+
+def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:
+    """As `np.take`."""
+    x, i = array(a), array(indices)
+    if axis is None:
+        x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
+    return store(out, apply("take", x, i, axis=one_axis(axis, x.ndim), mode=mode), "take")
+
+
+def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
+    """As `np.take_along_axis`."""
+    x, i = array(arr), array(indices)
+    if axis is None:
+        x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
+    return apply("take_along_axis", x, i, axis=one_axis(axis, x.ndim))
+
+
+def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:
+    """As `np.put_along_axis`: writes into arr."""
+    x = _target(arr, "put_along_axis")
+    if axis is None:
+        x, axis = x.reshape(-1), 0
+    axis = resolve_axis(axis, x.ndim)
+    i = array(indices)
+    key = tuple([i if k == axis else np.arange(n).reshape([n if j == k else 1 for j in range(x.ndim)]) for k, n in enumerate(x.shape)])
+    x[key] = values
+
+
+def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    """As `np.put`: writes into a, flat; values are repeated to the number of indices."""
+    x, i = _target(a, "put"), array(ind)
+    if mode != "raise":
+        i = apply("remainder", i, x.size) if mode == "wrap" else apply("clip", i, 0, x.size - 1)
+    if x.ndim > 1 and x.strides_ is not None:
+        raise refuse("np.put into an array that is not C-ordered", "x[i, j] = v", op="put")
+    values = apply("reshape", array(v), shape=(math.prod(array(v).shape),))
+    count = math.prod(i.shape)
+    if values.shape[0] != count:
+        values = apply("take", values, np.arange(count) % values.shape[0], axis=0, mode="raise")
+    x.reshape(-1)[apply("reshape", i, shape=(count,)) if i.ndim != 1 else i] = values
+
+
+def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    """As `np.copyto`."""
+    x = _target(dst, "copyto")
+    source = operand(src)
+    mine = spec(source)
+    if not mine.weak and not np.can_cast(mine.dtype, x.dtype, casting):
+        raise refuse(f"copyto casts {mine.dtype} to {x.dtype}, which the rule {casting!r} forbids", "casting='unsafe', or astype", op="copyto")
+    x.assign(source if where is True else apply("where", operand(where), cast(source, x.dtype), x))
+
+
+def putmask(a: Any, mask: Any, values: Any) -> None:
+    """As `np.putmask` for values of a's shape, or one value."""
+    x, v = _target(a, "putmask"), array(values)
+    if v.shape not in ((), x.shape) and math.prod(v.shape) != 1:
+        v = apply("reshape", take(v, np.arange(x.size) % math.prod(v.shape)), shape=x.shape)
+    x.assign(apply("where", operand(mask), cast(v, x.dtype), x))
+
+
+def place(arr: Any, mask: Any, vals: Any) -> None:
+    """As `np.place`: the values in order, repeated, go to the mask's true places."""
+    x, m, v = _target(arr, "place"), array(mask), array(vals)
+    v = apply("reshape", v, shape=(math.prod(v.shape),))
+    rank = apply("cumsum", apply("cast", apply("reshape", m, shape=(x.size,)), dtype=np.dtype(np.intp)), axis=0) - 1
+    chosen = apply("take", v, apply("remainder", rank, v.shape[0]), axis=0, mode="raise")
+    x.assign(apply("where", m, cast(apply("reshape", chosen, shape=x.shape), x.dtype), x))
+
+
+def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    """As `np.fill_diagonal` without wrap."""
+    x = _target(a, "fill_diagonal")
+    if wrap:
+        raise refuse("wrap=True is not traced", "x[i, i % x.shape[1]] = v", op="fill_diagonal")
+    i = np.arange(min(x.shape))
+    x[(i,) * x.ndim] = val
+
+
+def _target(x: Any, name: str) -> Any:
+    if not is_traced(x) or type(x).rank == 3:
+        raise refuse("a traced value is written into a plain array", "start from np.zeros_like(x) or np.empty_like(x)", op=name)
+    return x
+
+
+def compress(condition: Any, a: Any, axis: int | None = None, out: Any = None) -> Any:
+    """As `np.compress`, for a condition known while tracing."""
+    if isinstance(condition, Operand):
+        raise refuse("the length of np.compress with a traced condition depends on the data", "np.where(mask, x, fill)", op="compress")
+    return take(a, np.flatnonzero(condition), axis, out)
+
+
+# ---- order
+def sort(a: Any, axis: Any = -1, kind: str | None = None, order: Any = None, *, stable: bool | None = None) -> Any:
+    """As `np.sort`."""
+    x = array(a)
+    if axis is None:
+        x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
+    return apply("sort", x, axis=one_axis(axis, x.ndim), kind="stable" if stable else kind)
+
+
+def argsort(a: Any, axis: Any = -1, kind: str | None = None, order: Any = None, *, stable: bool | None = None) -> Any:
+    """As `np.argsort`."""
+    x = array(a)
+    if axis is None or not x.ndim:
+        x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
+    return apply("argsort", x, axis=one_axis(axis, x.ndim), kind="stable" if stable else kind)
+
+
+def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    """As `np.median` over all axes or one, of arrays without NaN."""
+    raise refuse("np.median is not traced", "s = np.sort(x, axis); the mean of its middle elements", op="median")
+
+
+TABLE: dict[Any, Callable[..., Any]] = {
+    np.take: take, np.take_along_axis: take_along_axis, np.put_along_axis: put_along_axis, np.put: put, np.copyto: copyto,
+    np.putmask: putmask, np.place: place, np.fill_diagonal: fill_diagonal, np.compress: compress, np.sort: sort, np.argsort: argsort,
+    np.median: median,
+}  # fmt: skip

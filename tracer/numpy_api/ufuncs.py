@@ -1,0 +1,209 @@
+"""NumPy's ufuncs: the call with `out=`, `where=`, `dtype=`, `casting=`, and the methods reduce, accumulate, outer and at."""
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ir.spec import broadcast, ufunc_dtypes
+from tracer.apply import apply
+from tracer.numpy_api import reductions, shapes
+from tracer.numpy_api.common import array, cast, given, is_traced, operand, spec, store
+from tracer.refusal import refuse
+
+# a ufunc and the operation that it is
+NAMES: dict[np.ufunc, str] = {
+    getattr(np, name): name
+    for name in (
+        "add subtract multiply divide floor_divide remainder power negative positive sign square sqrt cbrt reciprocal exp exp2 expm1 "
+        "log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh hypot logaddexp maximum minimum fmax fmin "
+        "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
+        "bitwise_xor invert left_shift right_shift floor ceil rint trunc isnan isinf isfinite signbit copysign conj matmul"
+    ).split()
+} | {np.absolute: "abs"}
+
+
+# ---- compositions
+def _fabs(x: Any) -> Any:
+    return apply("abs", _floating(x))
+
+
+def _floating(x: Any) -> Any:
+    """Integers and bools in the float dtype that NumPy's mathematical functions take for them."""
+    dtype = ufunc_dtypes(np.sqrt, (spec(x),))[0]
+    return cast(x, dtype)
+
+
+def _scaled(factor: float) -> Callable[[Any], Any]:
+    return lambda x: apply("multiply", _floating(x), factor)
+
+
+def _arcsinh(x: Any) -> Any:
+    x = _floating(x)
+    size = apply("abs", x)
+    root = apply("hypot", x, 1.0)
+    small = apply("log1p", size + apply("divide", apply("square", size), 1.0 + root))
+    return apply("copysign", apply("where", size > 1e150, apply("log", size) + math.log(2.0), small), x)
+
+
+def _arccosh(x: Any) -> Any:
+    x = _floating(x)
+    below = x - 1.0
+    return apply("log1p", below + apply("sqrt", below) * apply("sqrt", x + 1.0))
+
+
+def _arctanh(x: Any) -> Any:
+    x = _floating(x)
+    return apply("multiply", apply("log1p", x) - apply("log1p", apply("negative", x)), 0.5)
+
+
+def _divmod(x: Any, y: Any) -> Any:
+    return apply("floor_divide", x, y), apply("remainder", x, y)
+
+
+def _modf(x: Any) -> Any:
+    x = _floating(x)
+    whole = apply("trunc", x)
+    part = apply("where", apply("isinf", x), 0.0, x - whole)
+    return apply("copysign", part, x), whole
+
+
+def _heaviside(x: Any, half: Any) -> Any:
+    one = apply("where", apply("greater", x, 0), 1.0, apply("where", apply("equal", x, 0), half, 0.0))
+    return apply("where", apply("isnan", x), math.nan, one)
+
+
+def _float_power(x: Any, p: Any) -> Any:
+    dtype = ufunc_dtypes(np.float_power, (spec(x), spec(p)))[0]
+    return apply("power", cast(x, dtype), cast(p, dtype))
+
+
+def _logaddexp2(x: Any, y: Any) -> Any:
+    two = math.log(2.0)
+    return apply("divide", apply("logaddexp", apply("multiply", x, two), apply("multiply", y, two)), two)
+
+
+def _fmod(x: Any, y: Any) -> Any:
+    rest = apply("remainder", apply("abs", x), apply("abs", y))
+    return apply("where", apply("less", x, 0), apply("negative", rest), rest)
+
+
+def _vecdot(x: Any, y: Any, axis: int = -1) -> Any:
+    x, y = shapes.moveaxis(array(x), axis, -1), shapes.moveaxis(array(y), axis, -1)
+    row, column = apply("expand_dims", apply("conj", x), axis=(x.ndim - 1,)), apply("expand_dims", y, axis=(y.ndim,))
+    product = apply("matmul", row, column)
+    return product[..., 0, 0] if not hasattr(product, "assign") else shapes.squeeze(product, (-2, -1))
+
+
+def _matvec(x: Any, v: Any) -> Any:
+    column = apply("expand_dims", v, axis=(array(v).ndim,))
+    return shapes.squeeze(apply("matmul", x, column), -1)
+
+
+def _vecmat(v: Any, x: Any) -> Any:
+    row = apply("expand_dims", apply("conj", v), axis=(array(v).ndim - 1,))
+    return shapes.squeeze(apply("matmul", row, x), -2)
+
+
+COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
+    np.fabs: _fabs, np.arcsinh: _arcsinh, np.arccosh: _arccosh, np.arctanh: _arctanh, np.divmod: _divmod, np.modf: _modf,
+    np.deg2rad: _scaled(math.pi / 180), np.radians: _scaled(math.pi / 180), np.rad2deg: _scaled(180 / math.pi),
+    np.degrees: _scaled(180 / math.pi), np.heaviside: _heaviside, np.float_power: _float_power, np.logaddexp2: _logaddexp2,
+    np.fmod: _fmod, np.vecdot: _vecdot, np.matvec: _matvec, np.vecmat: _vecmat,
+}  # fmt: skip
+
+
+# ---- the call
+def call(ufunc: np.ufunc, *inputs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: str = "same_kind", **rest: Any) -> Any:
+    """`ufunc(*inputs, ...)` on operands of which at least one (or `out`) is traced."""
+    rest = {k: v for k, v in rest.items() if k not in ("order", "subok") and given(v)}
+    if rest and not (ufunc is np.vecdot and set(rest) == {"axis"}):
+        raise refuse(f"{next(iter(rest))}= is not traced", "leave it out; cast with astype, move axes with np.moveaxis", op=ufunc.__name__)
+    operands = [operand(x) for x in inputs]
+    if given(dtype):
+        loop = ufunc_dtypes(ufunc, tuple([spec(x) for x in operands]), np.dtype(dtype))
+        operands = [_loop_cast(x, to, casting, ufunc) for x, to in zip(operands, loop)]
+    result = _apply(ufunc, operands, rest)
+    if where is not True:
+        result = _masked(ufunc, where, result, out)
+    if ufunc.nout == 1:
+        return store(out, result, ufunc.__name__, casting)
+    targets = out if isinstance(out, tuple) else (None,) * ufunc.nout
+    return tuple([store(t, r, ufunc.__name__, casting) for t, r in zip(targets, result)])
+
+
+def _apply(ufunc: np.ufunc, operands: list[Any], rest: dict[str, Any]) -> Any:
+    name = NAMES.get(ufunc)
+    if name is not None:
+        return apply(name, *operands)
+    composed = COMPOSED.get(ufunc)
+    if composed is not None:
+        return composed(*operands, **rest)
+    ours = getattr(np, ufunc.__name__, None) is ufunc
+    raise refuse(
+        f"np.{ufunc.__name__} is not traced" if ours else f"the ufunc {ufunc.__name__} is not NumPy's",
+        "compose it from traced functions (arithmetic, exp, log, where, ...), or compute it outside and pass the result in", op=ufunc.__name__,
+    )
+
+
+def _loop_cast(x: Any, dtype: np.dtype, casting: str, ufunc: np.ufunc) -> Any:
+    mine = spec(x)
+    if not mine.weak and not np.can_cast(mine.dtype, dtype, casting):
+        raise refuse(f"an operand {mine} is not cast to {dtype} with casting rule {casting!r}", "cast it with astype first", op=ufunc.__name__)
+    return x if mine.weak is None and mine.dtype == dtype else apply("cast", x, dtype=dtype)
+
+
+def _masked(ufunc: np.ufunc, where: Any, result: Any, out: Any) -> Any:
+    target = out[0] if isinstance(out, tuple) else out
+    if target is None or ufunc.nout > 1:
+        raise refuse("where= without out= leaves places unset", "np.where(mask, f(x), fill), or give out=", op=ufunc.__name__)
+    return apply("where", operand(where), cast(result, target.dtype), target) if is_traced(target) else result
+
+
+# ---- the methods
+_REDUCE = {
+    np.add: reductions.sum, np.multiply: reductions.prod, np.maximum: reductions.max, np.minimum: reductions.min,
+    np.logical_and: reductions.all, np.logical_or: reductions.any,
+}  # fmt: skip
+
+
+def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **rest: Any) -> Any:
+    """`ufunc.reduce(x)`, along axis 0 by default."""
+    if ufunc not in _REDUCE:
+        raise refuse(f"np.{ufunc.__name__}.reduce is not traced", "np.sum, np.prod, np.max, np.min, np.all, np.any", op=ufunc.__name__)
+    if given(dtype):
+        rest["dtype"] = dtype
+    target = out[0] if isinstance(out, tuple) else out
+    return _REDUCE[ufunc](array(x), axis=axis, out=target, keepdims=keepdims, **{k: v for k, v in rest.items() if given(v) and v is not True})
+
+
+def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+    """`ufunc.accumulate(x)`."""
+    if ufunc is not np.add:
+        raise refuse(f"np.{ufunc.__name__}.accumulate is not traced", "np.cumsum for sums", op=ufunc.__name__)
+    return reductions.cumsum(x, axis, dtype, out[0] if isinstance(out, tuple) else out)
+
+
+def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:
+    """`ufunc.outer(x, y)`: every element of x with every one of y."""
+    x, y = array(x), array(y)
+    return call(ufunc, apply("reshape", x, shape=(*x.shape, *(1,) * y.ndim)), y, **kwargs)
+
+
+def at(ufunc: np.ufunc, x: Any, indices: Any, value: Any = None) -> None:
+    """`ufunc.at(x, indices, value)`: unbuffered, so that repeated indices add up. Writes into x."""
+    if not is_traced(x):
+        raise refuse("a traced value is written into a plain array", "start from np.zeros_like(x)", op=f"{ufunc.__name__}.at")
+    if ufunc is np.add:
+        x.add_at(indices, operand(value))
+    elif ufunc is np.subtract:
+        x.add_at(indices, apply("negative", operand(value)))
+    else:
+        raise refuse(f"np.{ufunc.__name__}.at is not traced", "np.add.at, or x[i] = f(x[i], v) where no index stands twice", op=f"{ufunc.__name__}.at")
+
+
+def shape_of(*operands: Any) -> tuple[int, ...]:
+    """The broadcast shape of operands."""
+    return broadcast([spec(x).shape for x in operands])

@@ -1,0 +1,149 @@
+"""Storages and views: how writes into traced arrays become pure operations.
+
+A `Storage` is a piece of memory as the user sees it; it holds the IR Value that its content is *now* and changes with each write.
+A traced array is a storage and a path of view steps. Reading goes along the path; writing goes back along it: the new value of the
+last view is put into the view before it, and so on down to the storage, so that every other view sees the write.
+
+Whether NumPy gives a view or a copy for a reshape depends on strides. They are followed with stand-ins: arrays of the right shape
+and strides over one element of memory, never read, on which NumPy itself does the same view operation.
+"""
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ir.graph import Value
+from ir.op import Op
+from ir.ops import TABLE
+from ir.ops.views import inverse
+from ir.spec import Spec
+
+if TYPE_CHECKING:
+    from tracer.context import Tracing
+
+
+class Storage:
+    """`value` is the content now, `version` counts the writes. `writeable` is False for what NumPy would not let the user write.
+
+    `source` is the index of the graph input that the storage came in by, None for memory that the function made itself.
+    """
+
+    __slots__ = ("tracing", "value", "version", "writeable", "source", "__weakref__")
+
+    def __init__(self, tracing: Tracing, value: Value, *, writeable: bool = True, source: int | None = None):
+        self.tracing, self.value, self.writeable, self.source = tracing, value, writeable, source
+        self.version = 0
+
+    def become(self, value: Value) -> None:
+        """The content is `value` from now on."""
+        self.value = value
+        self.version += 1
+
+
+class Step(NamedTuple):
+    """One view operation: `op` with attributes; `indices` are the further operands of a view by traced integers."""
+
+    op: Op
+    attrs: tuple[tuple[str, Any], ...]
+    indices: tuple[Value, ...] = ()
+
+    def read(self, base: Value) -> Value:
+        """The view of `base`."""
+        return self.op(base, *self.indices, **dict(self.attrs))
+
+    def put(self, base: Value, new: Value) -> Value:
+        """`base` with `new` where this view shows it. A 0-d `new` stands for any shape: it passes through steps that only reshape."""
+        name, attrs = self.op.name, dict(self.attrs)
+        if name == "slice":
+            return TABLE["set_slice"](base, new, **attrs)
+        if name == "gather":
+            return TABLE["set_at"](base, new, *self.indices, **attrs)
+        if new.ndim == 0:
+            return new
+        if name == "transpose":
+            return TABLE["transpose"](new, axes=inverse(attrs["axes"]))
+        if name in ("expand_dims", "squeeze"):
+            return TABLE["squeeze" if name == "expand_dims" else "expand_dims"](new, **attrs)
+        return TABLE["reshape"](new, shape=base.shape)
+
+    def stand_in(self, base: np.ndarray) -> np.ndarray | None:
+        """The same view of a stand-in, or None where NumPy would have to copy."""
+        name, attrs = self.op.name, dict(self.attrs)
+        if name == "slice":
+            return base[tuple([slice(*triple) for triple in attrs["index"]])]
+        if name == "gather":
+            return base[tuple([0 if axis in attrs["axes"] else slice(None) for axis in range(base.ndim)])] if 0 not in base.shape else None
+        if name == "reshape":
+            try:
+                return np.reshape(base, attrs["shape"], copy=False)
+            except ValueError:
+                return None
+        return self.op.meaning(base, **attrs)
+
+
+Path = tuple[Step, ...]
+
+
+def read(storage: Storage, path: Path) -> Value:
+    """The Value of the view now."""
+    value = storage.value
+    for step in path:
+        value = step.read(value)
+    return value
+
+
+def write(storage: Storage, path: Path, new: Value) -> None:
+    """Makes the view's content `new`: of the view's shape, or 0-d; any dtype (cast as NumPy's assignment does)."""
+    bases = [storage.value]
+    for step in path[:-1]:
+        bases.append(step.read(bases[-1]))
+    for step, base in zip(reversed(path), reversed(bases)):
+        new = step.put(base, new)
+    spec = storage.value.spec
+    if new.dtype != spec.dtype or new.spec.weak:
+        new = TABLE["cast"](new, dtype=spec.dtype)
+    if new.shape != spec.shape:
+        new = TABLE["broadcast_to"](new, shape=spec.shape)
+    storage.become(new)
+
+
+def stand_in(spec: Spec, strides: tuple[int, ...] | None = None) -> np.ndarray:
+    """An array of that shape, dtype and strides (C order by default) over one element: never to be read."""
+    if strides is None:
+        strides = c_strides(spec.shape, spec.dtype.itemsize)
+    return as_strided(np.empty(1, spec.dtype), spec.shape, strides)
+
+
+def c_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """The strides of a C-ordered array.
+
+    >>> c_strides((2, 3), 8)
+    (24, 8)
+    """
+    strides, step = [], itemsize
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def kept_order(operands: list[np.ndarray], out: Spec) -> np.ndarray | None:
+    """The stand-in of a ufunc's result in NumPy's "K" order; None where that is C order.
+
+    NumPy's iterator is asked, with every axis shrunk to two elements, which changes no order.
+    """
+    if out.ndim < 2:
+        return None
+    small = [as_strided(x, tuple([min(n, 2) for n in x.shape]), x.strides) for x in operands]
+    it = np.nditer([*small, None], flags=["zerosize_ok"], op_flags=[["readonly"]] * len(small) + [["writeonly", "allocate"]])
+    strides = it.operands[-1].strides
+    order = sorted(range(out.ndim), key=lambda axis: (-strides[axis], axis))
+    if order == list(range(out.ndim)):
+        return None
+    result, step = [0] * out.ndim, out.dtype.itemsize
+    for axis in reversed(order):
+        result[axis] = step
+        step *= max(out.shape[axis], 1)
+    return stand_in(out, tuple(result))

@@ -1,0 +1,65 @@
+"""Trees: containers to leaves and back. Lists, tuples, dicts, named tuples and what optree knows are containers; all else is a leaf.
+
+The structure that `flatten` gives is hashable and tells apart whatever may not share a trace: kinds of containers, keys, and the
+order of dicts (which optree's own treespecs hide).
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import optree
+
+_NAMESPACE = "gradplan"
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """A tree without its leaves. Equal structures have equal containers with equal keys in equal order."""
+
+    spec: Any
+    paths: tuple[Any, ...]
+
+    @property
+    def count(self) -> int:
+        """The number of leaves."""
+        return self.spec.num_leaves
+
+    def __str__(self) -> str:
+        return str(self.spec).removeprefix("PyTreeSpec(").split(", NoneIsLeaf")[0]
+
+
+_LEAF = Structure(optree.tree_structure(0, none_is_leaf=True, namespace=_NAMESPACE), ((),))
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The leaves in order, and the structure. None and strings are leaves.
+
+    >>> flatten({"b": 1, "a": (2, None)})[0]
+    [1, 2, None]
+    """
+    if not isinstance(tree, (tuple, list, dict)) and optree.tree_is_leaf(tree, none_is_leaf=True, namespace=_NAMESPACE):
+        return [tree], _LEAF
+    with optree.dict_insertion_ordered(True, namespace=_NAMESPACE):
+        leaves, spec = optree.tree_flatten(tree, none_is_leaf=True, namespace=_NAMESPACE)
+    return leaves, Structure(spec, tuple(spec.paths()))
+
+
+def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
+    """The inverse of `flatten`: containers of the same kinds, dicts in their order.
+
+    >>> leaves, structure = flatten([1, {"x": 2}])
+    >>> unflatten(structure, [n * 10 for n in leaves])
+    [10, {'x': 20}]
+    """
+    return optree.tree_unflatten(structure.spec, leaves)
+
+
+def names(structure: Structure, head: str = "") -> list[str]:
+    """How the user would write each leaf, `head` being the tree.
+
+    >>> names(flatten({"w": [1, 2]})[1], "p")
+    ["p['w'][0]", "p['w'][1]"]
+    """
+    return [head + "".join(f"[{step!r}]" for step in path) for path in structure.paths]
