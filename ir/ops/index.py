@@ -54,11 +54,6 @@ def _add_slice(base: np.ndarray, value: Any, *, index: Index) -> np.ndarray:
     return out
 
 
-def written(g: Value, value: Value) -> Value:
-    """The cotangent of a written value from that of its place: without the leading axes of size 1 that NumPy lets a value have more."""
-    return reshape(g, shape=(1,) * (value.ndim - g.ndim) + g.shape) if value.ndim > g.ndim else g
-
-
 slice = Op(
     "slice", "index", ("x",), spec=lambda x, *, index: Spec(slice_shape(index, x.shape), x.dtype),
     meaning=lambda x, *, index: np.asarray(x)[(*keys(index), ...)],
@@ -67,7 +62,7 @@ slice = Op(
 )
 add_slice = Op(
     "add_slice", "update", ("base", "value"), spec=_add_slice_spec, meaning=_add_slice,
-    vjp=lambda g, y, base, value, *, index: (g, written(slice(g, index=index), value)),
+    vjp=lambda g, y, base, value, *, index: (g, slice(g, index=index)),
     axes=slice_write_axes, flops=lambda out, specs, *, index: Spec(slice_shape(index, specs[0].shape)).size,
     traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,),
 )
@@ -101,15 +96,8 @@ def at_write_axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], *, axes:
 
 def _add_at(base: np.ndarray, value: Any, *indices: Any, axes: tuple[int, ...]) -> np.ndarray:
     out = np.array(base)
-    key = fancy(indices, axes)
-    np.add.at(out, key, np.reshape(value, _within(value, out[key])))
+    np.add.at(out, fancy(indices, axes), value)
     return out
-
-
-def _within(value: Any, place: np.ndarray) -> tuple[int, ...]:
-    """The value's shape without leading ones past the place's axes (assignment drops them, `np.add.at` does not)."""
-    shape = np.shape(value)
-    return shape[max(0, len(shape) - np.ndim(place)):]
 
 
 def _gather_vjp(g: Value, y: Value, x: Value, *indices: Value, axes: tuple[int, ...]) -> tuple[Value | None, ...]:
@@ -117,7 +105,7 @@ def _gather_vjp(g: Value, y: Value, x: Value, *indices: Value, axes: tuple[int, 
 
 
 def _add_at_vjp(g: Value, y: Value, base: Value, value: Value, *indices: Value, axes: tuple[int, ...]) -> tuple[Value | None, ...]:
-    return (g, written(gather(g, *indices, axes=axes), value), *[None] * len(indices))
+    return (g, gather(g, *indices, axes=axes), *[None] * len(indices))
 
 
 gather = Op(

@@ -108,10 +108,10 @@ def grids(shape: tuple[int, ...]) -> list[np.ndarray]:
 
 
 # ---- values to be written
-def check_fits(value: Spec, place: tuple[int, ...]) -> None:
-    """ShapeError unless NumPy would assign an array of `value`'s shape to a place of that shape."""
+def check_fits(value: Spec, place: tuple[int, ...], ones: bool = False) -> None:
+    """ShapeError unless `value` broadcasts to `place`. `ones`: as NumPy's assignment has it, more leading axes of size 1 are dropped."""
     shape = value.shape
-    while len(shape) > len(place) and shape[0] == 1:
+    while ones and len(shape) > len(place) and shape[0] == 1:
         shape = shape[1:]
     if len(shape) > len(place) or any(n not in (1, m) for n, m in zip(shape[::-1], place[::-1])):
         raise ShapeError(f"a value of shape {value.shape} does not fit into a place of shape {place}", mend="sizes must be equal, or 1 in the value")

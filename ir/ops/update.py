@@ -11,8 +11,9 @@ import numpy as np
 
 from ir.op import Op, Trait, no_flops
 from ir.ops import elementwise
-from ir.ops.index import add_at, add_slice, at_write_axes, gather, slice, slice_write_axes, written
+from ir.ops.index import add_at, add_slice, at_write_axes, gather, slice, slice_write_axes
 from ir.ops.places import Index, check_fits, fancy, keys, placement, slice_shape
+from ir.ops.views import reshape
 from ir.spec import Spec
 
 if TYPE_CHECKING:
@@ -21,14 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["add_at", "add_slice", "set_at", "set_slice"]
 
 
+def written(g: Value, value: Value) -> Value:
+    """The cotangent of a written value from that of its place: with the leading axes of size 1 that the assignment dropped."""
+    return reshape(g, shape=(1,) * (value.ndim - g.ndim) + g.shape) if value.ndim > g.ndim else g
+
+
 def _set_slice_spec(base: Spec, value: Spec, *, index: Index) -> Spec:
-    check_fits(value, slice_shape(index, base.shape))
+    check_fits(value, slice_shape(index, base.shape), ones=True)
     return base.strong()
 
 
 def _set_slice(base: np.ndarray, value: Any, *, index: Index) -> np.ndarray:
     out = np.array(base)
-    out[keys(index)] = value
+    out[(*keys(index), ...)] = value
     return out
 
 
@@ -37,7 +43,8 @@ def _set_slice_vjp(g: Value, y: Value, base: Value, value: Value, *, index: Inde
 
 
 def _set_at_spec(base: Spec, value: Spec, *indices: Spec, axes: tuple[int, ...]) -> Spec:
-    check_fits(value, placement(base, indices, axes)[0])
+    place = placement(base, indices, axes)[0]
+    check_fits(value, place, ones=len(place) > 0)  # NumPy takes no array for a single element
     return base.strong()
 
 
