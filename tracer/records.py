@@ -1,0 +1,166 @@
+"""The records of operations on eager Variables: what was applied to what, and which values are still to be computed.
+
+A `Record` is one application. What it gives are its `Out`s; a Variable holds its Out, and the Out knows the Variable weakly, so that
+records live exactly as long as someone can still ask for a value or a gradient that needs them. A record's inputs are
+
+    Out      the result of another record: pending, or done and then with its value
+    Held     a Variable without history: its data is read when the record runs
+    Raw      a plain array or number, copied when recorded; `of` is the Variable whose data it is a copy of
+
+`Entry` is what equal applications share: operation, attributes, specs. It stands for all of them in fingerprints, by identity.
+`TAPE` is the list of results not yet computed.
+"""
+from __future__ import annotations
+
+import itertools
+import threading
+import weakref
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ir.graph import Graph, Value
+from ir.op import Op
+from ir.spec import Spec, check_dtype, weak_spec
+from tracer.stack import Operand
+
+
+class Pending:
+    """The type of `PENDING`, which stands for data not yet computed."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "pending"
+
+
+PENDING = Pending()
+
+
+class Held(Operand):
+    """The state of a Variable. `_value`: an array, a traced array, None, or PENDING; `_out`: its place in the history, if any.
+
+    `_read` is the number of the last tape that holds a record reading `_value`: such records run before the value is handed out.
+    """
+
+    __slots__ = ("_value", "_out", "_read", "name", "grad", "__weakref__")
+    rank: ClassVar[int] = 3
+    _value: Any
+    _out: Out | None
+    _read: int
+    name: str | None
+    grad: Any
+
+
+class Entry:
+    """Operation or graph, attributes and specs of an application. `numbers`: by operand position, the numbers that are constants.
+
+    `needs` is filled when first asked for: which inputs and which outputs a gradient reads.
+    """
+
+    __slots__ = ("op", "attrs", "specs", "outs", "numbers", "needs")
+
+    def __init__(self, op: Op | Graph, attrs: dict[str, Any], specs: tuple[Spec, ...], outs: tuple[Spec, ...], numbers: dict[int, Any]):
+        self.op, self.attrs, self.specs, self.outs, self.numbers = op, attrs, specs, outs, numbers
+        self.needs: tuple[tuple[bool, ...], tuple[bool, ...]] | None = None
+
+    def build(self, graph: Graph, inputs: list[Value]) -> tuple[Value, ...]:
+        """Adds the application to a graph; `inputs` are the operands that are no constants."""
+        if isinstance(self.op, Graph):
+            mapped = graph.inline(self.op, inputs)
+            return tuple([mapped[v] for v in self.op.outputs])
+        operands: list[Any] = list(inputs)
+        for position, number in self.numbers.items():
+            operands.insert(position, number)
+        found = graph.apply(self.op, operands, self.attrs)
+        return found if type(found) is tuple else (found,)
+
+
+class Out:
+    """Output `index` of `record`. `value`: its array while a gradient or a pending record may need it. `done`: it was computed.
+
+    `cut`: no gradient passes. `holder` is a weak reference to its Variable.
+    """
+
+    __slots__ = ("record", "index", "spec", "value", "done", "cut", "holder")
+
+    def __init__(self, record: Record, index: int, spec: Spec, cut: bool, holder: weakref.ref[Held]):
+        self.record, self.index, self.spec, self.cut, self.holder = record, index, spec, cut, holder
+        self.value: np.ndarray | None = None
+        self.done = False
+
+    def wanted(self) -> bool:
+        """Whether a Variable waits for the value."""
+        held = self.holder()
+        return held is not None and held._value is PENDING
+
+
+class Raw:
+    """An operand's value as it was when recorded. `of`: the Variable that it was the data of."""
+
+    __slots__ = ("value", "spec", "of")
+
+    def __init__(self, value: Any, spec: Spec, of: Held | None = None):
+        self.value, self.spec, self.of = value, spec, of
+
+
+Input = Out | Held | Raw
+
+
+class Record:
+    """One application; `serial` orders records as they were made."""
+
+    __slots__ = ("entry", "inputs", "outs", "serial", "__weakref__")
+
+    def __init__(self, entry: Entry, inputs: tuple[Input, ...]):
+        self.entry, self.inputs = entry, inputs
+        self.outs: tuple[Out, ...] = ()
+        self.serial = next(_serials)
+
+    @property
+    def outputs(self) -> list[weakref.ref[Held]]:
+        """Weak references to the Variables that it gave."""
+        return [out.holder for out in self.outs]
+
+    def __repr__(self) -> str:
+        name = "graph" if isinstance(self.entry.op, Graph) else self.entry.op.name
+        return f"<record {name} {', '.join(map(str, self.entry.outs))}>"
+
+
+class Tape:
+    """What is pending. `number` counts the tapes begun, `done` is the last one of which nothing is left to run.
+
+    A record is put on the tape before the Variables it reads are marked with `number`; a run first takes a new number, then the
+    tape. So a mark above `done` covers every record that may still read the Variable, in whatever thread it was made.
+    """
+
+    __slots__ = ("waiting", "number", "done", "lock")
+
+    def __init__(self) -> None:
+        self.waiting: list[weakref.ref[Held]] = []
+        self.number = 1
+        self.done = 0
+        self.lock = threading.RLock()
+
+
+TAPE = Tape()
+_serials = itertools.count()
+_specs: dict[tuple[Any, ...], Spec] = {}
+_LIMIT = 1 << 16
+
+
+def array_spec(array: Any) -> Spec:
+    """The spec of an array or NumPy scalar: the same object for equal ones. DTypeError for dtypes that are not taken."""
+    key = (array.shape, array.dtype)
+    found = _specs.get(key)
+    if found is None:
+        if len(_specs) >= _LIMIT:
+            _specs.clear()
+        check_dtype(array.dtype)
+        found = _specs[key] = shared(Spec(array.shape, check_dtype(array.dtype)))
+    return found
+
+
+def shared(spec: Spec) -> Spec:
+    """The one object that stands for all specs equal to this one."""
+    return weak_spec(spec.weak) if spec.weak else _specs.setdefault((spec.shape, spec.dtype), spec)

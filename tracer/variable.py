@@ -1,0 +1,323 @@
+"""Variables: arrays that remember how they were made and, after `backward()`, their gradients.
+
+Outside a trace a Variable's operations are recorded and computed together when a value is looked at (`lazy.py`); nobody can tell the
+difference. Inside a trace a Variable holds a traced array and its operations go into the graph.
+Invariant: `.data` is always what define-by-run would have given.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ir.errors import DTypeError
+from ir.op import Op
+from ir.ops import TABLE
+from ir.source import user_line
+from tracer import numpy_api
+from tracer.apply import apply
+from tracer.config import Config
+from tracer.eager_backward import backward, unchain, unchain_backward
+from tracer.index import parse
+from tracer.lazy import record
+from tracer.pending import compute, flush
+from tracer.records import PENDING, TAPE, Held, Record
+from tracer.refusal import refuse
+from tracer.stack import current
+from tracer.traced import TracedArray
+from tracer.traced_history import HISTORY, traced_backward
+
+
+def _binary(name: str) -> Callable[[Any, Any], Any]:
+    op = TABLE[name]
+    return lambda self, other: _apply(op, self, other)
+
+
+def _reflected(name: str) -> Callable[[Any, Any], Any]:
+    op = TABLE[name]
+    return lambda self, other: _apply(op, other, self)
+
+
+def _apply(op: Op, x: Any, y: Any) -> Any:
+    try:
+        return apply(op, x, y)
+    except DTypeError:
+        if isinstance(x, _OPERANDS) and isinstance(y, _OPERANDS):
+            raise
+        return NotImplemented
+
+
+def _unary(name: str) -> Callable[[Any], Any]:
+    op = TABLE[name]
+    return lambda self: apply(op, self)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    """The NumPy function of that name with the Variable as its first argument."""
+    fn = numpy_api.TABLE[getattr(np, name)]
+
+    def method(self: Variable, *args: Any, **kwargs: Any) -> Any:
+        return fn(self, *args, **kwargs)
+
+    method.__name__, method.__doc__ = name, f"As `np.{name}`; a Variable."
+    return method
+
+
+class Variable(Held):
+    """`data` (an array, not copied, or None), `grad` (a Variable or None) and `name`.
+
+    >>> x = Variable(np.array(3.0))
+    >>> y = x * x + 1
+    >>> y.backward()
+    >>> y, x.grad
+    (variable(10.0), variable(6.0))
+
+    Raises TypeError for data that is no array: `as_variable` takes numbers.
+    """
+
+    __slots__ = ("__dict__",)
+    __array_priority__ = 2000
+
+    def __init__(self, data: Any, name: str | None = None):
+        self.name, self.grad, self._out, self._read = name, None, None, 0
+        self._value = _checked(data)
+        if type(data) is TracedArray:
+            HISTORY.leaf(self, data)
+
+    @classmethod
+    def record(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """An operation with a Variable among its operands: into the running trace, or onto the list of what is pending."""
+        tracing = current()
+        if tracing is None:
+            return record(Variable, op, operands, attrs)
+        found = tracing.record(op, tuple([x.data if isinstance(x, Held) else x for x in operands]), attrs)
+        return tuple([wrapped(x) for x in found]) if type(found) is tuple else wrapped(found)
+
+    # ---- the value
+    @property
+    def data(self) -> Any:
+        """The array, computed now if it was pending. Inside a trace the traced array."""
+        value = self._value
+        tracing = current()
+        if tracing is not None:
+            return value if value is None or type(value) is TracedArray else tracing.lift(self)
+        if value is PENDING:
+            flush()
+            if self._value is PENDING:
+                compute([self._out])  # type: ignore[list-item]
+            return self._value
+        if self._read > TAPE.done:
+            flush()
+        return value
+
+    @data.setter
+    def data(self, new: Any) -> None:
+        value = self._value
+        if new is value and type(value) is not TracedArray:
+            return
+        if current() is not None:
+            HISTORY.rebind(self, new)
+            return
+        if new is None and value is PENDING:
+            self._value = None  # whoever reads it by its place in the history still can
+            return
+        if value is PENDING or self._read > TAPE.done:
+            flush()
+        new = self._value = _checked(np.asarray(new) if isinstance(new, (np.generic, int, float, complex)) else new)
+        out = self._out
+        if out is None or new is None:
+            return
+        if new.shape == out.spec.shape and new.dtype == out.spec.dtype:
+            out.value = new if out.value is not None else None
+        else:
+            self._out = None
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no data: an optional operand that was not given. Asking computes nothing."""
+        return self._value is None
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if current() is not None:
+            return self.data.__array__(dtype, copy=copy)
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return numpy_api.array_ufunc(self, ufunc, method, *inputs, **kwargs)
+
+    def __array_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return numpy_api.array_function(self, func, types, args, kwargs)
+
+    def __float__(self) -> float:
+        return float(self.data)
+
+    def __int__(self) -> int:
+        return int(self.data)
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def item(self) -> Any:
+        """The one element as a Python number."""
+        return self.data.item()
+
+    def to_cpu(self) -> None:
+        """Does nothing: data lives in NumPy."""
+
+    # ---- what is known without a value
+    @property
+    def shape(self) -> tuple[int, ...]:
+        value = self._value
+        return self._out.spec.shape if value is PENDING else value.shape  # type: ignore[union-attr]
+
+    @property
+    def dtype(self) -> np.dtype:
+        value = self._value
+        return self._out.spec.dtype if value is PENDING else value.dtype  # type: ignore[union-attr]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        value = self._value
+        return self._out.spec.size if value is PENDING else value.size  # type: ignore[union-attr]
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __repr__(self) -> str:
+        if self._value is None:
+            return "variable(None)"
+        return "variable(" + str(self.data).replace("\n", "\n" + " " * 9) + ")"
+
+    # ---- gradients
+    @property
+    def creator(self) -> Record | None:
+        """The record that gave it, as far as gradients go back; None for a Variable without history."""
+        out = self._out
+        return None if out is None or out.cut else out.record
+
+    def cleargrad(self) -> None:
+        """Forgets the gradient: the next `backward()` starts anew."""
+        self.grad = None
+
+    def backward(self, retain_grad: bool = False, create_graph: bool = False) -> None:
+        """Adds the gradients of this Variable (of the sum of its elements) to the `grad` of what it was made from.
+
+        The starting gradient is `grad` where it is set, else ones. Variables in between get theirs with `retain_grad` only. With
+        `create_graph` the gradients have a history and can be differentiated again. Raises GradientError where an operation without
+        gradient is in the way.
+        """
+        tracing = current()
+        if tracing is not None:
+            traced_backward(self, tracing, retain_grad)
+            return
+        if self.grad is None:
+            self.grad = Variable(np.ones(self.shape, self.dtype))
+        backward(Variable, self, retain_grad, create_graph)
+
+    def unchain(self) -> None:
+        """Cuts the history here: gradients end at this Variable."""
+        if current() is not None:
+            HISTORY.stop(self)
+        else:
+            unchain(self)
+
+    def unchain_backward(self) -> None:
+        """Cuts the history behind this Variable's own operation: what it was made from is a beginning from now on."""
+        if current() is not None:
+            raise refuse("unchain_backward() inside a traced function", "call unchain() on what is carried to the next step, or keep the loop outside")
+        unchain_backward(self)
+
+    # ---- operations
+    __add__, __radd__ = _binary("add"), _reflected("add")
+    __sub__, __rsub__ = _binary("subtract"), _reflected("subtract")
+    __mul__, __rmul__ = _binary("multiply"), _reflected("multiply")
+    __truediv__, __rtruediv__ = _binary("divide"), _reflected("divide")
+    __floordiv__, __rfloordiv__ = _binary("floor_divide"), _reflected("floor_divide")
+    __mod__, __rmod__ = _binary("remainder"), _reflected("remainder")
+    __pow__, __rpow__ = _binary("power"), _reflected("power")
+    __matmul__, __rmatmul__ = _binary("matmul"), _reflected("matmul")
+    __lt__, __le__, __gt__, __ge__ = _binary("less"), _binary("less_equal"), _binary("greater"), _binary("greater_equal")
+    __neg__, __pos__, __abs__, __invert__ = _unary("negative"), _unary("positive"), _unary("abs"), _unary("invert")
+
+    def __getitem__(self, key: Any) -> Variable:
+        parsed = parse(key, self.shape)
+        if parsed.mask is not None:
+            raise refuse("the length of x[mask] depends on the data", "np.where(mask, x, fill), or np.sum(x, where=mask)")
+        found = self
+        for name, attrs in parsed.views:
+            found = apply(name, found, **attrs)
+        return apply("gather", found, *parsed.indices, axes=parsed.axes) if parsed.indices else found
+
+    def __iter__(self) -> Iterator[Variable]:
+        return iter([self[k] for k in range(len(self))])
+
+    def reshape(self, *shape: Any) -> Variable:
+        """As `ndarray.reshape`: `reshape(2, 3)` or `reshape((2, 3))`."""
+        return numpy_api.TABLE[np.reshape](self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: Any) -> Variable:
+        """As `ndarray.transpose`."""
+        return numpy_api.TABLE[np.transpose](self, (axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes) or None)
+
+    @property
+    def T(self) -> Variable:
+        """The axes in reverse order."""
+        return self.transpose()
+
+    sum, mean, max, min = _method("sum"), _method("mean"), _method("max"), _method("min")
+    dot = matmul = _method("dot")
+
+    def astype(self, dtype: Any) -> Variable:
+        """In another dtype; gradients come back in the old one."""
+        return apply("cast", self, dtype=np.dtype(dtype))
+
+
+class Parameter(Variable):
+    """A Variable to be trained."""
+
+
+_OPERANDS = (Held, np.ndarray, np.generic, int, float, complex)
+
+
+def _checked(data: Any) -> Any:
+    """`data`, if a Variable may hold it."""
+    if data is None or type(data) is np.ndarray or type(data) is TracedArray:
+        return data
+    if isinstance(data, np.memmap):
+        return data
+    if isinstance(data, np.ndarray):
+        raise DTypeError(f"{type(data)} is not supported", mend="make a plain array of it with np.asarray", line=user_line())
+    raise DTypeError(f"{type(data)} is not supported", mend="give an array, np.array(...), or use as_variable", line=user_line())
+
+
+def wrapped(array: Any) -> Variable:
+    """The Variable of what an operation gave inside a trace; without `Config.enable_backprop` no gradient passes it."""
+    held = Variable.__new__(Variable)
+    held.name, held.grad, held._out, held._read, held._value = None, None, None, 0, array
+    HISTORY.result(held, Config.enable_backprop)
+    return held
+
+
+def as_variable(x: Any) -> Variable:
+    """`x` if it is a Variable, else a Variable of it; numbers become 0-d arrays.
+
+    >>> as_variable(2.0)
+    variable(2.0)
+    """
+    return x if isinstance(x, Variable) else Variable(as_array(x))
+
+
+def as_array(x: Any, array_module: Any = np) -> Any:
+    """A number as a 0-d array; arrays as they are.
+
+    >>> as_array(2.0)
+    array(2.)
+    """
+    return x if type(x) is TracedArray or not np.isscalar(x) else array_module.array(x)
