@@ -123,7 +123,7 @@ def _matmul_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
         return elementwise.multiply(g, _c(y)), elementwise.multiply(g, _c(x))
     if y.ndim == 1:
         column = expand_dims(g, axis=(g.ndim,))
-        return elementwise.multiply(column, _c(y)), squeeze(matmul(swap_last(_c(x)), column), axis=(g.ndim - 1,))
+        return elementwise.multiply(column, _c(y)), squeeze(matmul(swap_last(_c(x)), column), axis=(g.ndim,))
     if x.ndim == 1:
         row = expand_dims(g, axis=(g.ndim - 1,))
         gx = squeeze(matmul(row, swap_last(_c(y))), axis=(g.ndim - 1,))
@@ -162,7 +162,7 @@ def inner(x: Value, y: Value) -> Value:
     """`np.inner`: sums over the last axes of both."""
     if x.ndim == 0 or y.ndim == 0:
         return elementwise.multiply(x, y)
-    return tensordot(x, y, (-1, -1)) if max(x.ndim, y.ndim) > 1 else dot(x, y)
+    return dot(x, swap_last(y) if y.ndim > 1 else y)
 
 
 def outer(x: Value, y: Value) -> Value:
