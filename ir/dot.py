@@ -1,7 +1,7 @@
 """Graphs as pictures: a graph in, dot text out, and files drawn by Graphviz's `dot` program.
 
 Boxes are operations, coloured by family; what is fused has a double border. Inputs are ellipses, states (parameters) cylinders,
-constants their values. An edge carries what flows along it, `W: f64[3,10]`, named as the operation names its operand. Forward, backward
+constants their values (small ones are drawn at each use). An edge carries what flows along it, `W: f64[3,10]`, named as the operation names its operand. Forward, backward
 and update stand in frames of their own. The user's line is each node's tooltip. Equal graphs give equal texts.
 """
 from __future__ import annotations
@@ -22,7 +22,7 @@ COLOURS = {
     "elementwise": "#dcebfa", "reduce": "#e4dcf7", "matmul": "#fcdcc0", "shape": "#ececec", "index": "#d6f0da", "update": "#fad4e2",
     "nn": "#ffe48f", "scalar": "#f4f4e4", "custom": "#cdeff0", "opaque": "#ffffff",
 }
-FRAMES = {"forward": ("#f7fbff", "#8fb4da"), "backward": ("#fff8f2", "#dca36c"), "update": ("#f6fff4", "#86bd7c")}
+FRAMES = {"forward": ("#f7fbff", "#3f74ab"), "backward": ("#fff8f2", "#b8701f"), "update": ("#f6fff4", "#3f8a33")}
 KINDS = {
     "argument": ("argument", "ellipse", "#ffffff"),
     "captured": ("captured array", "note", "#ffffff"),
@@ -52,28 +52,34 @@ def to_dot(graph: Graph) -> str:
     dot = new_digraph("gradplan")
     phases = [p for p in FRAMES if any(n.phase == p for n in ids if not n.op.has(Trait.SOURCE))]
     frames = {p: graphviz.Digraph(f"cluster_{p}", graph_attr=frame_attrs(p)) for p in phases}
+    shared = {v.node for v in graph.results()}
     for node, id_ in ids.items():
-        into = frames[node.phase] if len(phases) > 1 and _framed(node) else dot
-        _draw_node(into, graph, node, id_, names, rules)
+        into = frames[node.phase] if len(phases) > 1 and node.op is not INPUT else dot
+        if not is_small(node) or node in shared:
+            _draw_node(into, graph, node, id_, names, rules)
+        for position, operand in enumerate(node.operands):
+            if is_small(operand.node):
+                _draw_node(into, graph, operand.node, f"{id_}_{position}", names, rules)
     if len(phases) > 1:
         for frame in frames.values():
             dot.subgraph(frame)
     for node, id_ in ids.items():
         _draw_operands(dot, node, id_, ids)
-    _draw_results(dot, graph, ids)
+    _draw_results(dot, graph, ids, names)
     dot.node("legend", legend(list(ids)), shape="plain")
     return dot.source
 
 
-def _framed(node: Node) -> bool:
-    return node.op is not INPUT
+def is_small(node: Node) -> bool:
+    """Whether a node is a constant of one element, which each use shows for itself."""
+    return node.op is CONSTANT and node.outputs[0].spec.size == 1
 
 
 def new_digraph(name: str) -> graphviz.Digraph:
     """An empty picture in our fonts and spacing."""
     return graphviz.Digraph(
         name,
-        graph_attr={"rankdir": "TB", "fontname": _FONT, "nodesep": "0.3", "ranksep": "0.45", "tooltip": " "},
+        graph_attr={"rankdir": "TB", "fontname": _FONT, "nodesep": "0.35", "ranksep": "0.5", "tooltip": " "},
         node_attr={"fontname": _FONT, "fontsize": "12", "style": "filled", "fillcolor": "#ffffff", "color": "#606060"},
         edge_attr={"fontname": _FONT, "fontsize": "9", "fontcolor": "#404040", "color": "#707070", "arrowsize": "0.7"},
     )
@@ -126,18 +132,22 @@ def _draw_node(
     else:
         fused = node.op.family in FUSED
         results = ", ".join([names[v] for v in node.outputs])
+        if node.line is not None:
+            results += f"   {os.path.basename(node.line.file)}:{node.line.number}"
         look = {"peripheries": "2", "style": "filled"} if fused else {"style": "rounded,filled"}
         fill = COLOURS.get(node.op.family, "#ffffff")
-        said = label(node.op.name, shorten(attrs_text(node.attrs, rules)), results, bold=fused)
+        attrs = {k: v for k, v in node.attrs.items() if v is not None and v is not False}
+        said = label(node.op.name, shorten(attrs_text(attrs, rules)), results, bold=fused)
         dot.node(id_, said, shape="box", fillcolor=fill, tooltip=tooltip, **look)
 
 
 def _draw_operands(dot: graphviz.Digraph, node: Node, id_: str, ids: dict[Node, str]) -> None:
     roles = node.op.names(len(node.operands))
-    for role, operand in zip(roles, node.operands):
+    for position, (role, operand) in enumerate(zip(roles, node.operands)):
+        source = f"{id_}_{position}" if is_small(operand.node) else ids[operand.node]
         told_apart = len(node.operands) > 1 and not node.op.has(Trait.COMMUTATIVE)
         named = f"{role}: " if told_apart else ""
-        dot.edge(ids[operand.node], id_, label=f"<{escape(f'{named}{_flow(operand)}')}>", tooltip=escape(f"{role}: {operand.spec}"))
+        dot.edge(source, id_, label=f"<{escape(f'{named}{_flow(operand)}')}>", tooltip=escape(f"{role}: {operand.spec}"))
 
 
 def _flow(value: Value) -> str:
@@ -145,14 +155,14 @@ def _flow(value: Value) -> str:
     return str(value.spec) if len(value.node.outputs) == 1 else f"{value.spec} (output {value.index})"
 
 
-def _draw_results(dot: graphviz.Digraph, graph: Graph, ids: dict[Node, str]) -> None:
+def _draw_results(dot: graphviz.Digraph, graph: Graph, ids: dict[Node, str], names: dict[Value, str]) -> None:
     for k, value in enumerate(graph.outputs):
         said = label(f"result {k}" if len(graph.outputs) > 1 else "result")
         dot.node(f"out{k}", said, shape="ellipse", fillcolor="#e8e8e8", peripheries="2")
         dot.edge(ids[value.node], f"out{k}", label=f"<{escape(_flow(value))}>")
     for k, (state, new) in enumerate(graph.updates):
         name = f"new {input_name(graph, state)}"
-        dot.node(f"update{k}", label(name), shape="cylinder", fillcolor="#fff6d6", style="filled,dashed")
+        dot.node(f"update{k}", label(name, f"replaces {names[state]}"), shape="cylinder", fillcolor="#fff6d6", style="filled,dashed")
         dot.edge(ids[new.node], f"update{k}", label=f"<{escape(_flow(new))}>", style="bold", color=FRAMES["update"][1])
 
 
