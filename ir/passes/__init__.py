@@ -1,0 +1,91 @@
+"""The graph passes in the order in which they run, and the two runs: before the gradient, and after it.
+
+In: a graph. Out: the same graph, rewritten in place, with the same inputs, outputs and updates. Each pass is a file: `run(graph,
+exact=...)` gives the number of its rewrites, `EXACT` says that it keeps every bit even when not asked to. A pass takes a valid graph and
+leaves a valid one; with `VERIFY` set that is checked before the first and after each.
+"""
+from __future__ import annotations
+
+from time import perf_counter
+from types import ModuleType
+from typing import NamedTuple
+
+from ir.errors import VerifyError
+from ir.graph import Graph
+from ir.passes import common, dead, fold, fuse_linear, inline_custom, shrink, simplify
+from ir.verify import verify
+
+BEFORE_GRADIENT: tuple[ModuleType, ...] = (dead, common)
+PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, fuse_linear, shrink)
+ROUNDS = 4  # PASSES run again while they find something, at most so often
+VERIFY = False
+
+
+class Record(NamedTuple):
+    """What one run of a pass did: nodes before and after, rewrites, seconds."""
+
+    name: str
+    before: int
+    after: int
+    rewrites: int
+    seconds: float
+
+
+def before_gradient(graph: Graph) -> None:
+    """Removes what nothing needs and computes equal things once: what may be done before a gradient without moving ties and zeros."""
+    _verify(graph, "the graph given")
+    for module in BEFORE_GRADIENT:
+        _run(graph, module, exact=True)
+
+
+def optimize(graph: Graph, *, exact: bool = False, log: list[Record] | None = None) -> None:
+    """Runs PASSES on the graph, in place, until a round finds nothing more.
+
+    `exact`: every value keeps its bits and its layout. Otherwise values may be rounded differently (the passes say where); NaN,
+    infinities, signs of zero, dtypes and shapes stay in any case. `log` gets a Record for each pass that ran.
+
+    >>> from ir.parse import parse
+    >>> graph = parse('''
+    ... graph {
+    ...   %0 = input() {kind="argument"} : f64[3]
+    ...   %1 = negative(%0) : f64[3]
+    ...   %2 = add(%0, %1) : f64[3]
+    ...   return %2
+    ... }''')
+    >>> optimize(graph)
+    >>> print(graph.text(lines=False))
+    graph {
+      %0 = input() {kind="argument"} : f64[3]
+      %1 = subtract(%0, %0) : f64[3]
+      return %1
+    }
+    """
+    _verify(graph, "the graph given")
+    for _ in range(ROUNDS):
+        found = 0
+        for module in PASSES:
+            record = _run(graph, module, exact)
+            found += record.rewrites
+            if log is not None:
+                log.append(record)
+        if not found:
+            break
+
+
+def _run(graph: Graph, module: ModuleType, exact: bool) -> Record:
+    before, start = len(graph), perf_counter()
+    rewrites = module.run(graph, exact=exact)
+    seconds = perf_counter() - start
+    name = module.__name__.rpartition(".")[2]
+    _verify(graph, f"the pass {name}")
+    return Record(name, before, len(graph), rewrites, seconds)
+
+
+def _verify(graph: Graph, culprit: str) -> None:
+    if not VERIFY:
+        return
+    try:
+        verify(graph)
+    except VerifyError as error:
+        error.cause = f"{culprit} is not valid: {error.cause}"
+        raise

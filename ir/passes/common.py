@@ -1,0 +1,75 @@
+"""Common subexpressions: what is computed twice is computed once; equal constants are one.
+
+Nodes are equal by operation, attributes and operands, the operands of a commutative operation in either order. Results stay apart:
+of two equal nodes that are both results neither goes, so that a caller who writes into one does not change the other. Opaque
+operations are left alone.
+
+Before:
+
+    graph {
+      %0 = input() {kind="argument"} : f64[3]
+      %1 = input() {kind="argument"} : f64[3]
+      %2 = multiply(%0, %1) : f64[3]
+      %3 = multiply(%1, %0) : f64[3]
+      %4 = const(2.0) : f64[]
+      %5 = add(%3, %4) : f64[3]
+      %6 = add(%2, %5) : f64[3]
+      %7 = const(2.0) : f64[]
+      %8 = multiply(%6, %7) : f64[3]
+      return %8
+    }
+
+After:
+
+    graph {
+      %0 = input() {kind="argument"} : f64[3]
+      %1 = input() {kind="argument"} : f64[3]
+      %2 = multiply(%0, %1) : f64[3]
+      %3 = const(2.0) : f64[]
+      %4 = add(%2, %3) : f64[3]
+      %5 = add(%2, %4) : f64[3]
+      %6 = multiply(%5, %3) : f64[3]
+      return %6
+    }
+"""
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from ir.graph import Graph, Node, Value
+from ir.op import Trait
+
+EXACT = True
+
+
+def run(graph: Graph, *, exact: bool = True) -> int:
+    """Merges equal nodes, in place; gives the number of nodes removed. One walk in the graph's order finds all there are."""
+    results = set(graph.results())
+    number: dict[Value, int] = {}  # equal Values have equal numbers
+    first: dict[Hashable, Node] = {}
+    merged = []
+    for node in graph.order():
+        kept = node if node.op.has(Trait.OPAQUE) else first.setdefault(_key(node, number), node)
+        if kept is node:
+            for value in node.outputs:
+                number[value] = len(number)
+            continue
+        for old, new in zip(node.outputs, kept.outputs):
+            number[old] = number[new]
+        pairs = list(zip(node.outputs, kept.outputs))
+        if not any(old in results and new in results for old, new in pairs):
+            merged.append((node, kept))
+            results.update([new for old, new in pairs if old in results])
+    for node, kept in merged:
+        for old, new in zip(node.outputs, kept.outputs):
+            graph.replace(old, new)
+    if merged:
+        graph.remove([node for node, _ in merged])
+    return len(merged)
+
+
+def _key(node: Node, number: dict[Value, int]) -> Hashable:
+    operands = [number[v] for v in node.operands]
+    if node.op.has(Trait.COMMUTATIVE):
+        operands[:2] = sorted(operands[:2])
+    return node.op, tuple(operands), tuple(sorted(node.attrs.items())) if len(node.attrs) > 1 else tuple(node.attrs.items())

@@ -1,0 +1,219 @@
+"""The rewrite driver: applies a list of rules to a graph until none applies, in time that grows linearly with the graph.
+
+In: a graph and `Rules`. Out: the graph rewritten in place, and how many rewrites that took. Invariants: a replacement has the spec of
+what it replaces and inherits its line; no rewrite makes one Value of two results, turns a result that owns its memory into a view, or
+a scalar result into a 0-d array; no cycle arises from a pattern with several roots. The order of work, and so the graph that comes
+out, depends on nothing but the graph and the rules.
+"""
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ir.errors import DTypeError, ShapeError
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
+from ir.op import Trait
+from ir.pattern import Apply, Name, bind, fill
+from ir.rules import Match, Rule, Rules, owns
+
+_PARTNERS_TRIED = 64  # users of a shared operand looked at for a further root
+_RENUMBERINGS = 64  # how often the driver numbers a whole graph anew
+
+
+def rewrite(graph: Graph, rules: Rules, *, exact: bool = False) -> int:
+    """Applies the rules, each node's in their order, until none applies; gives the number of rewrites. What nothing needs any more goes.
+
+    `exact`: only rules that keep every bit.
+    """
+    return Rewriter(graph, rules, exact).run()
+
+
+class Rewriter:
+    """One run of a list of rules over a graph, with the facts that conditions ask for."""
+
+    def __init__(self, graph: Graph, rules: Rules, exact: bool = False):
+        self.graph, self.rules, self.exact = graph, rules, exact
+        self.results = set(graph.results())
+        self.fills: dict[Node, Any] = {}
+        self._work: deque[Node] = deque()
+        self._queued: set[Node] = set()
+        self._numbers: dict[Node, int] | None = None
+        self._renumberings = 0
+
+    def run(self) -> int:
+        """Works until nothing is left to try, or 50 rewrites a node have been made (a fault of the rules: two undo each other)."""
+        rewrites = 0
+        interesting = [n for n in self.graph.order() if self.rules.of(n.op)]
+        limit = 1000 + 50 * len(self.graph)
+        self._work.extend(interesting)
+        self._queued.update(interesting)
+        while self._work and rewrites < limit:
+            node = self._work.popleft()
+            self._queued.discard(node)
+            if node in self.graph.nx and self._visit(node):
+                rewrites += 1
+        return rewrites
+
+    # ---- asked by conditions and rules
+    def uses_of(self, value: Value, limit: int) -> int:
+        """How many uses the value has, as operands and as a result; counts no further than `limit`."""
+        count = int(value in self.results)
+        for edges in self.graph.nx.succ[value.node].values():
+            if count >= limit:
+                break
+            count += sum([edge["index"] == value.index for edge in edges.values()])
+        return count
+
+    def fill(self, value: Value) -> Any:
+        """The number that fills a constant, or None."""
+        return fill(value, self.fills)
+
+    def depends(self, values: Iterable[Value], on: Iterable[Node]) -> bool:
+        """Whether any of the values is computed from one of the nodes (or finding out would take too much work)."""
+        targets = set(on)
+        numbers = self._numbering()
+        if numbers is None:
+            return True
+        first = min(numbers[n] for n in targets)
+        seen: set[Node] = set()
+        stack = [v.node for v in values]
+        while stack:
+            node = stack.pop()
+            if node in targets:
+                return True
+            if node not in seen and numbers[node] >= first:
+                seen.add(node)
+                stack += [v.node for v in node.operands]
+        return False
+
+    # ---- one node
+    def _visit(self, node: Node) -> bool:
+        for rule in self.rules.of(node.op):
+            for match in self._matches(rule, node):
+                if rule.allows(match, self.exact) and self._apply(rule, match):
+                    return True
+        return False
+
+    def _matches(self, rule: Rule, node: Node) -> Iterator[Match]:
+        first, *further = rule.roots
+        for bound in bind(first, node, {}, self.fills):
+            if not further:
+                yield Match(self, node.outputs, bound)
+                continue
+            roots, found = [node.outputs[0]], bound
+            for tree in further:
+                roots, found = self._partner(tree, roots, found)
+            if len(roots) == len(rule.roots):
+                yield Match(self, tuple(roots), found)
+
+    def _partner(self, tree: Apply, roots: list[Value], bound: dict[str, Any]) -> tuple[list[Value], dict[str, Any]]:
+        """Adds a further root, found among the users of a Value that is bound already, and what it binds."""
+        shared = next(bound[t.name] for t in tree.operands if isinstance(t, Name) and t.name in bound)
+        for node in list(self.graph.nx.succ[shared.node])[:_PARTNERS_TRIED]:
+            if tree.accepts(node.op) and node.outputs[0] not in roots:
+                for more in bind(tree, node, bound, self.fills):
+                    return [*roots, node.outputs[0]], more
+        return roots, bound
+
+    def _apply(self, rule: Rule, match: Match) -> bool:
+        """Builds the replacement and puts it in place; False, with the graph as before, where it can't stand for the roots."""
+        before = self.graph._serial
+        line = match.root.node.line
+        with self.graph.at(line):
+            try:
+                built = rule.build(match)
+            except (ShapeError, DTypeError):
+                built = None
+        built = built if isinstance(built, tuple) else (built,)
+        made = self._made_since(before)
+        for node in made:
+            node.line = line
+        pairs = [(old, new) for old, new in zip(match.roots, built) if new is not None and new is not old]
+        if not pairs or not all(self._may_stand(old, new) for old, new in pairs) or self._cyclic(pairs, made):
+            self.graph.remove(reversed(made))
+            return False
+        self._number(made, pairs)
+        for old, new in pairs:
+            self._replace(old, new)
+        self._queue_first([n for n in made if n in self.graph.nx])
+        self._sweep([old.node for old, _ in pairs] + made)
+        return True
+
+    def _made_since(self, serial: int) -> list[Node]:
+        """The nodes added since, in the order in which they were built."""
+        made = []
+        for node in reversed(self.graph.nx._node):
+            if node.serial <= serial:
+                break
+            made.append(node)
+        return made[::-1]
+
+    def _may_stand(self, old: Value, new: Value) -> bool:
+        """Whether `new` has the spec of `old` and, where `old` is a result, is as much the caller's own as `old` was."""
+        if new.spec != old.spec:
+            return False
+        if old not in self.results:
+            return True
+        scalar = not old.spec.shape and old.spec.weak is None
+        if new in self.results or scalar and old.node.op.has(Trait.ARRAY) != new.node.op.has(Trait.ARRAY):
+            return False
+        return not owns(old) or owns(new) or new.node.op is CONSTANT
+
+    def _cyclic(self, pairs: list[tuple[Value, Value]], made: list[Node]) -> bool:
+        """Whether a replacement of several roots would be computed from one of them."""
+        if len(pairs) < 2:
+            return False
+        new = set(made)
+        return self.depends([v for node in made for v in node.operands if v.node not in new], on=[old.node for old, _ in pairs])
+
+    # ---- numbers that grow along every edge, so that `depends` looks at little
+    def _numbering(self) -> dict[Node, int] | None:
+        if self._numbers is None and self._renumberings < _RENUMBERINGS:
+            self._renumberings += 1
+            self._numbers = {node: k for k, node in enumerate(self.graph.order())}
+        return self._numbers
+
+    def _number(self, made: list[Node], pairs: list[tuple[Value, Value]]) -> None:
+        """New nodes take the number of the earliest root; where an operand comes later than that, all are numbered anew when asked."""
+        if self._numbers is None:
+            return
+        first = min(self._numbers[old.node] for old, _ in pairs)
+        if any(self._numbers.get(v.node, -1) > first for node in made for v in node.operands):
+            self._numbers = None
+        else:
+            self._numbers.update(dict.fromkeys(made, first))
+
+    # ---- what a rewrite sets off
+    def _replace(self, old: Value, new: Value) -> None:
+        users = [node for node, _ in self.graph.uses(old)]
+        self.graph.replace(old, new)
+        if old in self.results:
+            self.results.discard(old)
+            self.results.add(new)
+        for node in users:
+            self._queue(node)
+
+    def _queue(self, node: Node) -> None:
+        if node not in self._queued and self.rules.of(node.op):
+            self._queued.add(node)
+            self._work.append(node)
+
+    def _queue_first(self, nodes: list[Node]) -> None:
+        wanted = [n for n in nodes if n not in self._queued and self.rules.of(n.op)]
+        self._queued.update(wanted)
+        self._work.extendleft(reversed(wanted))
+
+    def _sweep(self, nodes: Iterable[Node]) -> None:
+        """Removes those that nothing needs, and what only they needed; who is left as the one user of something is tried again."""
+        stack = list(nodes)
+        while stack:
+            node = stack.pop()
+            if node not in self.graph.nx or node.op is INPUT:
+                continue
+            users = self.graph.nx.succ[node]
+            if not users and self.results.isdisjoint(node.outputs):
+                self.graph.remove([node])
+                stack += [v.node for v in node.operands]
+            elif len(users) == 1:
+                self._queue(next(iter(users)))
