@@ -42,7 +42,14 @@ class Capture:
     kind: str
     name: str
     fetch: Callable[[], Any]
+    spec: Spec
     holder: Any = None
+
+    def fits(self, thing: Any) -> bool:
+        """Whether what `fetch` gave at a call can stand for what it gave while tracing: same kind, shape and dtype."""
+        if self.kind == "array" and not isinstance(thing, np.ndarray) or self.kind == "variable" and type(thing) is not type(self.holder):
+            return False
+        return thing.shape == self.spec.shape and native(thing.dtype) == self.spec.dtype
 
 
 class Tracing:
@@ -54,8 +61,11 @@ class Tracing:
         self.resumed = graph is not None
         self.closed = False
         self.captured: list[Capture] = []
+        self.arguments: list[Storage] = []
+        self.plain_result = False
         self.pinned: dict[int, tuple[Line | None, str]] = {}  # number input -> where Python needed its value, and what for
         self.unknown: Line | None = None  # where an array of unknown origin was met: computed from something out of sight
+        self.grads: list[tuple[Any, Any]] = []  # Variables met, and their gradients before the trace
         self.baked: list[tuple[str, Line | None]] = []
         self._lifted: dict[int, tuple[Any, TracedArray]] = {}  # id -> (the thing itself, kept alive; its traced array)
         self._reach: Reach | None = None
@@ -137,6 +147,7 @@ class Tracing:
         name = found.name if found else (getattr(variable, "name", None) or "")
         spec = Spec(variable.shape, native(variable.dtype))
         fetch = found.fetch if found else (lambda: variable)
+        self.grads.append((variable, getattr(variable, "grad", None)))
         return self._enter(variable, fetch, "variable", spec, name)
 
     def state(self, variable: Any) -> Value:
@@ -209,9 +220,14 @@ class Tracing:
             raise scalar.leaked()
         return self._enter(scalar, lambda: scalar, "traced", scalar.value.spec, None).storage.value
 
-    def entered_arrays(self) -> set[int]:
-        """The ids of the things that are inputs of their own."""
+    def entered_ids(self) -> set[int]:
+        """The ids of the things from outside that are inputs of their own."""
         return set(self._lifted)
+
+    def entered_storages(self) -> list[Storage]:
+        """The storages of arguments and captured things, in the order of their inputs."""
+        found = [*self.arguments, *[array.storage for _, array in self._lifted.values()]]
+        return sorted({id(s): s for s in found if s.source is not None}.values(), key=lambda s: s.source or 0)
 
     def _enter(self, thing: Any, fetch: Callable[[], Any], kind: str, spec: Spec, name: str | None, array: np.ndarray | None = None) -> TracedArray:
         known = self._lifted.get(id(thing))
@@ -229,7 +245,7 @@ class Tracing:
         strided = stand_in(spec, array.strides) if array is not None and not array.flags.c_contiguous else None
         traced = TracedArray(storage, (), spec, strided, scalar=False)
         self._lifted[id(thing)] = (thing, traced)
-        self.captured.append(Capture(index, kind, name or "", fetch, thing if kind == "variable" else None))
+        self.captured.append(Capture(index, kind, name or "", fetch, spec, thing if kind == "variable" else None))
         return traced
 
 

@@ -83,9 +83,9 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def store(out: Any, result: Any, name: str, casting: str = "same_kind") -> Any:
     """`out=`: writes the result into a traced array and gives it. DTypeError, ShapeError as NumPy; TraceError for a plain array."""
-    if out is None or isinstance(out, tuple) and out == (None,):
+    target = out[0] if type(out) is tuple else out
+    if target is None:
         return result
-    target = out[0] if isinstance(out, tuple) else out
     if not is_traced(target):
         raise refuse("a traced result is written into a plain array (out=, +=)", "start from np.zeros_like(x) or np.empty_like(x)", op=name)
     if type(target).rank == 3:

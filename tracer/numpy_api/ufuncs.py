@@ -130,7 +130,7 @@ def call(ufunc: np.ufunc, *inputs: Any, out: Any = None, where: Any = True, dtyp
         result = _masked(ufunc, where, result, out)
     if ufunc.nout == 1:
         return store(out, result, ufunc.__name__, casting)
-    targets = out if isinstance(out, tuple) else (None,) * ufunc.nout
+    targets = out if type(out) is tuple else (None,) * ufunc.nout
     return tuple([store(t, r, ufunc.__name__, casting) for t, r in zip(targets, result)])
 
 
@@ -156,7 +156,7 @@ def _loop_cast(x: Any, dtype: np.dtype, casting: str, ufunc: np.ufunc) -> Any:
 
 
 def _masked(ufunc: np.ufunc, where: Any, result: Any, out: Any) -> Any:
-    target = out[0] if isinstance(out, tuple) else out
+    target = out[0] if type(out) is tuple else out
     if target is None or ufunc.nout > 1:
         raise refuse("where= without out= leaves places unset", "np.where(mask, f(x), fill), or give out=", op=ufunc.__name__)
     return apply("where", operand(where), cast(result, target.dtype), target) if is_traced(target) else result
@@ -175,7 +175,7 @@ def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any =
         raise refuse(f"np.{ufunc.__name__}.reduce is not traced", "np.sum, np.prod, np.max, np.min, np.all, np.any", op=ufunc.__name__)
     if given(dtype):
         rest["dtype"] = dtype
-    target = out[0] if isinstance(out, tuple) else out
+    target = out[0] if type(out) is tuple else out
     return _REDUCE[ufunc](array(x), axis=axis, out=target, keepdims=keepdims, **{k: v for k, v in rest.items() if given(v) and v is not True})
 
 
@@ -183,7 +183,7 @@ def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None, out: A
     """`ufunc.accumulate(x)`."""
     if ufunc is not np.add:
         raise refuse(f"np.{ufunc.__name__}.accumulate is not traced", "np.cumsum for sums", op=ufunc.__name__)
-    return reductions.cumsum(x, axis, dtype, out[0] if isinstance(out, tuple) else out)
+    return reductions.cumsum(x, axis, dtype, out[0] if type(out) is tuple else out)
 
 
 def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,176 @@
+"""`tracer.functions`, the user's `F`: thin calls into the operation table, on Variables, traced arrays and plain arrays alike.
+
+Traced arrays give traced arrays; a Variable among the operands, or plain arrays only, give a Variable.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tracer import numpy_api
+from tracer.apply import apply
+from tracer.numpy_api.common import all_axes, spec
+from tracer.stack import Operand
+from tracer.variable import Variable, as_variable
+
+
+def _operands(*xs: Any) -> list[Any]:
+    """The operands, the first a Variable where none of them is traced or a Variable."""
+    if any(isinstance(x, Operand) for x in xs):
+        return [x if isinstance(x, Operand) or x is None else numpy_api.operand(x) for x in xs]
+    return [as_variable(xs[0]), *[None if x is None else numpy_api.operand(x) for x in xs[1:]]]
+
+
+def _unary(op: str, doc: str) -> Callable[[Any], Any]:
+    def function(x: Any) -> Any:
+        return apply(op, *_operands(x))
+
+    function.__name__ = function.__qualname__ = op
+    function.__doc__ = doc
+    return function
+
+
+def _binary(op: str, doc: str) -> Callable[[Any, Any], Any]:
+    def function(x0: Any, x1: Any) -> Any:
+        return apply(op, *_operands(x0, x1))
+
+    function.__name__ = function.__qualname__ = op
+    function.__doc__ = doc
+    return function
+
+
+exp = _unary("exp", "The exponential of each element.")
+log = _unary("log", "The natural logarithm of each element.")
+sin = _unary("sin", "The sine of each element.")
+cos = _unary("cos", "The cosine of each element.")
+tanh = _unary("tanh", "The hyperbolic tangent of each element.")
+sqrt = _unary("sqrt", "The square root of each element.")
+square = _unary("square", "The square of each element.")
+absolute = _unary("abs", "The absolute value of each element.")
+sigmoid = _unary("sigmoid", "The logistic function of each element, by `tanh(x * 0.5) * 0.5 + 0.5`; its gradient is `y * (1 - y)`.")
+neg = _unary("negative", "Each element negated.")
+add = _binary("add", "The sum, broadcast.")
+sub = _binary("subtract", "The difference, broadcast.")
+mul = _binary("multiply", "The product of elements, broadcast.")
+div = _binary("divide", "The quotient, broadcast.")
+maximum = _binary("maximum", "The greater of two, element by element.")
+minimum = _binary("minimum", "The lesser of two, element by element.")
+
+
+def pow(x: Any, c: Any) -> Any:
+    """`x ** c` for each element."""
+    return apply("power", *_operands(x, c))
+
+
+def linear(x: Any, W: Any, b: Any = None) -> Any:
+    """`x.dot(W) + b` for x (N, I), W (I, O) and b (O,) or None: (N, O). One operation: the product is not kept."""
+    x, W, b = _operands(x, W, b)
+    return apply("dot", x, W) if b is None else apply("linear", x, W, b)
+
+
+def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
+    """As `linear`, written as a product and a sum. The data of the product is released at once: neither of the two needs it."""
+    t = matmul(x, W)
+    if b is None:
+        return t
+    y = apply("add", *_operands(t, b))
+    if isinstance(t, Variable):
+        t.data = None
+    return y
+
+
+def sigmoid_simple(x: Any) -> Any:
+    """`1 / (1 + exp(-x))`."""
+    (x,) = _operands(x)
+    return apply("divide", 1, apply("add", 1, apply("exp", apply("negative", x))))
+
+
+def mean_squared_error(x0: Any, x1: Any) -> Any:
+    """The sum of squared differences, divided by the batch (`len` of the difference), not by the number of elements."""
+    x0, x1 = _operands(x0, x1)
+    diff = apply("subtract", x0, x1)
+    return apply("divide", sum(apply("power", diff, 2)), len(diff))
+
+
+def matmul(x: Any, W: Any) -> Any:
+    """The product `x.dot(W)`."""
+    return apply("dot", *_operands(x, W))
+
+
+def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The sum over all axes, or those named."""
+    (x,) = _operands(x)
+    return apply("sum", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` summed down to a shape that broadcasts to its own."""
+    (x,) = _operands(x)
+    shape = tuple(shape)
+    lead = x.ndim - len(shape)
+    axis = tuple([k for k in range(x.ndim) if k < lead or shape[k - lead] == 1 != x.shape[k]])
+    y = apply("sum", x, axis=axis, keepdims=False) if axis else x
+    return y if y.shape == shape else apply("reshape", y, shape=shape)
+
+
+def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` repeated to that shape."""
+    (x,) = _operands(x)
+    return x if x.shape == tuple(shape) else apply("broadcast_to", x, shape=tuple(shape))
+
+
+def reshape(x: Any, shape: Any) -> Any:
+    """The elements in another shape; one size may be -1."""
+    (x,) = _operands(x)
+    return numpy_api.TABLE[np.reshape](x, shape)
+
+
+def transpose(x: Any, axes: Any = None) -> Any:
+    """The axes in another order, reversed by default."""
+    (x,) = _operands(x)
+    return numpy_api.TABLE[np.transpose](x, axes)
+
+
+def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The mean over all axes, or those named."""
+    (x,) = _operands(x)
+    return apply("mean", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
+
+
+mean = average
+
+
+def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The greatest over all axes, or those named; ties share the gradient."""
+    (x,) = _operands(x)
+    return apply("max", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
+
+
+def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The least over all axes, or those named; ties share the gradient."""
+    (x,) = _operands(x)
+    return apply("min", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
+
+
+def clip(x: Any, x_min: Any, x_max: Any) -> Any:
+    """Each element brought into [x_min, x_max]."""
+    return apply("clip", *_operands(x, x_min, x_max))
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """`x` where the condition holds, else `y`."""
+    return apply("where", *_operands(condition, x, y))
+
+
+def relu(x: Any) -> Any:
+    """The greater of x and 0, element by element."""
+    (x,) = _operands(x)
+    return apply("maximum", x, 0.0 if spec(x).dtype.kind in "fc" else 0)
+
+
+def get_item(x: Any, slices: Any) -> Any:
+    """`x[slices]`."""
+    (x,) = _operands(x)
+    return x[slices]

@@ -1,0 +1,361 @@
+"""Tracing: a function runs once on traced arguments; out comes a `Trace`: the graph and all that a call must do around it.
+
+What enters: arrays, NumPy scalars, Specs and Variables as inputs, Python numbers as weak inputs, all else as itself. What leaves: the
+returned tree, whose traced leaves are outputs of the graph, and the final values of arguments that the function wrote into. A trace
+that fails leaves nothing behind: no trace is running, no random state is spent, no Variable holds a traced array.
+"""
+from __future__ import annotations
+
+import dis
+import inspect
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ir.errors import Error, TraceError
+from ir.graph import Graph, Value
+from ir.source import Line
+from ir.spec import WEAK, Spec, check_dtype, weak_spec
+from tracer import trees
+from tracer.capture import PLAIN, Found, fingerprint
+from tracer.context import Capture, Tracing, check_array, entered, native
+from tracer.scalar import TracedScalar
+from tracer.stack import Operand
+from tracer.storage import Storage, stand_in
+from tracer.traced import TracedArray
+
+
+@dataclass(frozen=True)
+class LeafIn:
+    """A leaf of the arguments. `kind`: "array", "variable", "number" (an input of the graph) or "static" (part of the key)."""
+
+    kind: str
+    name: str
+    input: int | None = None
+
+
+@dataclass(frozen=True)
+class LeafOut:
+    """A leaf of the result. `kind`: "array", "scalar" (a 0-d result is a NumPy scalar), "number" (a Python number), "variable", each
+    with `output`, its place among the graph's outputs; or "static", `value` being what the function returned.
+    """
+
+    kind: str
+    output: int | None = None
+    value: Any = None
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must still hold for the trace to be used again. `check(leaves)` gets the flat arguments of a call."""
+
+    description: str
+    check: Callable[[list[Any]], bool]
+
+
+@dataclass
+class Trace:
+    """What `run_trace` gives. `writes` maps an input (by position) to the output that is its content after the call."""
+
+    graph: Graph
+    in_tree: trees.Structure
+    out_tree: trees.Structure
+    leaves: list[LeafIn]
+    outs: list[LeafOut]
+    captured: list[Capture] = field(default_factory=list)
+    writes: dict[int, int] = field(default_factory=dict)
+    guards: list[Guard] = field(default_factory=list)
+    baked: list[tuple[str, Line | None]] = field(default_factory=list)
+    impure: list[str] = field(default_factory=list)  # what the function changed in captured objects while it was traced
+
+
+def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
+    """Runs `fn` once on traced stand-ins of the arguments and gives the graph of what it did.
+
+    Arguments are arrays, `Spec(shape, dtype)`s, Python numbers, Variables, and trees of them; other leaves are passed as they are. The
+    graph's inputs are the array and number leaves in order, then what the function captured; its outputs are the array leaves of the
+    result in order, then the new content of arguments that were written into.
+
+    >>> import numpy as np
+    >>> graph = trace(lambda x: np.sum(x * 2.0), np.ones(3))
+    >>> [str(v.spec) for v in graph.outputs]
+    ['f64[]']
+
+    Raises TraceError where the function needs a value, draws random numbers, or uses what is not traced; ShapeError and DTypeError
+    as the operations do. Each names the user's line.
+    """
+    return run_trace(fn, args, kwargs).graph
+
+
+def run_trace(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None) -> Trace:
+    """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it."""
+    leaves, in_tree = trees.flatten((args, kwargs))
+    reachable = captures_of or fn
+    tracing = Tracing(reachable)
+    described = _enter(tracing, fn, args, leaves, in_tree)
+    before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if isinstance(found.thing, (*PLAIN, np.ndarray))]
+    with _no_draws(reachable, tracing.reach.found), entered(tracing):
+        try:
+            args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
+            result = fn(*args, **kwargs)
+            traced = Trace(tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured)
+            _leave(tracing, traced, result, described)
+        except Error:
+            raise
+        except Exception as error:
+            raise (_hidden(error) or error) from error.__cause__
+        finally:
+            tracing.closed = True
+            _restore(tracing)
+    _no_overlap(traced, leaves)
+    traced.guards += _guards(tracing, traced, leaves, before)
+    traced.baked = tracing.baked
+    traced.impure = [f.name for f, seen in before if fingerprint(_now(f)) != seen]
+    return traced
+
+
+# ---- in
+def _enter(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Any], tree: trees.Structure) -> list[tuple[Any, LeafIn]]:
+    """For each leaf what the function sees in its place, and how it enters."""
+    names = _names(fn, len(args), tree)
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    found = []
+    for leaf, name in zip(leaves, names):
+        line = Line(code.co_filename, code.co_firstlineno, code.co_name, text=name) if code else None
+        try:
+            found.append(_enter_leaf(tracing, leaf, name, line))
+        except Error as error:
+            raise error.at(op=f"argument {name}", line=line)
+    return found
+
+
+def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tuple[Any, LeafIn]:
+    position = len(tracing.graph.inputs)
+    if type(leaf) in WEAK.values():
+        value = tracing.graph.input(weak_spec(type(leaf).__name__), "argument", line)
+        return TracedScalar(value, leaf), LeafIn("number", name, position)
+    if type(leaf) is TracedScalar:
+        value = tracing.graph.input(leaf.value.spec, "argument", line)
+        return TracedScalar(value, leaf.concrete, leaf.differentiated), LeafIn("number", name, position)
+    if isinstance(leaf, Spec):
+        if leaf.weak:
+            return TracedScalar(tracing.graph.input(leaf, "argument", line), None), LeafIn("number", name, position)
+        return _array(tracing, Spec(leaf.shape, check_dtype(leaf.dtype)), line, position), LeafIn("array", name, position)
+    if type(leaf) is TracedArray:
+        return _array(tracing, leaf.spec, line, position, leaf.stand_in(), scalar=leaf.scalar, writeable=leaf.writeable), LeafIn("array", name, position)
+    if isinstance(leaf, Operand):
+        traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position)  # type: ignore[attr-defined]
+        return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        check_array(leaf)
+        spec = Spec(leaf.shape, native(leaf.dtype))
+        if isinstance(leaf, np.generic):
+            return _array(tracing, spec, line, position, scalar=True), LeafIn("array", name, position)
+        strides = stand_in(spec, leaf.strides) if not leaf.flags.c_contiguous else None
+        return _array(tracing, spec, line, position, strides, writeable=leaf.flags.writeable), LeafIn("array", name, position)
+    return leaf, LeafIn("static", name)
+
+
+def _array(
+    tracing: Tracing, spec: Spec, line: Line | None, position: int, strides: np.ndarray | None = None, *, scalar: bool = False, writeable: bool = True
+) -> TracedArray:
+    storage = Storage(tracing, tracing.graph.input(spec, "argument", line), writeable=writeable, source=position)
+    tracing.arguments.append(storage)
+    return TracedArray(storage, (), spec, None if strides is None or strides.flags.c_contiguous else strides, scalar=scalar)
+
+
+def _names(fn: Callable[..., Any], count: int, tree: trees.Structure) -> list[str]:
+    """How the user would write each leaf of (args, kwargs)."""
+    try:
+        parameters = list(inspect.signature(fn).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    heads: list[str] = []
+    for k in range(count):
+        here = parameters[min(k, len(parameters) - 1)] if parameters else None
+        if here is None or (k >= len(parameters) and here.kind is not here.VAR_POSITIONAL):
+            heads.append(f"args[{k}]")
+        else:
+            heads.append(f"{here.name}[{k - len(parameters) + 1}]" if here.kind is here.VAR_POSITIONAL else here.name)
+    found = []
+    for path in tree.paths:
+        head = heads[path[1]] if path[0] == 0 else str(path[1])
+        found.append(head + "".join([f"[{step!r}]" for step in path[2:]]))
+    return found
+
+
+# ---- out
+def _leave(tracing: Tracing, traced: Trace, result: Any, described: list[tuple[Any, LeafIn]]) -> None:
+    """The result's leaves and the written arguments become outputs."""
+    leaves, traced.out_tree = trees.flatten(result)
+    outputs = tracing.graph.outputs
+    for leaf in leaves:
+        traced.outs.append(_leave_leaf(tracing, leaf, outputs))
+    captured = {c.input: c for c in tracing.captured}
+    updated = {state for state, _ in tracing.graph.updates}
+    for storage in tracing.entered_storages():
+        if not storage.version or storage.source is None:
+            continue
+        state = tracing.graph.inputs[storage.source]
+        if storage.source in captured and captured[storage.source].kind == "variable":
+            if state not in updated and storage.value is not state:
+                tracing.graph.updates.append((state, storage.value))
+        elif storage.value is not state:
+            traced.writes[storage.source] = len(outputs)
+            outputs.append(storage.value)
+
+
+def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
+    kind = type(leaf)
+    if kind is TracedArray:
+        outputs.append(tracing.value_of(leaf))
+        return LeafOut("scalar" if leaf.scalar else "array", len(outputs) - 1)
+    if kind is TracedScalar:
+        outputs.append(tracing.value_of(leaf))
+        return LeafOut("number", len(outputs) - 1)
+    if isinstance(leaf, Operand):
+        held = leaf.data  # type: ignore[attr-defined]
+        if held is None:
+            return LeafOut("static", None, leaf)
+        outputs.append(tracing.value_of(held))
+        return LeafOut("variable", len(outputs) - 1)
+    if isinstance(leaf, np.ndarray):
+        tracing.bake("a plain array is returned", None)
+        tracing.plain_result = True
+        return LeafOut("static", None, leaf.copy())
+    return LeafOut("static", None, leaf)
+
+
+def _hidden(error: Exception) -> TraceError | None:
+    """The TraceError that NumPy hid behind an error of its own."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, TraceError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _restore(tracing: Tracing) -> None:
+    """Takes traced gradients off the Variables from outside."""
+    for variable, before in tracing.grads:
+        if getattr(variable, "grad", None) is not before:
+            variable.grad = before
+
+
+# ---- what must hold
+def _guards(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[tuple[Found, Any]]) -> list[Guard]:
+    """Pinned numbers; plain values within reach; arrays within reach that did not enter the graph (all, where something is unknown)."""
+    guards = []
+    of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
+    for source, (line, what) in sorted(tracing.pinned.items()):
+        k = of_input.get(source)
+        if k is not None:
+            where = f" ({line.place()}: {what})" if line else f" ({what})"
+            guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k])))
+    inside = tracing.entered_ids()
+    for found, seen in before:
+        if fingerprint(_now(found)) != seen:
+            continue  # the function itself changes it
+        if isinstance(found.thing, np.ndarray):
+            if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
+                guards.append(Guard(f"{found.name} holds the same numbers", _same_thing(found, seen)))
+        else:
+            guards.append(Guard(f"{found.name} is {found.thing!r:.40}", _same_thing(found, seen)))
+    if traced.writes:
+        guards.append(Guard("no argument overlaps one that is written", lambda leaves: _overlap(traced, leaves) is None))
+    return guards
+
+
+def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
+    kind, shown = type(number), repr(number)
+    return lambda leaves: type(leaves[position]) is kind and repr(leaves[position]) == shown
+
+
+def _same_thing(found: Found, seen: Any) -> Callable[[list[Any]], bool]:
+    return lambda leaves: fingerprint(_now(found)) == seen
+
+
+def _now(found: Found) -> Any:
+    """What is reached by the path now; a missing thing is none of the things that can have been there."""
+    try:
+        return found.fetch()
+    except (LookupError, AttributeError, ValueError, TypeError):
+        return _GONE
+
+
+_GONE = object()
+
+
+def _no_overlap(traced: Trace, leaves: list[Any]) -> None:
+    pair = _overlap(traced, leaves)
+    if pair is not None:
+        one, two = traced.leaves[pair[0]], traced.leaves[pair[1]]
+        line = traced.graph.inputs[one.input or 0].node.line
+        raise TraceError(
+            f"{one.name} is written, and it shares memory with {two.name}", line=line, mend=f"pass a copy: {two.name}.copy()"
+        )
+
+
+def _overlap(traced: Trace, leaves: list[Any]) -> tuple[int, int] | None:
+    """The first written leaf that shares memory with another leaf."""
+    arrays = [(k, leaf) for k, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray) and not isinstance(leaf, Operand)]
+    for k, one in arrays:
+        if traced.leaves[k].input in traced.writes:
+            for j, two in arrays:
+                if j != k and np.may_share_memory(one, two):
+                    return k, j
+    return None
+
+
+# ---- draws
+@contextmanager
+def _no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
+    """TraceError when the random state was advanced inside; the state is put back, so that nothing was spent."""
+    generators = [f for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
+    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()
+    states = [_state(f.thing) for f in generators]
+    yield
+    drawn = None
+    if str(np.random.get_state(legacy=False)) != str(numpy_state):
+        np.random.set_state(numpy_state)
+        drawn = "np.random"
+    if random.getstate() != python_state:
+        random.setstate(python_state)
+        drawn = drawn or "random"
+    for f, state in zip(generators, states):
+        if str(_state(f.thing)) != str(state):
+            _set_state(f.thing, state)
+            drawn = drawn or f.name
+    if drawn:
+        raise TraceError(
+            f"numbers were drawn from {drawn} while tracing: every call would repeat them", line=_line_of(fn, drawn),
+            mend="draw outside and pass the numbers in",
+        )
+
+
+def _state(generator: Any) -> Any:
+    return generator.get_state(legacy=False) if isinstance(generator, np.random.RandomState) else generator.bit_generator.state
+
+
+def _set_state(generator: Any, state: Any) -> None:
+    if isinstance(generator, np.random.RandomState):
+        generator.set_state(state)
+    else:
+        generator.bit_generator.state = state
+
+
+def _line_of(fn: Callable[..., Any], name: str) -> Line | None:
+    """The line of the function that names the source of random numbers; its first line where none does."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    if code is None:
+        return None
+    word = name.split(".")[-1]
+    for instruction in dis.get_instructions(code):
+        if instruction.argval == word and instruction.positions and instruction.positions.lineno:
+            return Line(code.co_filename, instruction.positions.lineno, code.co_name)
+    return Line(code.co_filename, code.co_firstlineno, code.co_name)
