@@ -129,7 +129,7 @@ def _product_of(site: Site, x: Place, gy: Place) -> str:
 
 
 def _vjp_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    return readable(*reads) and all(w.contiguous("C") for w in writes)
+    return readable(*reads) and reads[0].strides is not None and all(w.contiguous("C") for w in writes)
 
 
 def _vjp_product_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:

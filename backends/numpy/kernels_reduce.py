@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy.site import Site, dense, flat, parts, reshaped, type_name, without
+from backends.numpy.site import Site, dense, flat, like, parts, reshaped, type_name, without
 from ir.plan import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places
@@ -34,9 +34,12 @@ def _steps(count: int) -> Any:
 
 
 def _reduce(path: str, dtype: bool = False) -> Any:
-    """`ufunc.reduce(x, axis, dtype, out, keepdims)`; the dtype is named where it is not the operand's."""
+    """`ufunc.reduce(x, axis, dtype, out, keepdims)`; the dtype is named where it is not the operand's. Over no axes it is a copy."""
 
     def body(site: Site) -> tuple[str, ...]:
+        if not site.attrs["axis"]:
+            truth = path.startswith("np.logical")
+            return (f"np.not_equal({{0}}, {site.number(0, site.reads[0].dtype)}, {{out}})" if truth else 'np.copyto({out}, {0}, "unsafe")',)
         out = site.writes[0].dtype
         kind = f"np.{type_name(out)}" if dtype and site.reads[0].dtype != out else "None"
         return (f"{path}.reduce({{0}}, {{axis}}, {kind}, {{out}}{', True' if site.attrs['keepdims'] else ''})",)
@@ -124,24 +127,25 @@ def _inner_dtype(x: Spec) -> np.dtype:
 
 
 def _var_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
-    """The mean with its axes kept, the deviations, and for complex numbers their squares."""
+    """The mean with its axes kept, and the deviations."""
     x, dtype = specs[0], _inner_dtype(specs[0])
     mean = Spec([1 if k in attrs["axis"] else n for k, n in enumerate(x.shape)], dtype)
-    return (mean, Spec(x.shape, dtype), *([Spec(x.shape, outs[0].dtype)] if dtype.kind == "c" else []))
+    return mean, Spec(x.shape, dtype)
 
 
 def _var(root: bool) -> Any:
     def body(site: Site) -> tuple[str, ...]:
-        mean, apart = site.call.temps[:2]
+        mean, apart = site.call.temps[0], like(site.call.temps[1], site.reads[0])
+        deviation = site.name(apart)
         keep = ", True" if site.attrs["keepdims"] else ""
         kind = "None" if mean.dtype == site.reads[0].dtype else f"np.{type_name(mean.dtype)}"
-        lines = [f"np.add.reduce({{0}}, {{axis}}, {kind}, {{t0}}, True)", divide_by(site, "{t0}", _count(site), mean.dtype), "np.subtract({0}, {t0}, {t1})"]
+        lines = [f"np.add.reduce({{0}}, {{axis}}, {kind}, {{t0}}, True)", divide_by(site, "{t0}", _count(site), mean.dtype), f"np.subtract({{0}}, {{t0}}, {deviation})"]
         if mean.dtype.kind == "c":
             re, im = map(site.name, parts(apart))
-            lines += [f"np.square({re}, {re})", f"np.square({im}, {im})", f"np.add({re}, {im}, {{t2}})"]
+            lines += [f"np.square({re}, {re})", f"np.square({im}, {im})", f"np.add({re}, {im}, {re})"]
         else:
-            lines.append("np.square({t1}, {t1})")
-        squares = "{t2}" if mean.dtype.kind == "c" else "{t1}"
+            lines.append(f"np.square({deviation}, {deviation})")
+        squares = re if mean.dtype.kind == "c" else deviation
         left = max(_count(site) - site.attrs["ddof"], 0)
         lines += [f"np.add.reduce({squares}, {{axis}}, None, {{out}}{keep})", divide_by(site, "{out}", left, site.writes[0].dtype)]
         return (*lines, *(["np.sqrt({out}, {out})"] if root else []))
@@ -186,24 +190,25 @@ def _norm_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str
 def _norm(site: Site) -> tuple[str, ...]:
     """`np.linalg.norm` along axes step by step, in a temp of the operand's shape."""
     order, keep = site.attrs["ord"], ", True" if site.attrs["keepdims"] else ""
-    out, work = site.writes[0].dtype, site.call.temps[0]
-    total = f"np.add.reduce({{t0}}, {{axis}}, None, {{out}}{keep})"
+    out, work = site.writes[0].dtype, like(site.call.temps[0], site.reads[0])
+    t = site.name(work)
+    total = f"np.add.reduce({t}, {{axis}}, None, {{out}}{keep})"
     if work.dtype.kind == "c":
-        squares = ("np.conjugate({0}, {t0})", "np.multiply({t0}, {0}, {t0})", total.replace("{t0}", site.name(parts(work)[0])))
-        return (*squares, "np.sqrt({out}, {out})")
+        total = total.replace(t, site.name(parts(work)[0]), 1)
+        return (f"np.conjugate({{0}}, {t})", f"np.multiply({t}, {{0}}, {t})", total, "np.sqrt({out}, {out})")
     x, lines = "{0}", []
     if site.reads[0].dtype.kind in "biu":
-        x, lines = "{t0}", ['np.copyto({t0}, {0}, "unsafe")']
+        x, lines = t, [f'np.copyto({t}, {{0}}, "unsafe")']
     if order is None or order == 2:
-        return (*lines, f"np.multiply({x}, {x}, {{t0}})", total, "np.sqrt({out}, {out})")
+        return (*lines, f"np.multiply({x}, {x}, {t})", total, "np.sqrt({out}, {out})")
     if order == 0:
-        return (*lines, f"np.not_equal({x}, {site.number(0, site.reads[0].dtype)}, {{t0}})", total)
-    lines.append(f"np.absolute({x}, {{t0}})")
+        return (*lines, f"np.not_equal({x}, {site.number(0, out if x == t else site.reads[0].dtype)}, {t})", total)
+    lines.append(f"np.absolute({x}, {t})")
     if order in (math.inf, -math.inf):
-        return (*lines, f"np.{'maximum' if order > 0 else 'minimum'}.reduce({{t0}}, {{axis}}, None, {{out}}{keep})")
+        return (*lines, f"np.{'maximum' if order > 0 else 'minimum'}.reduce({t}, {{axis}}, None, {{out}}{keep})")
     if order == 1:
         return (*lines, total)
-    return (*lines, _raised(site, "{t0}", order, out), total, _raised(site, "{out}", 1 / order, out))
+    return (*lines, _raised(site, t, order, out), total, _raised(site, "{out}", 1 / order, out))
 
 
 def _raised(site: Site, target: str, power: float, dtype: np.dtype) -> str:
@@ -226,9 +231,12 @@ def _arg_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 
 def _arg_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
-    """NumPy brings the axis to the end by a copy."""
+    """NumPy brings the axis to the end, by a copy unless that leaves the elements where they are."""
     x, axis = reads[0], attrs["axis"]
-    return 0 if axis == len(x.shape) - 1 else math.prod(x.shape) * x.dtype.itemsize
+    assert x.strides is not None
+    order = [k for k in range(len(x.shape)) if k != axis] + [axis]
+    moved = Place(x.buffer, x.offset, tuple([x.shape[k] for k in order]), tuple([x.strides[k] for k in order]), x.dtype)
+    return 0 if moved.contiguous("C") else math.prod(x.shape) * x.dtype.itemsize
 
 
 def _cumsum(site: Site) -> tuple[str, ...]:

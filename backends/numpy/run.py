@@ -86,7 +86,7 @@ class Instance:
 def aligned(request: int, alignment: int) -> Any:
     """`request` bytes from NumPy, without those before the first aligned one. Nothing is requested for 0."""
     if request == 0:
-        return b""
+        return bytearray()
     block = np.empty(request, np.uint8)
     start = -block.__array_interface__["data"][0] % alignment
     return block[start:]

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ir.plan import Call, Place
-from ir.spec import Spec
+from ir.planning.strides import k_strides
 
 Body = tuple[str, ...] | Callable[["Site"], tuple[str, ...]]
 
@@ -109,11 +109,13 @@ def parts(place: Place) -> tuple[Place, Place]:
     return re, im
 
 
+def like(temp: Place, x: Place) -> Place:
+    """A temp of `x`'s shape in the order of axes that NumPy would give it: sums over it then have NumPy's bits."""
+    if x.strides is None or temp.shape != x.shape:
+        return temp
+    return Place(temp.buffer, temp.offset, temp.shape, k_strides(temp.shape, temp.dtype.itemsize, ((x.shape, x.strides),)), temp.dtype)
+
+
 def dense(place: Place) -> bool:
     """Contiguous in C or F order."""
     return place.contiguous("C") or place.contiguous("F")
-
-
-def spec(place: Place) -> Spec:
-    """The spec of a place."""
-    return Spec(place.shape, place.dtype)

@@ -1,12 +1,16 @@
 """A counting allocator for NumPy's array data: every request of the data allocator, exactly, through a handler installed by ctypes.
 
-Install it in a child process only (`install()` once, at its start): arrays made before keep the allocator that made them, and are not
-counted. NumPy's fixed casting buffers and Python objects do not pass here. `counts.requests` lists sizes in bytes in their order.
+For a child process only, which ends by `os._exit`: arrays made within `counting()` are freed through it later. Arrays made before keep
+the allocator that made them and are not counted; NumPy's fixed casting buffers and Python objects do not pass here. The handler is
+Python, and NumPy also frees while an exception is on its way, which Python does not survive: so count what runs, not what may raise.
 """
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from numpy._core import _multiarray_umath
 
@@ -51,11 +55,21 @@ class Counts:
 
 
 counts = Counts()
-_held: list[object] = []  # what C keeps pointers to
 
 
-def install() -> Counts:
-    """Makes this process's NumPy ask us for all array data from now on; gives the counts."""
+@contextmanager
+def counting() -> Iterator[Counts]:
+    """In the block NumPy asks us for all array data; gives the counts, all at nothing."""
+    counts.reset()
+    before = _set_handler(_capsule)
+    try:
+        yield counts
+    finally:
+        _set_handler(before)
+
+
+def _made() -> tuple[Any, Any, list[Any]]:
+    """NumPy's function that sets a handler, ours in a capsule, and what C keeps pointers to."""
     libc = ctypes.CDLL(None)
     for name in ("malloc", "calloc", "realloc"):
         getattr(libc, name).restype = ctypes.c_void_p
@@ -86,5 +100,7 @@ def install() -> Counts:
     capsule = new(ctypes.addressof(handler), name, None)
     table = ctypes.cast(get(_multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
     set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(table[_SET_HANDLER])
-    _held.extend([handler, name, capsule, set_handler(capsule)])
-    return counts
+    return set_handler, capsule, [handler, name]
+
+
+_set_handler, _capsule, _kept = _made()

@@ -1,0 +1,118 @@
+"""Every operation of the table through plan and program, against the reference evaluator: layouts, exactness, poison, frozen inputs."""
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import backends
+from backends.numpy.target import KERNELS
+from ir import Graph, evaluate
+from ir.errors import DTypeError
+from ir.graph import Value
+from ir.ops import TABLE
+from ir.planning import plan
+from ir.spec import spec_of
+from tests.backends.cases import VIEWS, WITHOUT, cases
+
+NAMES = [name for name in TABLE if name not in VIEWS + WITHOUT]
+NUMPY = backends.get("numpy")
+
+
+def strided(x: np.ndarray) -> np.ndarray:
+    """The same values with gaps between them."""
+    wide = np.empty([2 * n for n in x.shape], x.dtype)
+    view = wide[(*[slice(None, None, 2)] * x.ndim, ...)]
+    view[...] = x
+    return view
+
+
+def as_f(x: np.ndarray) -> np.ndarray:
+    return np.array(x, order="F")
+
+
+LAYOUTS: dict[str, Any] = {"C": lambda x: x, "F": as_f, "any": strided}
+
+
+def built(name: str, operands: list[Any], attrs: dict[str, Any], weak_inputs: bool = False) -> tuple[Graph, list[Any]] | None:
+    """A graph of one application; numbers are constants, or inputs. None where NumPy has no loop for these dtypes."""
+    graph, given, values = Graph(), [], list[Any]()
+    for x in operands:
+        if isinstance(x, np.ndarray) or weak_inputs:
+            values.append(graph.input(spec_of(x)))
+            given.append(x)
+        else:
+            values.append(x)
+    try:
+        made = graph.apply(TABLE[name], values, attrs)
+    except DTypeError:
+        return None
+    graph.outputs = [made] if isinstance(made, Value) else list(made)
+    return graph, given
+
+
+def same(got: Any, wanted: Any, exact: bool, what: str) -> None:
+    got_array, wanted_array = np.asarray(got), np.asarray(wanted)
+    assert got_array.dtype == wanted_array.dtype and got_array.shape == wanted_array.shape, what
+    assert isinstance(got, np.ndarray) == isinstance(wanted, np.ndarray) or got_array.shape, f"{what}: {type(got)} for {type(wanted)}"
+    if exact:
+        np.testing.assert_array_equal(got_array, wanted_array, err_msg=what)
+    else:
+        eps = np.finfo(wanted_array.dtype).eps if wanted_array.dtype.kind in "fc" else 0
+        np.testing.assert_allclose(got_array, wanted_array, rtol=64 * float(eps), atol=float(eps), err_msg=what)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_operation_has_a_kernel(name: str) -> None:
+    assert any(kernel.exact for kernel in KERNELS[name])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", NAMES)
+def test_against_the_reference(name: str, layout: str) -> None:
+    rng = np.random.default_rng(1)
+    for exact in (False, True):
+        for operands, attrs in cases(name, rng):
+            made = built(name, operands, attrs)
+            if made is None:
+                continue
+            graph, given = made
+            laid = [LAYOUTS[layout](x) for x in given]
+            layouts = {k: layout for k, x in enumerate(laid) if x.ndim}
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                wanted = evaluate(graph, laid)[0]
+                program = NUMPY.emit(plan(graph, NUMPY.target(exact), layouts=layouts, exact=exact))
+                for x in laid:
+                    x.flags.writeable = False
+                what = f"{name} {[str(spec_of(x)) for x in operands]} {attrs} {layout} {'exact' if exact else ''}\n{program.source}"
+                try:
+                    instance = program.bind()
+                    first = instance.run(laid)
+                    for garbage in (0, 255):  # 255 in all bytes is NaN
+                        if len(instance.arena):
+                            instance.arena[...] = garbage
+                        again = instance.run(laid)
+                        for a, b in zip(first, again, strict=True):
+                            np.testing.assert_array_equal(a, b)
+                except Exception as error:
+                    error.add_note(what)
+                    raise
+            for got, want in zip(first, wanted, strict=True):
+                same(got, want, exact and (layout != "any" or TABLE[name].family == "elementwise"), what)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if TABLE[n].family == "elementwise"])
+def test_python_numbers_as_inputs(name: str) -> None:
+    rng = np.random.default_rng(2)
+    for operands, attrs in cases(name, rng):
+        if any(not isinstance(x, np.ndarray) for x in operands):
+            made = built(name, operands, attrs, weak_inputs=True)
+            if made is not None:
+                graph, given = made
+                with np.errstate(all="ignore"):
+                    got = NUMPY.emit(plan(graph, NUMPY.target()))(given)
+                    for a, b in zip(got, evaluate(graph, given)[0], strict=True):
+                        same(a, b, False, name)
