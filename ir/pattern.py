@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ class Apply:
     attrs: tuple[tuple[str, Name | Literal], ...]
     rest: str | None = None
 
-    @property
+    @cached_property
     def commutes(self) -> bool:
         return self.op is not None and self.op.has(Trait.COMMUTATIVE) and len(self.operands) >= 2 and self.operands[0] != self.operands[1]
 
@@ -58,8 +59,21 @@ class Apply:
             return op is self.op
         return op.has(self.trait) if self.trait else not op.has(Trait.SOURCE)
 
+    def may_take(self, ops: Sequence[Op]) -> bool:
+        """Whether operands computed by these operations may be the pattern's, in this order or, where it commutes, the other."""
+        return self._takes(ops) or (self.commutes and len(ops) > 1 and self._takes((ops[1], ops[0], *ops[2:])))
+
+    def _takes(self, ops: Sequence[Op]) -> bool:
+        return self.rest is not None or (len(ops) == len(self.operands) and all(map(_may_be, self.operands, ops)))
+
 
 Tree = Name | Literal | Apply
+
+
+def _may_be(tree: Tree, op: Op) -> bool:
+    if type(tree) is Literal:
+        return op is CONSTANT or op.view_of == 0
+    return type(tree) is Name or tree.accepts(op)  # type: ignore[union-attr]
 
 
 def parse(text: str) -> tuple[Tree, ...]:
@@ -149,13 +163,13 @@ def bind(tree: Apply, node: Node, bound: dict[str, Any], fills: dict[Node, Any])
         goals, bound = ways.pop()
         while goals is not None:
             wanted, value, goals = goals
-            if isinstance(wanted, Apply):
+            if type(wanted) is Apply:
                 more = _ways(wanted, value.node, goals, bound) if value.index == 0 else []
                 if not more:
                     break
                 goals, bound = more.pop()
                 ways += more
-            elif isinstance(wanted, Name):
+            elif type(wanted) is Name:
                 if wanted.name != "_" and bound.setdefault(wanted.name, value) is not value:
                     break
             elif not equal_number(fill(value, fills), wanted.value):
@@ -188,7 +202,10 @@ def _ways(tree: Apply, node: Node, goals: Any, bound: dict[str, Any]) -> list[Wa
 
 
 def _plausible(tree: Apply, operands: Sequence[Value]) -> bool:
-    return all(not isinstance(t, Apply) or t.accepts(v.node.op) for t, v in zip(tree.operands, operands))
+    for wanted, value in zip(tree.operands, operands):
+        if type(wanted) is not Name and not _may_be(wanted, value.node.op):
+            return False
+    return True
 
 
 def _together(tree: Apply, operands: Sequence[Value], goals: Any) -> Any:

@@ -89,7 +89,7 @@ class Rewriter:
 
     # ---- one node
     def _visit(self, node: Node) -> bool:
-        for rule in self.rules.of(node.op):
+        for rule in self.rules.at(node):
             for match in self._matches(rule, node):
                 if rule.allows(match, self.exact) and self._apply(rule, match):
                     return True

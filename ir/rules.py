@@ -7,16 +7,19 @@ in a pattern go by their own names in conditions: `one_use("dot")`. `rewrite.py`
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ir.graph import Graph, Value
+from ir.graph import Graph, Node, Value
 from ir.op import Op, Trait
 from ir.pattern import Apply, Literal, Name, Tree, parse
 
 if TYPE_CHECKING:
     from ir.rewrite import Rewriter
+
+
+_REMEMBERED = 4  # an operation and its operands' operations, as a key
 
 
 # ---- matches and conditions
@@ -113,7 +116,7 @@ class Rule:
 
     `to` is a text like the pattern (attributes may read bound Values: `shape=root.shape`) or a function from the Match to a Value, or
     to a tuple with an entry a root; None (`_` in a text) leaves a root as it is. `exact` says whether every bit stays, the layout
-    in memory included: always, never, or where a condition holds.
+    in memory included: always, never, or where a condition holds. `needs` is a first question, to the operations of the root's operands.
 
     >>> Rule("twice negated", "negative(negative(x))", to="x").roots[0].op
     <op negative>
@@ -124,12 +127,17 @@ class Rule:
     to: str | Replacement
     where: Condition = always
     exact: bool | Condition = True
+    needs: Callable[[Sequence[Op]], bool] | None = None
     roots: tuple[Apply, ...] = field(init=False)
     build: Replacement = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "roots", parse(self.pattern))
         object.__setattr__(self, "build", _builder(parse(self.to)) if isinstance(self.to, str) else self.to)
+
+    def may_take(self, operands: Sequence[Op]) -> bool:
+        """Whether a root over operands computed by these operations may match: what can be said without looking further."""
+        return self.roots[0].may_take(operands) and (self.needs is None or self.needs(operands))
 
     def allows(self, m: Match, exact: bool) -> bool:
         if exact and (self.exact is False or isinstance(self.exact, Condition) and not self.exact(m)):
@@ -138,11 +146,12 @@ class Rule:
 
 
 class Rules:
-    """Rules in the order in which they are tried, found by a node's operation."""
+    """Rules in the order in which they are tried, found by a node's operation and those of its operands."""
 
     def __init__(self, *rules: Rule):
         self.rules = rules
         self._by_op: dict[Op, tuple[Rule, ...]] = {}
+        self._by_ops: dict[tuple[Op, ...], tuple[Rule, ...]] = {}
 
     def __iter__(self) -> Iterator[Rule]:
         return iter(self.rules)
@@ -152,6 +161,18 @@ class Rules:
         found = self._by_op.get(op)
         if found is None:
             found = self._by_op[op] = () if op.has(Trait.OPAQUE) else tuple([r for r in self.rules if r.roots[0].accepts(op)])
+        return found
+
+    def at(self, node: Node) -> tuple[Rule, ...]:
+        """The rules that are worth trying at a node."""
+        if not self.of(node.op):
+            return ()
+        ops = (node.op, *[v.node.op for v in node.operands])
+        found = self._by_ops.get(ops)
+        if found is None:
+            found = tuple([r for r in self.of(node.op) if r.may_take(ops[1:])])
+            if len(ops) <= _REMEMBERED:
+                self._by_ops[ops] = found
         return found
 
 

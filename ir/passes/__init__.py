@@ -39,7 +39,7 @@ def before_gradient(graph: Graph) -> None:
 
 
 def optimize(graph: Graph, *, exact: bool = False, log: list[Record] | None = None) -> None:
-    """Runs PASSES on the graph, in place, until a round finds nothing more.
+    """Runs PASSES on the graph, in place, until none finds anything more. A pass runs again only after a change by another.
 
     `exact`: every value keeps its bits and its layout. Otherwise values may be rounded differently (the passes say where); NaN,
     infinities, signs of zero, dtypes and shapes stay in any case. `log` gets a Record for each pass that ran.
@@ -61,15 +61,14 @@ def optimize(graph: Graph, *, exact: bool = False, log: list[Record] | None = No
     }
     """
     _verify(graph, "the graph given")
-    for _ in range(ROUNDS):
-        found = 0
-        for module in PASSES:
-            record = _run(graph, module, exact)
-            found += record.rewrites
-            if log is not None:
-                log.append(record)
-        if not found:
-            break
+    done: set[ModuleType] = set()  # passes that have run since the last change by another
+    for module in PASSES * ROUNDS:
+        if module in done:
+            continue
+        record = _run(graph, module, exact)
+        done = {module} if record.rewrites else done | {module}
+        if log is not None:
+            log.append(record)
 
 
 def _run(graph: Graph, module: ModuleType, exact: bool) -> Record:

@@ -36,7 +36,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from ir.graph import Graph, Node, Value
+from ir.graph import CONSTANT, Constant, Graph, Node, Value
 from ir.op import Trait
 
 EXACT = True
@@ -69,7 +69,16 @@ def run(graph: Graph, *, exact: bool = True) -> int:
 
 
 def _key(node: Node, number: dict[Value, int]) -> Hashable:
+    if node.op is CONSTANT:
+        return _constant_key(node.attrs["value"])
     operands = [number[v] for v in node.operands]
     if node.op.has(Trait.COMMUTATIVE):
         operands[:2] = sorted(operands[:2])
-    return node.op, tuple(operands), tuple(sorted(node.attrs.items())) if len(node.attrs) > 1 else tuple(node.attrs.items())
+    attrs = node.attrs
+    return node.op, tuple(operands), tuple(attrs.items()) if len(attrs) < 2 else tuple(sorted(attrs.items()))
+
+
+def _constant_key(constant: Constant) -> Hashable:
+    """Equal for equal constants, without a hash of the bytes where that is easy: floats are told apart by their digits, -0.0 included."""
+    value = constant.value
+    return ("float", repr(value)) if type(value) is float and value == value else constant

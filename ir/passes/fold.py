@@ -40,16 +40,12 @@ import numpy as np
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.rewrite import rewrite
-from ir.rules import Condition, Match, Rule, Rules
+from ir.rules import Match, Rule, Rules
 from ir.spec import spec_of
 
 EXACT = True
 _FAMILIES = ("elementwise", "shape", "scalar", "reduce", "matmul", "index", "nn")
 _WARNS = ("mean", "var", "std")  # through `warnings`, where too few elements are left
-
-
-def _constants(m: Match) -> bool:
-    return all(v.node.op is CONSTANT for v in m["xs"])
 
 
 def _fold(m: Match) -> Value | None:
@@ -80,7 +76,7 @@ def _compute(node: Node) -> Any:
         return None
 
 
-FOLD = Rule("constant operands", "ANY(*xs)", where=Condition(_constants), to=_fold)
+FOLD = Rule("constant operands", "ANY(*xs)", needs=lambda ops: all(op is CONSTANT for op in ops), to=_fold)
 RULES = Rules(FOLD)
 
 

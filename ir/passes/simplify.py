@@ -38,11 +38,13 @@ After:
 """
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ir.graph import CONSTANT, Graph, Value
+from ir.op import Op
 from ir.ops.elementwise import divide, multiply
 from ir.ops.reduce import sum
 from ir.ops.shape import broadcast_to, transpose
@@ -164,10 +166,12 @@ def _filled(m: Match) -> Value | None:
 def _without_broadcasts(m: Match) -> Value | None:
     """The operation on what its operands broadcast; broadcast afterwards where no other operand has the whole shape."""
     small = [v.node.operands[0] if v.node.op is broadcast_to else v for v in m["xs"]]
-    if all(a is b for a, b in zip(small, m["xs"])):
-        return None
     found = m.graph.apply(m.root.node.op, small, m.root.node.attrs)
     return found if found.shape == m.root.shape else broadcast_to(found, shape=m.root.shape)
+
+
+def _any_broadcast(ops: Sequence[Op]) -> bool:
+    return broadcast_to in ops
 
 
 def _whole_shape_left(m: Match) -> bool:
@@ -238,7 +242,7 @@ RULES = Rules(
     Rule("plus 0, whole numbers", "add(x, 0)", to="x", where=kind("biu") & same("x"), exact=owned("x")),
     # cheaper forms
     Rule("to the power 2", "power(x, 2)", to="square(x)", where=kind("iufc"), exact=Condition(_squares)),
-    Rule("over a power of two", "divide(x, c)", to=_reciprocal, where=_FLOAT & _is_scalar("c")),
+    Rule("over a power of two", "divide(x, c)", to=_reciprocal, where=_FLOAT & _is_scalar("c"), needs=lambda ops: ops[1] is CONSTANT),
     Rule("product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2), exact=False),
     Rule(
         "sigmoid", "add(multiply(tanh(multiply(x, 0.5)), 0.5), 0.5)", to="sigmoid(x)",
@@ -273,7 +277,10 @@ RULES = Rules(
         "a number transposed", "transpose(broadcast_to(x))", to="broadcast_to(x, shape=root.shape)", where=rank("x", 0),
     ),
     Rule("a number reshaped", "reshape(broadcast_to(x))", to="broadcast_to(x, shape=root.shape)", where=rank("x", 0)),
-    Rule("operands that broadcast anyway", "ELEMENTWISE(*xs)", to=_without_broadcasts, exact=Condition(_whole_shape_left)),
+    Rule(
+        "operands that broadcast anyway", "ELEMENTWISE(*xs)", to=_without_broadcasts, exact=Condition(_whole_shape_left),
+        needs=_any_broadcast,
+    ),
     Rule("all of it read", "slice(x, index=where)", to="x", where=Condition(_all_of_it)),
     Rule("all of it written", "set_slice(base, x, index=where)", to="x", where=same("x") & Condition(_all_of_it), exact=owned("x")),
     # spelling
