@@ -78,13 +78,13 @@ def _last_writers(draft: Draft) -> dict[Node, Value]:
 def _compute(draft: Draft, node: Node) -> None:
     """One node: a view, or a Call with what its kernel needs."""
     draft.order.append(node)
-    if node.op.view_of is not None:
+    if node.op.view_of is not None and len(node.operands) == 1:
         places.place_view(draft, node)
         return
     kernel, reads, writes = choose(draft, node)
     draft.use(node)
     reads, writes = settle_writes(draft, node, kernel, reads, writes)
-    temps = tuple([draft.dense(spec) for spec in kernel.temps(tuple([v.spec for v in node.operands]), node.specs, node.attrs)])
+    temps = draft.temps(kernel, node)
     draft.steps.append(Call(kernel, node, reads, writes, temps))
     for value, place in zip(node.outputs, writes):
         draft.put(value, place)

@@ -1,8 +1,9 @@
 """Offsets in one arena: buffers with lifetimes in, offsets and the arena's size out. Buffers alive at one time never overlap.
 
-A few hundred buffers are placed greedily, the largest first, each into the lowest gap that fits; where that misses the bound (the most
-bytes alive at a step) a hill climb moves the buffers at the top forward. Where too many are alive together for that (pairs of buffers
-grow with the square), they are placed as time goes, each in the smallest free block that holds it, forwards and backwards.
+They are placed first as time goes, each in the smallest free block that holds it; where that misses the bound (the most bytes alive at
+a step), with sizes rounded so that like follows like, and with time backwards. Then greedily: the largest first, each into the lowest
+gap that fits; and a hill climb moves the buffers at the top forward. Pairs of buffers alive together can grow with the square: with
+too many, the greedy way is left out.
 """
 from __future__ import annotations
 
@@ -21,10 +22,16 @@ def place_buffers(buffers: Sequence[Buffer], alignment: int) -> int:
     """Sets the offsets; gives the bytes of the arena. `alignment` (a power of two) is that of large buffers."""
     items = [b for b in buffers if b.bytes]
     aligns = [alignment_of(b.bytes, alignment) for b in items]
-    if _pairs(items) > MOST_PAIRS:
-        offsets = min((_in_time(items, alignment, backwards) for backwards in (False, True)), key=lambda found: _end(items, found))
-    else:
-        offsets = _climb(items, aligns)
+    bound = _most_live(items, [-(-b.bytes // align) * align for b, align in zip(items, aligns)])
+    exact = [-(-b.bytes // alignment) * alignment for b in items]
+    coarse = [_rounded(size, alignment) for size in exact]
+    offsets = _in_time(items, exact, backwards=False)
+    for sizes, backwards in ((coarse, False), (exact, True), (coarse, True)):
+        if _end(items, offsets) <= bound:
+            break
+        offsets = min(offsets, _in_time(items, sizes, backwards), key=lambda found: _end(items, found))
+    if _end(items, offsets) > bound and _pairs(items) <= MOST_PAIRS:
+        offsets = min(offsets, _climb(items, aligns, bound), key=lambda found: _end(items, found))
     for buffer in buffers:
         buffer.offset = 0
     for buffer, offset in zip(items, offsets):
@@ -74,13 +81,12 @@ def _end(items: Sequence[Buffer], offsets: Sequence[int]) -> int:
 
 
 # ---- greedy, and the hill climb
-def _climb(items: Sequence[Buffer], aligns: Sequence[int]) -> list[int]:
+def _climb(items: Sequence[Buffer], aligns: Sequence[int], bound: int) -> list[int]:
     """Greedy by size; then buffers at the top are moved forward in the order of placing, and what is no worse stays."""
     beside = _neighbours(items)
     order = sorted(range(len(items)), key=lambda k: (-items[k].bytes, items[k].birth, k))
     best = _greedy(items, aligns, beside, order)
     top = _end(items, best)
-    bound = _most_live(items, [-(-b.bytes // align) * align for b, align in zip(items, aligns)])
     pairs = sum([len(others) for others in beside]) + len(items)
     draw = random.Random(0)
     for _ in range(min(CLIMB_TRIES, CLIMB_WORK // max(pairs, 1))):
@@ -130,10 +136,15 @@ def _greedy(items: Sequence[Buffer], aligns: Sequence[int], beside: Sequence[Seq
 
 
 # ---- as time goes
-def _in_time(items: Sequence[Buffer], alignment: int, backwards: bool) -> list[int]:
+def _rounded(size: int, alignment: int) -> int:
+    """Up to a multiple of an eighth of its power of two: sizes that are nearly alike become alike."""
+    step = max(alignment, (1 << max(size - 1, 0).bit_length()) // 8)
+    return -(-size // step) * step
+
+
+def _in_time(items: Sequence[Buffer], sizes: Sequence[int], backwards: bool) -> list[int]:
     """Best fit in the order of births (or, backwards, of deaths) with a list of free blocks that grow together."""
     spans = [(-b.death, -b.birth) if backwards else (b.birth, b.death) for b in items]
-    sizes = [-(-b.bytes // alignment) * alignment for b in items]
     ends = sorted(range(len(items)), key=lambda k: spans[k][1])
     blocks = _Blocks()
     offsets = [0] * len(items)

@@ -14,7 +14,7 @@ from ir.plan import Buffer, Call, Copy, Fill, Host, Place, Step, View
 from ir.planning.strides import c_strides, k_strides
 from ir.source import Line
 from ir.spec import Spec
-from ir.target import Target
+from ir.target import Kernel, Target, no_temps
 
 
 class Draft:
@@ -32,9 +32,17 @@ class Draft:
         self.order: list[Node] = []
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
+        self._kernels: dict[str, tuple[Kernel, ...]] = {}
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
         self._uses: Counter[Value] = Counter(v for node in graph.order() for v in node.operands)
         self._uses.update(graph.results())
+
+    def kernels(self, op: str) -> tuple[Kernel, ...]:
+        """The target's kernels for an operation that count here."""
+        found = self._kernels.get(op)
+        if found is None:
+            found = self._kernels[op] = tuple(k for k in self.target.kernels.get(op, ()) if k.exact or not self.exact)
+        return found
 
     # ---- buffers and places
     def buffer(self, kind: str, bytes: int, index: int | None = None, data: np.ndarray | None = None) -> Buffer:
@@ -73,6 +81,12 @@ class Draft:
     def uses(self, value: Value) -> int:
         """How often the graph uses `value`: as an operand, an output or an update."""
         return self._uses[value]
+
+    def temps(self, kernel: Kernel, node: Node) -> tuple[Place, ...]:
+        """Places for what the kernel needs beside its outputs."""
+        if kernel.temps is no_temps:
+            return ()
+        return tuple([self.dense(spec) for spec in kernel.temps(tuple([v.spec for v in node.operands]), node.specs, node.attrs)])
 
     def copied(
         self, place: Place, why: str, line: Line | None, *, order: str = "C", kind: str = "arena", index: int | None = None

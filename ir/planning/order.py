@@ -30,15 +30,26 @@ def schedule(graph: Graph, last: Set[Node] = frozenset()) -> Schedule:
     """An order of all nodes but sources; those in `last`, which nothing may read, stand apart."""
     found = Schedule([], [], [])
     for node in graph.order():
-        if not node.op.has(Trait.SOURCE):
-            weak = all(v.spec.weak for v in node.outputs)
+        if node.operands or not node.op.has(Trait.SOURCE):
+            weak = node.outputs[0].spec.weak
             (found.hosts if weak else found.last if node in last else found.nodes).append(node)
     if len(found.nodes) > 2:
-        memory = Memory(graph, found.nodes)
-        orders = [list(range(len(found.nodes))), _Scheduler(memory).eager(), _Scheduler(memory).cheapest()]
-        best = min(orders, key=memory.peak)
-        found.nodes = [found.nodes[k] for k in best]
+        found.nodes = [found.nodes[k] for k in _best(Memory(graph, found.nodes))]
     return found
+
+
+def _best(memory: Memory) -> list[int]:
+    floor = memory.floor()
+    best = list(range(len(memory.reads)))
+    lowest = memory.peak(best)
+    for scheduler in (_Scheduler.eager, _Scheduler.cheapest):
+        if lowest <= floor:
+            break
+        order = scheduler(_Scheduler(memory))
+        peak = memory.peak(order)
+        if peak < lowest:
+            best, lowest = order, peak
+    return best
 
 
 class Memory:
@@ -85,18 +96,38 @@ class Memory:
             if value in home:
                 self.pinned[home[value]] = True
 
+    def floor(self) -> int:
+        """The most bytes that one node needs at once: no order has a lower peak."""
+        most = 0
+        for makes, reads, over in zip(self.makes, self.reads, self.takes_over):
+            need = sum([self.bytes[s] for s in makes]) + sum([self.bytes[s] for s in reads])
+            most = max(most, need - (self.bytes[makes[0]] if over and makes else 0))
+        return most
+
     def peak(self, order: Sequence[int]) -> int:
         """The most bytes alive at a step, where outputs are written in place of operands that die."""
-        left = [len(readers) for readers in self.readers]
+        bytes, pinned, readers = self.bytes, self.pinned, self.readers
+        left = [len(found) for found in readers]
         live = most = 0
         for k in order:
-            made = sum([self.bytes[s] for s in self.makes[k]])
+            freed, made, makes = 0, 0, self.makes[k]
             for storage in self.reads[k]:
                 left[storage] -= 1
-            over = [s for s in self.takes_over[k] if not left[s] and not self.pinned[s]]
-            most = max(most, live + made - (self.bytes[self.makes[k][0]] if over and self.makes[k] else 0))
-            live += made - sum([self.bytes[s] for s in self.reads[k] if not left[s] and not self.pinned[s]])
-            live -= sum([self.bytes[s] for s in self.makes[k] if not self.readers[s] and not self.pinned[s]])
+                if not left[storage] and not pinned[storage]:
+                    freed += bytes[storage]
+            for storage in makes:
+                made += bytes[storage]
+                if not readers[storage] and not pinned[storage]:
+                    freed += bytes[storage]
+            high = live + made
+            if high > most:
+                for storage in self.takes_over[k]:
+                    if not left[storage] and not pinned[storage]:
+                        high -= bytes[makes[0]] if makes else 0
+                        break
+                if high > most:
+                    most = high
+            live += made - freed
         return most
 
 

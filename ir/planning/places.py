@@ -82,7 +82,9 @@ def new_strides(node: Node, spec: Spec, reads: tuple[Place, ...]) -> Ints:
     axis = node.attrs.get("axis")
     if isinstance(axis, tuple):
         return _reduced_strides(spec, reads[0], axis, bool(node.attrs.get("keepdims")))
-    return c_strides(spec.shape, size)
+    read = reads[0]
+    strides = read.strides if read.shape == spec.shape else None
+    return c_strides(spec.shape, size) if strides is None else k_strides(spec.shape, size, ((read.shape, strides),))
 
 
 def _reduced_strides(spec: Spec, read: Place, axis: Ints, keepdims: bool) -> Ints:

@@ -63,9 +63,8 @@ def write_straight(draft: Draft, node: Node, state: Value) -> bool:
     )
     if not at or not same or len(writes) > 1 or any(p.buffer in written for p in reads):
         return False
-    draft.use(node)
-    temps = tuple([draft.dense(spec) for spec in kernel.temps(tuple([v.spec for v in node.operands]), node.specs, node.attrs)])
-    draft.tail.append(Call(kernel, node, reads, (home,), temps))
+    # its uses stay ahead: what is still to be placed runs before it and must leave its operands alone
+    draft.tail.append(Call(kernel, node, reads, (home,), draft.temps(kernel, node)))
     draft.put(node.outputs[0], home)
     return True
 

@@ -47,10 +47,10 @@ def _repeats(place: Place) -> bool:
 
 def _alone(node: Node, reads: tuple[Place, ...], position: int) -> bool:
     """Whether no other operand shares the buffer in a way that writing element by element would disturb."""
-    place, elementwise = reads[position], node.op.has(Trait.ELEMENTWISE)
+    place = reads[position]
     for k, other in enumerate(reads):
         if k != position and other.buffer is place.buffer:
             same = other.offset == place.offset and other.strides == place.strides and other.shape == place.shape
-            if not (elementwise and same and other.dtype == place.dtype):
+            if not (same and other.dtype == place.dtype and node.op.has(Trait.ELEMENTWISE)):
                 return False
     return True

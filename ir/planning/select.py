@@ -5,7 +5,7 @@ Where none accepts, operands are copied to C order: one alone if that is enough,
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def choose(draft: Draft, node: Node) -> tuple[Kernel, tuple[Place, ...], tuple[P
 
     Raises ArgumentError where the target has no kernel that takes the operands, even in C order.
     """
-    kernels = [k for k in draft.target.kernels.get(node.op.name, ()) if k.exact or not draft.exact]
+    kernels = draft.kernels(node.op.name)
     reads = operand_places(draft, node)
     for tried in _ways(draft, node, reads) if kernels else ():
         writes = tuple([draft.loose(v.spec, new_strides(node, v.spec, tried)) for v in node.outputs])
@@ -61,7 +61,9 @@ def choose(draft: Draft, node: Node) -> tuple[Kernel, tuple[Place, ...], tuple[P
     )
 
 
-def _cheapest(node: Node, kernels: list[Kernel], reads: tuple[Place, ...], writes: tuple[Place, ...]) -> Kernel | None:
+def _cheapest(node: Node, kernels: Sequence[Kernel], reads: tuple[Place, ...], writes: tuple[Place, ...]) -> Kernel | None:
+    if len(kernels) == 1:
+        return kernels[0] if kernels[0].accepts(reads, writes, node.attrs) else None
     fitting = [k for k in kernels if k.accepts(reads, writes, node.attrs)]
     if len(fitting) < 2:
         return fitting[0] if fitting else None
@@ -83,6 +85,8 @@ def _ways(draft: Draft, node: Node, reads: tuple[Place, ...]) -> Iterator[tuple[
 
 def _copied(draft: Draft, node: Node, reads: tuple[Place, ...], wanted: tuple[Place, ...]) -> tuple[Place, ...]:
     """`wanted` with a Copy step for each operand that is not where it was; equal operands share one copy."""
+    if wanted is reads:
+        return reads
     made: dict[Place, Place] = {}
     for read, want in zip(reads, wanted):
         if read is not want and read not in made:
