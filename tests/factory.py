@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from ir import Graph, Spec, evaluate
@@ -134,7 +134,7 @@ def reference(graph: Graph, arrays: Sequence[Any]) -> Sequence[Any]:
 def _drawn(case: Case, shapes: st.SearchStrategy[Shape], body: Callable[..., None], examples: int | None = None) -> None:
     """Runs body(operands, attrs, rng) on drawn operands."""
 
-    @settings(max_examples=examples or case.examples, database=None)
+    @settings(max_examples=examples or case.examples, database=None, derandomize=True, deadline=None, phases=[Phase.generate])
     @given(st.data(), shapes, st.integers(0, 2**32 - 1))
     def drawn(data: Any, shape: Shape, seed: int) -> None:
         rng = np.random.default_rng(seed)

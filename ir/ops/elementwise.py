@@ -8,6 +8,7 @@ in `gradient.py`, once for all rules.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,11 +115,13 @@ def _power_vjp(g: Value, z: Value, x: Value, p: Value) -> tuple[Value | None, Va
     n = _number(p)
     if n is not None:
         return None if n == 0 else g if n == 1 else g * _c(2 * x if n == 2 else n * power(x, n - 1)), None
-    x, p = _as(x, z.dtype), _as(p, z.dtype)
+    x, q = _as(x, z.dtype), _as(p, z.dtype)
     at_zero = equal(x, 0)
-    less_one = where(logical_and(at_zero, equal(p, 0)), 1, p - 1)  # there 0 * 0**-1 would be NaN; elsewhere p = 0 has a slope by p
-    by_p = where(at_zero, 0, z * log(where(at_zero, 1, x)))
-    return g * _c(p * power(x, less_one)), g * _c(by_p)
+    less_one = where(logical_and(at_zero, equal(q, 0)), 1, q - 1)  # there 0 * 0**-1 would be NaN; elsewhere p = 0 has a slope by p
+    by_x = g * _c(q * power(x, less_one))
+    if p.dtype.kind not in "fc":
+        return by_x, None
+    return by_x, g * _c(where(at_zero, 0, z * log(where(at_zero, 1, x))))
 
 
 def _number(value: Value) -> Any:
@@ -209,7 +212,8 @@ def _clip_vjp(g: Value, z: Value, x: Value, lo: Value, hi: Value) -> tuple[Value
     return where(inside, g, 0), where(below, g, 0), where(above, g, 0)
 
 
-clip = elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=Trait.SELECTS)
+_clip = elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=Trait.SELECTS)
+clip = replace(_clip, spec=lambda x, lo, hi: _clip.spec(x.strong(), lo, hi), meaning=np.clip)  # np.clip(2, ...) takes 2 as an array
 
 # ---- moves
 cast = Op(

@@ -193,9 +193,19 @@ def _norm_spec(x: Spec, *, axis: Axis, keepdims: bool, ord: float | None) -> Spe
         raise ArgumentError(f"ord is {ord!r}", mend="use None, a number or infinity")
     if ord is not None and len(axis) != 1:
         raise ShapeError(f"ord={ord} is the norm of a vector, but {len(axis)} axes are reduced", mend="reduce one axis, or leave ord out")
-    if ord in (math.inf, -math.inf) and x.shape[axis[0]] == 0:
+    if ord is not None and x.shape[axis[0]] == 0 and not _norm_of_nothing(ord):
         raise ShapeError(f"there is no norm of order {ord} of no elements: x is {x.shape}, reduced over axis {axis}", mend=NOT_EMPTY)
     return Spec(shape, _dtype_of(np.linalg.norm, x.dtype))
+
+
+@lru_cache(64)
+def _norm_of_nothing(ord: float) -> bool:
+    """Whether this NumPy has a norm of that order for no elements (of order infinity some versions have)."""
+    try:
+        np.linalg.norm(np.zeros(0), ord=ord)
+    except ValueError:
+        return False
+    return True
 
 
 def _norm(x: np.ndarray, *, axis: Axis, keepdims: bool, ord: float | None) -> Any:
