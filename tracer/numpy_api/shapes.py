@@ -41,7 +41,12 @@ def ravel(a: Any, order: str = "C") -> Any:
     """As `np.ravel`."""
     if order == "K":
         raise refuse("ravel in order 'K' is not traced", "order='C' or 'F'", op="ravel")
-    return reshape(a, (-1,), order)
+    x = array(a)
+    strides = x.stand_in() if hasattr(x, "stand_in") else None
+    order = "F" if order == "A" and _is_fortran(x) else "C" if order == "A" else order
+    flat = reshape(x, (-1,), order)
+    views = strides is None or (strides.flags.c_contiguous if order == "C" else strides.flags.f_contiguous)
+    return flat if views else apply("copy", flat)  # a reshape may view a strided array, ravel does not
 
 
 def transpose(a: Any, axes: Any = None) -> Any:
