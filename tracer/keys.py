@@ -1,128 +1,87 @@
-"""What makes a trace reusable: a key for each leaf of the arguments, and in words what differs when no trace fits.
+"""What makes a trace reusable, and why not: the key of a call, leaf by leaf, and the difference of two keys in words.
 
-Arrays count by shape, dtype with byte order, and memory order; numbers by kind; Variables by type, shape and dtype; bools, None,
-strings, enums and types by value; all other objects by identity (weakly where they allow it).
+Arrays count with shape, dtype (byte order included) and stride class, Python numbers with their kind alone, Variables with shape and
+dtype, all else with its value. Keys hold no arrays and no Variables, and objects only weakly.
 """
 from __future__ import annotations
 
-import enum
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from ir.spec import Spec, dtype_name
+from ir.errors import ArgumentError
+from ir.spec import Spec
 from tracer import trees
-from tracer.capture import PLAIN
+from tracer.scalar import TracedScalar
+from tracer.traced import TracedArray, leaked
+from tracer.variable import Variable
 
-Key = tuple[Any, ...]
-
-
-class Identity:
-    """Equal to the stand-in of the same object only. Holds the object weakly where that is possible."""
-
-    __slots__ = ("_held", "_id", "_weak")
-
-    def __init__(self, thing: Any):
-        self._id = id(thing)
-        try:
-            self._held: Any = weakref.ref(thing)
-            self._weak = True
-        except TypeError:
-            self._held, self._weak = thing, False
-
-    def thing(self) -> Any:
-        """The object, or None when it is gone."""
-        return self._held() if self._weak else self._held
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Identity) and self._id == other._id and self.thing() is other.thing() is not None
-
-    def __hash__(self) -> int:
-        return self._id
+LAYOUTS = {"C": "", "F": " in Fortran order", "any": " with gaps between elements"}
 
 
-def leaf_key(leaf: Any) -> Key:
-    """The part of a key that one leaf is. Equal keys share a trace.
+def layout(array: Any) -> str:
+    """The stride class: "C", "F" or "any" (also for memory that is not aligned or not in native order: it is copied at the call)."""
+    flags = array.flags
+    return "C" if flags.c_contiguous else "F" if flags.f_contiguous else "any"
 
-    >>> leaf_key(np.ones((2, 3))) == leaf_key(np.zeros((2, 3))) == leaf_key(Spec((2, 3)))
-    True
-    >>> leaf_key(1.0) == leaf_key(2.0), leaf_key(True) == leaf_key(False)
-    (True, False)
-    """
+
+def leaf_key(leaf: Any) -> Any:
+    """The part of a leaf in the key. Raises TraceError for a traced value whose trace is over, ArgumentError for what has no key."""
     kind = type(leaf)
-    if isinstance(leaf, np.ndarray):
-        return "array", leaf.shape, leaf.dtype.str, _order(leaf)
+    if kind is np.ndarray or isinstance(leaf, np.memmap):
+        return ("array", leaf.shape, leaf.dtype, layout(leaf))
     if kind is float or kind is int or kind is complex:
-        return "number", kind.__name__
+        return kind
+    if kind is Spec:
+        return WEAK_KINDS[leaf.weak] if leaf.weak else ("array", leaf.shape, leaf.dtype, "C")
+    if isinstance(leaf, Variable):
+        return (kind, leaf.shape, leaf.dtype) if not leaf.absent else (kind, None)
+    if kind is TracedArray:
+        raise leaked(leaf)
+    if kind is TracedScalar:
+        raise leaf.leaked()
     if isinstance(leaf, np.generic):
-        return "scalar", leaf.dtype.str
-    if isinstance(leaf, Spec):
-        return ("number", leaf.weak) if leaf.weak else ("array", leaf.shape, leaf.dtype.str, "C")
-    if getattr(kind, "rank", 0) == 3:
-        return "variable", kind, leaf.shape, leaf.dtype.str
-    if isinstance(leaf, (*PLAIN, enum.Enum, type, np.dtype)):
-        return "value", kind, repr(leaf) if isinstance(leaf, (float, complex)) else leaf
-    return "object", kind, Identity(leaf)
+        return ("scalar", leaf.dtype)
+    if isinstance(leaf, (bool, str, bytes, type(None), type)):
+        return (kind, leaf)
+    try:
+        hash(leaf)
+        return (kind, weakref.ref(leaf))
+    except TypeError:
+        pass
+    try:
+        return (kind, hash(leaf), leaf)
+    except TypeError:
+        raise ArgumentError(
+            f"an argument of type {kind.__name__} can't be told from another", mend="pass arrays, numbers, strings, or something hashable"
+        ) from None
 
 
-def _order(array: np.ndarray) -> Any:
-    """"C", "F", or the strides themselves."""
-    if array.flags.c_contiguous:
-        return "C"
-    return "F" if array.flags.f_contiguous else array.strides
+WEAK_KINDS = {"int": int, "float": float, "complex": complex}
 
 
-def describe(key: Key) -> str:
-    """The part of a key in words: `f64[3,4]`, `a float`, `True`.
-
-    >>> describe(leaf_key(np.ones((3, 4), np.float32).T))
-    'f32[4,3] in F order'
-    """
-    match key[0]:
-        case "array":
-            dtype = np.dtype(key[2])
-            name = dtype_name(dtype) if dtype.kind in "biufc" else str(dtype)
-            swapped = "" if dtype.isnative else " in the other byte order"
-            order = "" if key[3] == "C" else " in F order" if key[3] == "F" else f" with strides {key[3]}"
-            return f"{name}[{','.join(map(str, key[1]))}]{swapped}{order}"
-        case "number":
-            return f"a {key[1]}"
-        case "scalar":
-            return f"a NumPy scalar {np.dtype(key[1])}"
-        case "variable":
-            return f"a {key[1].__name__} {describe(('array', key[2], key[3], 'C'))}"
-        case "value":
-            return f"{key[2]!r:.40}"
-    return f"another object of type {key[1].__name__}"
+def describe(key: Any) -> str:
+    """The part of a leaf in words."""
+    if isinstance(key, type):
+        return f"a Python {key.__name__}"
+    if key[0] == "array":
+        return f"{np.dtype(key[2])}{list(key[1])}{LAYOUTS[key[3]]}"
+    if key[0] == "scalar":
+        return f"a NumPy {key[1]}"
+    if issubclass(key[0], Variable):
+        return "a Variable without data" if key[1] is None else f"a Variable {key[2]}{list(key[1])}"
+    return f"{key[1]!r}" if key[0] in (bool, str, bytes, type(None)) else f"a {key[0].__name__}"
 
 
-def changes(known: Iterable[Key], key: Key, structure: trees.Structure, leaves: list[Any]) -> str:
-    """Why none of the keys known so far fits: the difference from the one that differs in the fewest leaves."""
-    best: list[tuple[str, Key, Key]] | None = None
-    seen = False
-    for old in known:
-        seen = True
-        if old[0] != structure:
-            continue
-        differ = [(name, a, b) for name, a, b in zip(leaf_names(structure), old[1:], key[1:]) if a != b]
-        if best is None or len(differ) < len(best):
-            best = differ
-    if not seen:
-        return "first call"
-    if not best:
-        return "the arguments form another tree (containers, their keys, or the order of keys)" if best is None else "the earlier trace was dropped"
-    return "; ".join([f"{name} is {describe(b)}, before {describe(a)}" for name, a, b in best[:3]])
-
-
-def leaf_names(structure: trees.Structure) -> list[str]:
-    """How the leaves of (args, kwargs) are called where parameters have no names: `args[0]`, `scale`."""
-    found = []
-    for path in structure.paths:
-        head = f"args[{path[1]}]" if path[0] == 0 else str(path[1])
-        found.append(head + "".join([f"[{step!r}]" for step in path[2:]]))
-    return found
-
-
-__all__ = ["Identity", "Key", "changes", "describe", "leaf_key", "leaf_names"]
+def changes(before: Any, now: Any) -> str:
+    """Why a call needs a trace of its own, by its key and the key of the trace before it (None: there was none)."""
+    if before is None:
+        return "it is the first call"
+    if before[0] != now[0]:
+        return f"the tree of the arguments is {now[0]}, it was {before[0]}"
+    names = trees.names(trees.Structure(now[0].spec, tuple([path[1:] for path in now[0].paths])), "")
+    for name, old, new in zip(names, before[1:], now[1:]):
+        if old != new:
+            return f"argument {name or ''} is {describe(new)}, it was {describe(old)}".replace("  ", " ")
+    return "an earlier trace of this kind was dropped from the cache"

@@ -26,6 +26,11 @@ class Structure:
         """The number of leaves."""
         return self.spec.num_leaves
 
+    @property
+    def flat_args(self) -> bool:
+        """Whether this is (args, kwargs) of a call with positional arguments only, none of them a container."""
+        return all(len(path) == 2 and path[0] == 0 for path in self.paths)
+
     def __str__(self) -> str:
         return str(self.spec).removeprefix("PyTreeSpec(").split(", NoneIsLeaf")[0]
 

@@ -1,0 +1,175 @@
+"""`compile`: a function to a callable that traces once for each kind of arguments and then replays a planned program.
+
+A call goes through three steps: find the entry (by tree structure and the specs of the leaves, then by what the trace rested on),
+gather its inputs (arguments, and what the function closes over, fetched anew), run its program. An entry holds graph, plan and
+program; the cache is bounded and keeps no argument or result of a past call.
+"""
+from __future__ import annotations
+
+import functools
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+import numpy as np
+
+import backends
+from ir import Graph, Plan
+from ir.errors import ArgumentError
+from ir.spec import Spec
+from tracer import context, trees
+from tracer.entry import Entry
+from tracer.explain import Explanation, History
+from tracer.keys import changes, leaf_key
+from tracer.trace import run_trace
+
+F = TypeVar("F", bound=Callable[..., Any])
+LIMIT = 256  # entries kept by one compiled function, the least recently used go first
+
+
+@overload
+def compile(fn: Callable[..., Any], *, backend: str = "numpy") -> Compiled: ...
+@overload
+def compile(fn: None = None, *, backend: str = "numpy") -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy") -> Any:
+    """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
+
+    Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
+    to the caller. Arrays and Variables that `fn` closes over are fetched again at each call. A new shape, dtype or tree, or another
+    value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
+
+    >>> import numpy as np, tracer
+    >>> fast = tracer.compile(lambda x, k: np.tanh(x) * k)
+    >>> fast(np.zeros(2), 3.0), fast(np.zeros(2), 4.0), fast.explain().traces
+    (array([0., 0.]), array([0., 0.]), 1)
+    """
+    if fn is None:
+        return functools.partial(compile, backend=backend)
+    return Compiled(fn, backend=backend)
+
+
+class Compiled:
+    """A compiled function. `graph`, `plan`, `source` show what a call with these arguments would run; `explain` what happened so far."""
+
+    def __init__(self, fn: Callable[..., Any], *, backend: str = "numpy", captures_of: Callable[..., Any] | None = None):
+        self._backend = backends.get(backend)
+        self._fn, self._captures_of = fn, captures_of or fn
+        self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
+        self._quick: dict[Any, list[Entry]] = {}
+        self._history = History(getattr(fn, "__name__", type(fn).__name__))
+        self._last_key: Any = None
+        self._lock = threading.RLock()
+        self._bound: weakref.WeakKeyDictionary[Any, Compiled] = weakref.WeakKeyDictionary()
+        functools.update_wrapper(self, fn, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if context.current() is not None:  # inlined: what it does belongs to the trace around it
+            return self._fn(*args, **kwargs)
+        self._history.calls += 1
+        if not kwargs:
+            quick = quick_key(args)
+            for entry in self._quick.get(quick, ()):
+                inputs = entry.gather(args)
+                if inputs is not None:
+                    return entry.run(inputs)
+        else:
+            quick = None
+        leaves, structure = trees.flatten((args, kwargs))
+        if any(type(leaf) is Spec for leaf in leaves):
+            raise ArgumentError("a Spec has no value to compute with", op=self._history.name, mend="call it with arrays; graph, plan and source take Specs")
+        entry, inputs = self._find(leaves, structure, quick)
+        return entry.run(inputs)
+
+    def loop(self, trips: int, *args: Any) -> Any:
+        """`trips` runs in one call, as one Loop step; each output stacked."""
+        leaves, structure = trees.flatten((args, {}))
+        entry, inputs = self._find(leaves, structure, None)
+        self._history.calls += 1
+        return entry.loop(trips, inputs)
+
+    def graph(self, *args: Any, **kwargs: Any) -> Graph:
+        """The graph after all passes for these arguments (arrays, or Specs in their place)."""
+        return self._entry(args, kwargs).graph
+
+    def plan(self, *args: Any, **kwargs: Any) -> Plan:
+        """The plan for these arguments."""
+        return self._entry(args, kwargs).plan
+
+    def source(self, *args: Any, **kwargs: Any) -> str:
+        """The program that runs for these arguments, as readable text."""
+        return self._entry(args, kwargs).program.source
+
+    def explain(self) -> Explanation:
+        """What was traced, when and why, and what each pass did. Prints as text."""
+        return Explanation(self._history)
+
+    def _entry(self, args: Any, kwargs: Any) -> Entry:
+        leaves, structure = trees.flatten((args, kwargs))
+        return self._find(leaves, structure, None)[0]
+
+    def _find(self, leaves: list[Any], structure: trees.Structure, quick: Any) -> tuple[Entry, list[Any]]:
+        """The entry for these leaves, traced now if there is none, and its inputs."""
+        key = (structure, *map(leaf_key, leaves))
+        with self._lock:
+            held = self._entries.get(key)
+            if held is None:
+                held = self._entries[key] = []
+            self._entries.move_to_end(key)
+            for entry in held:
+                inputs = entry.gather(leaves)
+                if inputs is not None:
+                    break
+            else:
+                why = held[-1].why_not(leaves) if held else changes(self._last_key, key)
+                try:
+                    entry = self._trace(leaves, structure, key, why)
+                finally:
+                    if not held:
+                        del self._entries[key]
+                self._entries[key] = held
+                held.append(entry)
+                inputs = entry.gather(leaves)
+                assert inputs is not None
+                self._bound_cache()
+            if quick is not None and entry.flat:
+                self._quick[quick] = held
+            return entry, inputs
+
+    def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str) -> Entry:
+        args, kwargs = trees.unflatten(structure, leaves)
+        traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of)
+        entry = Entry(traced, self._backend, leaves)
+        self._history.add(entry, why)
+        self._last_key = key
+        return entry
+
+    def _bound_cache(self) -> None:
+        while len(self._entries) > LIMIT:
+            self._entries.popitem(last=False)
+            self._quick.clear()
+
+    def __get__(self, holder: Any, kind: type | None = None) -> Any:
+        """A method: compiled for each object on its own, so that `self` is what it closes over."""
+        if holder is None:
+            return self
+        bound = self._bound.get(holder)
+        if bound is None:
+            bound = self._bound[holder] = Compiled(self._fn.__get__(holder, kind), backend=self._backend.name)
+        return bound
+
+
+def quick_key(args: tuple[Any, ...]) -> Any:
+    """A key of a call with plain positional arrays and numbers, made without walking trees; None for any other call."""
+    key: list[Any] = []
+    for arg in args:
+        kind = type(arg)
+        if kind is np.ndarray:
+            key += (arg.shape, arg.strides, arg.dtype)
+        elif kind is float or kind is int:
+            key.append(kind)
+        else:
+            return None
+    return tuple(key)
+

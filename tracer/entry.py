@@ -1,0 +1,196 @@
+"""One trace made ready to run: the graph after all passes, its plan and program, and what a call does around them.
+
+`gather` turns the leaves of a call into the program's inputs, or says by None that this trace does not hold for them; `run` gives the
+result in the tree that the function built. An entry keeps no argument and no result.
+"""
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backends.base import Backend
+from ir import Graph, Plan, planning
+from ir.errors import ArgumentError
+from ir.passes import Record, optimize
+from ir.spec import Spec
+from tracer import trees
+from tracer.context import Capture
+from tracer.explain import TraceRecord
+from tracer.keys import layout
+from tracer.lazy import record_graph
+from tracer.trace import Trace
+from tracer.variable import Variable
+
+
+class Entry:
+    """A `Trace` with the rest of the way to results. `flat`: the arguments are positional and no containers."""
+
+    def __init__(self, traced: Trace, backend: Backend, leaves: Sequence[Any]):
+        self.traced, self._backend = traced, backend
+        self.flat = traced.in_tree.flat_args
+        self._passes: list[Record] = []
+        self._began = time.time()
+        graph = traced.graph
+        self._layouts = {leaf.input: _layout(leaves[k]) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
+        self._from_leaf = [(leaf.input, k) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
+        updated = {graph.inputs.index(state) for state, _ in graph.updates}
+        for c in traced.captured:
+            self._layouts[c.input] = "C" if c.input in updated else _layout(c.holder.data if c.holder is not None else c.fetch())
+        self._captured = [(c.input, c.fetch, c.spec.shape, c.spec.dtype, self._layouts[c.input], c.input in updated, c.kind) for c in traced.captured]
+        self._weak = {k for k, v in enumerate(graph.inputs) if v.spec.weak}
+        self._count = len(graph.inputs)
+        self._checks = [g.check for g in traced.guards]
+        self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
+        self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
+        self._loops: dict[int, Any] = {}
+
+    # ---- made when first needed
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph after all passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
+        graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
+        optimize(graph, log=self._passes)
+        return graph
+
+    @cached_property
+    def plan(self) -> Plan:
+        return planning.plan(self.graph, self._backend.target(), layouts=self._layouts)
+
+    @cached_property
+    def program(self) -> Any:
+        return self._backend.emit(self.plan)
+
+    # ---- a call
+    def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
+        """The program's inputs for these leaves; None where a guard or a captured thing is no longer what it was."""
+        for check in self._checks:
+            if not check(leaves):  # type: ignore[arg-type]
+                return None
+        inputs: list[Any] = [None] * self._count
+        for position, k in self._from_leaf:
+            leaf = leaves[k]
+            inputs[position] = leaf if type(leaf) is np.ndarray and leaf.dtype.isnative and leaf.flags.aligned else self._prepared(position, leaf)
+        for position, fetch, shape, dtype, order, updated, kind in self._captured:
+            try:
+                thing = fetch()
+            except (LookupError, AttributeError, ValueError, TypeError):
+                return None
+            if kind == "variable":
+                if not isinstance(thing, Variable) or thing.absent or thing.shape != shape:
+                    return None
+                inputs[position] = thing if self.records_variables else _state(thing, dtype, order, updated)
+            else:
+                inputs[position] = thing
+            array = inputs[position]
+            if array is None or array.shape != shape or array.dtype != dtype:
+                return None
+            if not self.records_variables and layout(array) != order and order != "any":
+                return None
+        return inputs
+
+    def why_not(self, leaves: Sequence[Any]) -> str:
+        """Which guard or captured thing has changed."""
+        for guard in self.traced.guards:
+            if not guard.check(list(leaves)):
+                return f"no longer holds: {guard.description}"
+        return "something that the function closes over was replaced: " + ", ".join([c.name or c.kind for c in self.traced.captured])
+
+    def run(self, inputs: list[Any]) -> Any:
+        """The function's result for gathered inputs; writes into arguments are carried out."""
+        if self.records_variables:
+            return self._recorded(inputs)
+        results = self.program(inputs)
+        for position, output in self.traced.writes.items():
+            np.copyto(inputs[position], results[output])
+        if self._single is not None:
+            return _given(self._single, results)
+        return trees.unflatten(self.traced.out_tree, [_given(out, results) for out in self.traced.outs])
+
+    def loop(self, trips: int, inputs: list[Any]) -> Any:
+        """`trips` runs as one Loop step; the outputs stacked along a new first axis."""
+        if any(out.kind == "number" for out in self.traced.outs):
+            raise ArgumentError("a Python number among the results can't be stacked", op="run", mend="return arrays, or call the step itself")
+        program = self._loops.get(trips)
+        if program is None:
+            if len(self._loops) >= 16:
+                self._loops.clear()
+            program = self._loops[trips] = self._backend.emit(planning.loop(self.plan, trips))
+        results = program(inputs)
+        return trees.unflatten(
+            self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]
+        )
+
+    def _prepared(self, position: int, leaf: Any) -> Any:
+        """A leaf that is no plain native array, as the program takes it."""
+        if isinstance(leaf, Variable):
+            if self.records_variables:
+                return leaf
+            data = leaf.data
+            return data if layout(data) == self._layouts[position] else np.ascontiguousarray(data)
+        if position in self._weak:
+            return leaf
+        if isinstance(leaf, Spec):
+            return leaf
+        if isinstance(leaf, np.generic):
+            return np.asarray(leaf)
+        return np.array(leaf, leaf.dtype.newbyteorder("="), order="K")
+
+    def _recorded(self, inputs: list[Any]) -> Any:
+        """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
+        results = record_graph(Variable, self.traced.graph, inputs)
+        given = [
+            out.value if out.output is None else results[out.output] if out.kind == "variable" else _plain(out.kind, results[out.output].data)
+            for out in self.traced.outs
+        ]
+        return trees.unflatten(self.traced.out_tree, given)
+
+    # ---- for explain
+    def record(self, why: str) -> TraceRecord:
+        """What happened, as text: it holds none of the arrays."""
+        graph = self.graph
+        plan = "" if self.records_variables else f"peak_bytes {self.plan.peak_bytes}, {len(self.plan.steps)} steps"
+        inputs = graph.inputs
+        return TraceRecord(
+            when=self._began, why=why, seconds=time.time() - self._began, nodes=len(graph) - len(inputs), passes=list(self._passes),
+            arguments=[f"{leaf.name}: {inputs[leaf.input].spec if leaf.input is not None else 'part of the key'}" for leaf in self.traced.leaves],
+            plan=plan or "recorded with its graph, planned with what reads it", guards=[g.description for g in self.traced.guards],
+            captured=[_captured_text(c) for c in self.traced.captured],
+        )
+
+
+def _state(variable: Variable, dtype: np.dtype, order: str, updated: bool) -> Any:
+    """A Variable's array. One that the plan writes must be plain C-ordered memory; it is laid so once, and stays."""
+    data = variable.data
+    if updated and not (data.flags.carray and data.dtype.isnative):
+        variable.data = data = np.array(data, dtype, order="C")
+    return data
+
+
+def _layout(thing: Any) -> str:
+    data = thing.data if isinstance(thing, Variable) else thing
+    return layout(data) if isinstance(data, np.ndarray) and data.dtype.isnative and data.flags.aligned else "C"
+
+
+def _given(out: Any, results: list[Any]) -> Any:
+    return out.value if out.output is None else _plain(out.kind, results[out.output])
+
+
+def _plain(kind: str, result: Any) -> Any:
+    """NumPy's own kind of thing: a scalar where NumPy has one, a 0-d array where it has that; a Variable where the function gave one."""
+    if kind == "array":
+        return result if type(result) is np.ndarray else np.asarray(result)
+    if kind == "scalar":
+        return result[()] if type(result) is np.ndarray else result
+    return Variable(np.asarray(result)) if kind == "variable" else result
+
+
+def _array(kind: str, result: Any) -> Any:
+    return Variable(result) if kind == "variable" else result
+
+
+def _captured_text(capture: Capture) -> str:
+    return f"{capture.name or 'a value'}: {capture.kind} {capture.spec}"

@@ -1,0 +1,123 @@
+"""`grad` and `value_and_grad`: functions to functions.
+
+Inside a trace a transform works on the running graph: the function is called on marked copies of its arguments, and the backward nodes
+are appended to the same graph, so forward and backward are one, transforms nest to any order, and what the function closes over may
+itself be traced. Outside a trace the transform is compiled behind the scenes: the same cache of plans, no second way of running.
+"""
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ir import gradient
+from ir.errors import ArgumentError, GradientError
+from ir.ops import elementwise, scalar
+from tracer import context, trees
+from tracer.compile import Compiled
+from tracer.traced import TracedArray, TracedScalar
+from tracer.variable import Variable
+
+
+def grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """The gradient of `fn`, which returns a 0-d float, by the arguments numbered `argnums` (trees of float arrays or numbers).
+
+    The result has the tree of the argument, each leaf with the argument's shape and dtype; a tuple of them where `argnums` is a tuple.
+    With `has_aux`, `fn` returns (loss, aux) and the result is (gradient, aux). Reverse mode, on the graph: it composes with `compile`,
+    `trace`, itself and `value_and_grad`. Raises GradientError where the loss is not a 0-d float, an argument is not floating, or an
+    operation without a gradient lies in the way.
+
+    >>> import numpy as np, tracer
+    >>> tracer.grad(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
+    array([ 3., 12.])
+    """
+    both = value_and_grad(fn, argnums, has_aux)
+
+    def body(*args: Any, **kwargs: Any) -> Any:
+        value, grads = both(*args, **kwargs)
+        return (grads, value[1]) if has_aux else grads
+
+    return Transform(fn, body, "grad")
+
+
+def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Like `grad`, but the result is (value, gradient): with `has_aux` ((loss, aux), gradient).
+
+    >>> import numpy as np, tracer
+    >>> tracer.value_and_grad(lambda x: np.sum(x * x))(np.array([3.0]))
+    (np.float64(9.0), array([6.]))
+    """
+    if not (isinstance(argnums, int) or (isinstance(argnums, tuple) and argnums and all(isinstance(n, int) for n in argnums))):
+        raise ArgumentError(f"argnums is {argnums!r}", op="grad", mend="give the position of an argument, or a tuple of positions")
+
+    def body(*args: Any, **kwargs: Any) -> Any:
+        numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+        for n in numbers:
+            if not -len(args) <= n < len(args):
+                raise ArgumentError(f"argument {n} was not given: the call has {len(args)}", op="grad", mend="pass it by position")
+        marked, wrt, trees_of = list(args), [], []
+        for n in numbers:
+            leaves, tree = trees.flatten(args[n])
+            pairs = [_mark(leaf) for leaf in leaves]
+            marked[n] = trees.unflatten(tree, [new for new, _ in pairs])
+            wrt.append([value for _, value in pairs])
+            trees_of.append(tree)
+        result = fn(*marked, **kwargs)
+        loss = _loss(result[0] if has_aux else result)
+        graph = loss.graph
+        with graph.at(loss.node.line.during("backward") if loss.node.line else None):
+            one = graph.constant(np.ones((), loss.dtype))
+        flat = gradient.append_gradient(graph, [loss], [one], [v for group in wrt for v in group])
+        arrays = iter(flat)
+        grads = tuple(trees.unflatten(tree, [TracedArray.of(next(arrays)) for _ in group]) for tree, group in zip(trees_of, wrt))
+        return result, (grads if isinstance(argnums, tuple) else grads[0])
+
+    return Transform(fn, body, "value_and_grad")
+
+
+class Transform:
+    """A transformed function: on the running graph inside a trace, through a compiled object of its own outside."""
+
+    def __init__(self, fn: Callable[..., Any], body: Callable[..., Any], name: str):
+        functools.update_wrapper(self, fn, updated=())
+        self._body = body
+        self._compiled = Compiled(self._on_graph, captures_of=fn)
+        self.__name__ = f"{name}({getattr(fn, '__name__', type(fn).__name__)})"
+
+    def _on_graph(self, *args: Any, **kwargs: Any) -> Any:
+        return self._body(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._body(*args, **kwargs) if context.current() is not None else self._compiled(*args, **kwargs)
+
+
+def _mark(leaf: Any) -> tuple[Any, Any]:
+    """A copy of a leaf to differentiate by, and its Value: what the function does with the copy is told apart from the original."""
+    if isinstance(leaf, Variable):
+        array, value = _mark(leaf.data)
+        return Variable(array), value
+    if isinstance(leaf, TracedScalar):
+        value = scalar.python(leaf.value, fn="pos")
+        return TracedScalar(value, leaf.concrete, differentiated=True), value
+    tracing = context.current()
+    assert tracing is not None
+    value = elementwise.copy(tracing.value_of(leaf))
+    return TracedArray.of(value), value
+
+
+def _loss(result: Any) -> Any:
+    """The Value of a loss, or GradientError that says what it is instead."""
+    held = result.data if isinstance(result, Variable) else result
+    if not isinstance(held, (TracedArray, TracedScalar)):
+        raise GradientError(
+            f"the function returned {type(result).__name__}, not a value that depends on its arguments",
+            mend="return the loss as a 0-d float array; with has_aux=True return (loss, aux)",
+        )
+    value = held.value
+    if value.shape != () or value.dtype.kind != "f":
+        raise GradientError(
+            f"the gradient of {value.spec} is not defined: a 0-d float is due", mend="reduce it, for example with np.sum or np.mean"
+        ).at(op="grad", line=value.node.line)
+    return value
