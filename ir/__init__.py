@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ir import errors
+from ir import errors, plan_dot
 from ir.dot import render, to_dot
 from ir.errors import Error
 from ir.evaluate import evaluate
@@ -16,13 +16,14 @@ from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
 from ir.op import NoVjp, Op, Trait
 from ir.ops import TABLE
 from ir.parse import parse
+from ir.plan import Plan
 from ir.source import Line
 from ir.spec import Spec
 from ir.text import rule_names, to_text
 from ir.verify import verify
 
 __all__ = [
-    "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Spec", "Trait", "Value",
+    "CONSTANT", "INPUT", "Constant", "Error", "Graph", "Line", "NoVjp", "Node", "Op", "Plan", "Spec", "Trait", "Value",
     "errors", "evaluate", "parse", "to_text",
 ]
 
@@ -62,6 +63,8 @@ def _attach_methods() -> None:
     }
     for name, method in methods.items():
         setattr(Graph, name, method)
+    for name, drawing in {"to_dot": plan_dot.to_dot, "render": plan_dot.render}.items():
+        setattr(Plan, name, drawing)
 
 
 _attach_operators()

@@ -1,8 +1,9 @@
 """Graphs as pictures: a graph in, dot text out, and files drawn by Graphviz's `dot` program.
 
 Boxes are operations, coloured by family; what is fused has a double border. Inputs are ellipses, states (parameters) cylinders,
-constants their values (small ones are drawn at each use). An edge carries what flows along it, `W: f64[3,10]`, named as the operation names its operand. Forward, backward
-and update stand in frames of their own. The user's line is each node's tooltip. Equal graphs give equal texts.
+constants their values (small ones are drawn at each use). An edge carries what flows along it, `W: f64[3,10]`, named as the operation
+names its operand. Forward, backward and update stand in frames of their own. The user's line is each node's tooltip. Equal graphs
+give equal texts.
 """
 from __future__ import annotations
 
@@ -147,7 +148,7 @@ def _draw_operands(dot: graphviz.Digraph, node: Node, id_: str, ids: dict[Node, 
         source = f"{id_}_{position}" if is_small(operand.node) else ids[operand.node]
         told_apart = len(node.operands) > 1 and not node.op.has(Trait.COMMUTATIVE)
         named = f"{role}: " if told_apart else ""
-        dot.edge(source, id_, label=f"<{escape(f'{named}{_flow(operand)}')}>", tooltip=escape(f"{role}: {operand.spec}"))
+        dot.edge(source, id_, label=f"<&nbsp;{escape(f'{named}{_flow(operand)}')}>", tooltip=escape(f"{role}: {operand.spec}"))
 
 
 def _flow(value: Value) -> str:
@@ -159,11 +160,11 @@ def _draw_results(dot: graphviz.Digraph, graph: Graph, ids: dict[Node, str], nam
     for k, value in enumerate(graph.outputs):
         said = label(f"result {k}" if len(graph.outputs) > 1 else "result")
         dot.node(f"out{k}", said, shape="ellipse", fillcolor="#e8e8e8", peripheries="2")
-        dot.edge(ids[value.node], f"out{k}", label=f"<{escape(_flow(value))}>")
+        dot.edge(ids[value.node], f"out{k}", label=f"<&nbsp;{escape(_flow(value))}>")
     for k, (state, new) in enumerate(graph.updates):
         name = f"new {input_name(graph, state)}"
         dot.node(f"update{k}", label(name, f"replaces {names[state]}"), shape="cylinder", fillcolor="#fff6d6", style="filled,dashed")
-        dot.edge(ids[new.node], f"update{k}", label=f"<{escape(_flow(new))}>", style="bold", color=FRAMES["update"][1])
+        dot.edge(ids[new.node], f"update{k}", label=f"<&nbsp;{escape(_flow(new))}>", style="bold", color=FRAMES["update"][1])
 
 
 def legend(nodes: list[Node]) -> str:

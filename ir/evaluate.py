@@ -42,7 +42,8 @@ def evaluate(graph: Graph, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]
 def checked_input(position: int, spec: Spec, given: Any) -> Any:
     """What was given for an input: a Python number of the spec's kind where it is weak, an array or NumPy scalar otherwise."""
     if spec.weak is not None:
-        if not isinstance(given, (int, float, complex)):
+        fitting = tuple(WEAK.values())[: list(WEAK).index(spec.weak) + 1]  # an int is a float too, but no float an int
+        if not isinstance(given, fitting):
             cause = f"input {position} is a Python {spec.weak} but {type(given).__name__} was given"
             raise ArgumentError(cause, mend="give a plain number")
         return WEAK[spec.weak](given)

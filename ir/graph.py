@@ -197,12 +197,13 @@ class Graph:
         return value
 
     def _add(self, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None) -> Node:
+        for position, operand in enumerate(operands):
+            if operand.node.graph is not self:
+                raise VerifyError(f"operand {position} of {op.name} belongs to another graph").at(op=op.name, line=line)
         node = Node(self, op, operands, attrs, specs, line)
         node.serial = self._serial = self._serial + 1
         self.nx.add_node(node)
         for position, operand in enumerate(operands):
-            if operand.node.graph is not self:
-                raise VerifyError(f"operand {position} of {op.name} belongs to another graph").at(op=op.name, line=line)
             self.nx.add_edge(operand.node, node, key=position, index=operand.index)
         self._order = None
         return node

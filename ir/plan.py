@@ -5,8 +5,9 @@ results). Steps run in order; `birth` and `death` of a buffer are indices into `
 """
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -171,6 +172,11 @@ class Plan:
 
     def __str__(self) -> str:
         return self.text()
+
+    if TYPE_CHECKING:  # attached in `ir/__init__.py`
+
+        def to_dot(self) -> str: ...
+        def render(self, path: str | os.PathLike[str]) -> None: ...
 
 
 def _plan_text(plan: Plan, lines: bool) -> list[str]:

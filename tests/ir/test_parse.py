@@ -1,6 +1,8 @@
 """Text to graph: round trips over drawn graphs and constants to the bit, and errors that point at the culprit."""
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from ir import Constant, Graph, Line, Spec, evaluate, parse
 from ir.errors import ParseError
+from ir.ops import TABLE
 from ir.ops import elementwise as e
 from ir.ops.custom import custom
 from ir.ops.opaque import opaque
@@ -115,8 +118,8 @@ ATTRIBUTES = [
 
 @pytest.mark.parametrize("value", ATTRIBUTES, ids=repr)
 def test_attributes_come_back(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    noted = type(opaque)("noted", "opaque", ("x",), spec=lambda x, *, note: x, meaning=None, vjp=None, axes=None, flops=None)  # type: ignore[arg-type]
-    monkeypatch.setitem(__import__("ir.parse", fromlist=["TABLE"]).TABLE, "noted", noted)
+    noted = dataclasses.replace(opaque, name="noted", operands=("x",), spec=lambda x, *, note: x)
+    monkeypatch.setitem(TABLE, "noted", noted)
     graph = Graph()
     graph.outputs = [noted(graph.input(Spec((2,))), note=value)]
     known = {f"sha256:{value.sha}": value.array()} if isinstance(value, Constant) else {}
