@@ -1,8 +1,8 @@
-"""`backward()` of an eager Variable: the history it hangs on becomes a gradient graph, which is recorded like any operation.
+"""`backward()` of an eager Variable: from the history that it hangs on to the gradients of what it was made from.
 
-The gradient graph is found by the fingerprint of the history; it reads forward values by their place in the history, so values that
-are still pending are computed in one program with the gradient, values that are known are used as they are, and with `create_graph`
-the gradient's own history leads on through them. A long history is differentiated piece by piece, from its end.
+The usual case, everything pending and no graph of the gradient asked for, is one joint program of forward and backward pass. In all
+others the gradient becomes a graph of its own that is recorded like an operation: it reads forward values at their places, known or
+pending, and with `create_graph` its results lead on through them. A long history is differentiated piece by piece, from its end.
 """
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from ir.gradient import append_gradient
 from ir.graph import Graph, Value
 from ir.ops import TABLE
 from ir.source import user_line
-from tracer.config import using_config
-from tracer.fingerprint import Wiring, extract, gather, is_differentiable
+from tracer.config import Config
+from tracer.fingerprint import Wiring, extract, history
 from tracer.lazy import record, record_graph
-from tracer.pending import PHASE, PIECE, flush, settle
-from tracer.records import Held, Input, Out, Raw, Record
+from tracer.pending import (
+    PHASE, PIECE, WANTED, Deliver, awaited, compiled, flush, hand_out, operands, remember, settle, taken, to_deliver,
+)
+from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, places
 
-GRADIENTS = 1024  # gradient graphs kept
-SEED, GIVEN, WANTED, STOP = 1, 2, 4, 8
+ONES, GIVEN, ASKED, STOP = 16, 32, 64, 128  # facts about results, beside those in pending.py
+_joint: dict[tuple[Any, ...], tuple[Any, Deliver, list[int]]] = {}
 _gradients: dict[tuple[Any, ...], tuple[Graph, list[int], list[int]]] = {}
 
 
@@ -32,36 +34,91 @@ def backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: bool
 
     The starting gradient is `root.grad`, ones where there is none. `retain_grad` gives intermediate Variables theirs too.
     """
-    out = root._out
-    if out is None or out.cut:
+    place = root._out
+    if place is None or place.cut:
+        if root.grad is None:
+            root.grad = _held(kind, np.ones(root._value.shape, root._value.dtype))
         return
-    if out.spec.dtype.kind not in "fc":
-        raise GradientError(f"backward() starts at a value of dtype {out.spec.dtype}", mend="cast to a float dtype first", line=user_line())
-    history = gather([out], is_differentiable)
-    seeds: dict[Out, Any] = {out: root.grad}
-    for record_ in history:
-        for other in record_.outs:
-            held = other.holder()
-            if other is not out and held is not None and held.grad is not None and not other.cut:
-                seeds[other] = held.grad
-    with using_config("enable_backprop", create_graph):
-        for piece in reversed(_pieces(history)):
-            _differentiate(kind, piece, seeds, retain_grad, not create_graph)
-    for record_ in history:
-        for other in record_.outs:
-            held = other.holder()
-            if held is not None and not other.cut:
-                if not retain_grad:
-                    held.grad = None
-    if not create_graph:
-        flush()
+    if place.spec.dtype.kind not in "fc":
+        raise GradientError(f"backward() starts at a value of dtype {place.spec.dtype}", mend="cast to a float dtype first", line=user_line())
+    records = history(place)
+    passed = [p for r in records for p in places(r) if p is not None and not p.cut]
+    seeds: dict[Place, Any] = {p: held.grad for p in passed if (held := p.holder()) is not None and held.grad is not None}
+    before, Config.enable_backprop = Config.enable_backprop, create_graph
+    try:
+        if create_graph or seeds or len(records) > PIECE or not _jointly(kind, place, records, retain_grad):
+            seeds.setdefault(place, None)
+            for piece in reversed(_pieces(records)):
+                _differentiate(kind, piece, seeds, retain_grad, not create_graph)
+            if not create_graph:
+                flush()
+    finally:
+        Config.enable_backprop = before
+    if not retain_grad:
+        for p in passed:
+            held = p.holder()
+            if held is not None:
+                held.grad = None
 
 
-def _pieces(history: list[Record]) -> list[list[Record]]:
+# ---- forward and backward in one program
+def _jointly(kind: type[Held], root: Place, records: list[Application], retain: bool) -> bool:
+    """Runs forward and backward pass as one program, if nothing of the history is done and nothing else is pending."""
+    wiring = Wiring(records)
+    outs, leaves = wiring.outs, wiring.leaves
+    facts = []
+    for out in outs:
+        if out is None or out.done or out.cut:
+            return False
+        held = out.holder()
+        fact = ONES if out is root else 0
+        if held is not None:
+            if held._value is PENDING:
+                fact |= WANTED
+            if retain and out.spec.dtype.kind in "fc":
+                fact |= ASKED
+        facts.append(fact)
+    inside = set(outs)
+    with TAPE.lock:
+        if any((type(x) is Record or type(x) is Part) and not x.done for x in leaves) or not inside.issuperset(awaited(TAPE.waiting)):
+            return False
+        return _run_jointly(kind, wiring, facts)
+
+
+def _run_jointly(kind: type[Held], wiring: Wiring, facts: list[int]) -> bool:
+    outs, leaves = wiring.outs, wiring.leaves
+    with taken():
+        values, layouts = operands(leaves)
+        asked = [_takes_gradient(x) for x in leaves]
+        found = _joint.get(key := (*wiring.key, *facts, *asked, *layouts))
+        if found is None:
+            found = remember(_joint, key, _joint_program(wiring, facts, asked, layouts))
+        program, deliver, targets = found
+        results = program(values)
+        hand_out(wiring, deliver, results)
+        for n, grad in zip(targets, results[len(deliver) :]):
+            _give(kind, leaves[~n] if n < 0 else outs[n], n >= 0, _held(kind, grad))
+    return True
+
+
+def _joint_program(wiring: Wiring, facts: list[int], asked: list[bool], layouts: list[int]) -> tuple[Any, Deliver, list[int]]:
+    """The program, which results it gives, and to whom each gradient behind them goes: a leaf or a result."""
+    graph = Graph()
+    deliver = to_deliver(wiring, facts)
+    leaves, values = wiring.build(graph)
+    targets = [~k for k, ask in enumerate(asked) if ask] + [n for n, fact in enumerate(facts) if fact & ASKED]
+    roots = [value for value, fact in zip(values, facts) if fact & ONES]
+    grads = append_gradient(graph, roots, [_ones(graph, roots[0])], [leaves[~n] if n < 0 else values[n] for n in targets])
+    graph.outputs = [values[n] for n, _ in deliver] + grads
+    return compiled(graph, layouts), deliver, targets
+
+
+# ---- the gradient as a recorded graph
+def _pieces(records: list[Application]) -> list[list[Application]]:
     """The history cut into pieces of PIECE at the most; pieces of a loop end at like places of it."""
     pieces = []
-    end = len(history)
-    entries = [record.entry for record in history]
+    end = len(records)
+    entries = [record.entry for record in records]
     while end > PIECE:
         start = end - PIECE
         tail = entries[end - PHASE : end]
@@ -69,110 +126,122 @@ def _pieces(history: list[Record]) -> list[list[Record]]:
             if entries[k - 1] is tail[-1] and entries[max(k - PHASE, 0) : k] == tail:
                 start = k
                 break
-        pieces.append(history[start:end])
+        pieces.append(records[start:end])
         end = start
-    pieces.append(history[:end])
+    pieces.append(records[:end])
     return pieces[::-1]
 
 
-def _differentiate(kind: type[Held], piece: list[Record], seeds: dict[Out, Any], retain: bool, cut: bool) -> None:
+def _differentiate(kind: type[Held], piece: list[Application], seeds: dict[Place, Any], retain: bool, cut: bool) -> None:
     """One piece: hands gradients to Variables, and to the results of earlier pieces by way of `seeds`."""
     wiring = Wiring(piece)
-    key: list[Any] = wiring.key
-    given: list[Any] = []
-    for out in wiring.outs:
-        fact = STOP if out.cut else 0
-        if out in seeds:
-            seed = seeds[out]
-            fact |= SEED if seed is None else GIVEN
-            if seed is not None:
-                given.append(seed)
-        if (retain or out.cut) and out.holder() is not None and out.spec.dtype.kind in "fc":
-            fact |= WANTED
-        key.append(fact)
-    for leaf in wiring.leaves:
-        key.append(WANTED if _takes_gradient(leaf) else 0)
-    found = _gradients.get(fingerprint := tuple(key))
-    if found is None:
-        facts = key[len(key) - len(wiring.outs) - len(wiring.leaves) :]
-        found = _gradient_graph(wiring, facts[: len(wiring.outs)], facts[len(wiring.outs) :])
-        if len(_gradients) >= GRADIENTS:
-            del _gradients[next(iter(_gradients))]
-        _gradients[fingerprint] = found
-    graph, reads, targets = found
     outs, leaves, count = wiring.outs, wiring.leaves, len(wiring.outs)
-    operands = [leaves[~n] if n < 0 else outs[n] if n < count else given[n - count] for n in reads]
-    for n, grad in zip(targets, record_graph(kind, graph, operands, cut)):
+    given: list[Any] = []
+    facts: list[int] = []
+    for out in outs:
+        fact = 0
+        if out is not None:
+            fact = STOP if out.cut else 0
+            if out in seeds:
+                seed = seeds[out]
+                fact |= ONES if seed is None else GIVEN
+                if seed is not None:
+                    given.append(seed)
+            if (retain or out.cut) and out.holder() is not None and out.spec.dtype.kind in "fc":
+                fact |= ASKED
+        facts.append(fact)
+    asked = [_takes_gradient(x) for x in leaves]
+    found = _gradients.get(key := (*wiring.key, *facts, *asked))
+    if found is None:
+        found = remember(_gradients, key, _gradient_graph(wiring, facts, asked))
+    graph, reads, targets = found
+    grads = record_graph(kind, graph, [leaves[~n] if n < 0 else outs[n] if n < count else given[n - count] for n in reads], cut)
+    for n, grad in zip(targets, grads):
         target = leaves[~n] if n < 0 else outs[n]
-        if type(target) is Out and n < 0 and not target.cut:
+        if n < 0 and (type(target) is Record or type(target) is Part) and not target.cut:
             seed = seeds.get(target)
             seeds[target] = grad if seed is None else _plus(kind, seed, grad)
-            continue
-        held = target.holder() if type(target) is Out else target.of if type(target) is Raw else target
-        if held is not None:
-            whole = n >= 0 and not target.cut  # type: ignore[union-attr]  # a retained gradient has its seed in it already
-            held.grad = grad if held.grad is None or whole else _plus(kind, held.grad, grad)
+        else:
+            _give(kind, target, n >= 0, grad)
+
+
+def _gradient_graph(wiring: Wiring, facts: Sequence[int], asked: Sequence[bool]) -> tuple[Graph, list[int], list[int]]:
+    """The graph from forward values and given seeds to gradients; the numbers of its operands (given seeds after the results); and
+    the numbers of what each gradient belongs to."""
+    graph = Graph()
+    leaves, values = wiring.build(graph, {n for n, fact in enumerate(facts) if fact & STOP})
+    known: dict[Value, int] = {value: ~k for k, value in enumerate(leaves)}
+    known.update((value, n) for n, value in enumerate(values))
+    roots, cotangents, given = [], [], 0
+    for value, fact in zip(values, facts):
+        if fact & (ONES | GIVEN):
+            roots.append(value)
+            if fact & GIVEN:
+                cotangents.append(graph.input(value.spec))
+                known[cotangents[-1]] = len(values) + given
+                given += 1
+            else:
+                cotangents.append(_ones(graph, value))
+    targets = [~k for k, ask in enumerate(asked) if ask] + [n for n, fact in enumerate(facts) if fact & ASKED]
+    grads = append_gradient(graph, roots, cotangents, [leaves[~n] if n < 0 else values[n] for n in targets])
+    part, reads, _ = extract(grads, known)
+    return part, reads, targets
+
+
+# ---- what both share
+def _ones(graph: Graph, like: Value) -> Value:
+    return TABLE["broadcast_to"](graph.constant(np.ones((), like.dtype)), shape=like.shape)
+
+
+def _takes_gradient(leaf: Input) -> bool:
+    """Whether somebody can see the gradient of a leaf, or an earlier piece needs it."""
+    if isinstance(leaf, Held):
+        return leaf._value.dtype.kind in "fc"
+    if type(leaf) is Raw:
+        return leaf.of is not None and leaf.spec.dtype.kind in "fc"
+    return leaf.spec.dtype.kind in "fc" and (not leaf.cut or leaf.holder() is not None)  # type: ignore[union-attr]
+
+
+def _give(kind: type[Held], target: Any, inside: bool, grad: Held) -> None:
+    """Adds a gradient to a Variable's. One asked for inside the history is whole already: what was there was its seed."""
+    held = target if isinstance(target, Held) else target.of if type(target) is Raw else target.holder()
+    if held is not None:
+        held.grad = grad if held.grad is None or (inside and not target.cut) else _plus(kind, held.grad, grad)
 
 
 def _plus(kind: type[Held], x: Any, y: Any) -> Any:
     return record(kind, TABLE["add"], (x, y), {})
 
 
-def _takes_gradient(leaf: Input) -> bool:
-    """Whether somebody can see the gradient of a leaf, or an earlier piece needs it."""
-    if type(leaf) is Out:
-        return leaf.spec.dtype.kind in "fc" and (not leaf.cut or leaf.holder() is not None)
-    if type(leaf) is Raw:
-        return leaf.of is not None and leaf.spec.dtype.kind in "fc"
-    return leaf._value.dtype.kind in "fc"  # type: ignore[union-attr]
-
-
-def _gradient_graph(wiring: Wiring, facts: Sequence[int], leaf_facts: Sequence[int]) -> tuple[Graph, list[int], list[int]]:
-    """The graph from forward values and given seeds to gradients; the numbers of its operands (given seeds after the results); and
-    the numbers of what each gradient belongs to."""
-    graph = Graph()
-    stops = {id(out) for out, fact in zip(wiring.outs, facts) if fact & STOP}
-    leaves, values = wiring.build(graph, lambda out: id(out) in stops)
-    known: dict[Value, int] = {value: ~k for k, value in enumerate(leaves)}
-    known.update((value, n) for n, value in enumerate(values))
-    roots, cotangents, given = [], [], 0
-    for value, fact in zip(values, facts):
-        if fact & (SEED | GIVEN):
-            roots.append(value)
-            if fact & GIVEN:
-                seed = graph.input(value.spec)
-                known[seed] = len(values) + given
-                given += 1
-            else:
-                seed = TABLE["broadcast_to"](graph.constant(np.ones((), value.dtype)), shape=value.shape)
-            cotangents.append(seed)
-    targets = [~k for k, fact in enumerate(leaf_facts) if fact & WANTED] + [n for n, fact in enumerate(facts) if fact & WANTED]
-    wrt = [leaves[~n] if n < 0 else values[n] for n in targets]
-    grads = append_gradient(graph, roots, cotangents, wrt)
-    part, reads, _ = extract(grads, known)
-    return part, reads, targets
+def _held(kind: type[Held], value: Any) -> Held:
+    held = kind.__new__(kind)
+    held._value = value if type(value) is np.ndarray else np.asarray(value)
+    held._out, held._read, held.name, held.grad = None, 0, None, None
+    return held
 
 
 def unchain(held: Held) -> None:
     """Cuts the history at a Variable."""
-    out = held._out
-    if out is not None:
-        out.cut = True
-        settle(out.record)
+    place = held._out
+    if place is not None:
+        place.cut = True
+        settle(place)
 
 
 def unchain_backward(held: Held) -> None:
     """Cuts every operand in the history of a Variable."""
-    out = held._out
-    if out is None or out.cut:
+    root = held._out
+    if root is None or root.cut:
         return
-    seen, stack = {out.record}, [out.record]
+    cut: list[Place] = []
+    seen, stack = {root.record}, [root.record]
     while stack:
         for x in stack.pop().inputs:
-            if type(x) is Out and not x.cut:
+            if (type(x) is Record or type(x) is Part) and not x.cut:
                 x.cut = True
+                cut.append(x)
                 if x.record not in seen:
                     seen.add(x.record)
                     stack.append(x.record)
-    for record_ in seen:
-        settle(record_)
+    for place in cut:
+        settle(place)

@@ -6,67 +6,81 @@ Nothing here computes a value.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
+from operator import attrgetter
 from typing import Any
 
 from ir.errors import Error
 from ir.gradient import append_gradient
 from ir.graph import Graph, Value
 from ir.spec import Spec
-from tracer.records import Entry, Input, Out, Record
+from tracer.records import Application, Entry, Input, Part, Place, Record, places
 
 
-def gather(outs: Iterable[Out], follow: Callable[[Out], bool]) -> list[Record]:
-    """The records of `outs` and, over operands that `follow` accepts, of all that they need, in the order they were made."""
-    stack = [out.record for out in outs]
+_serial = attrgetter("serial")
+
+
+def pending(roots: Iterable[Place]) -> list[Application]:
+    """The records to run for `roots`: theirs and all that they need and that is not done, in the order they were made."""
+    stack: list[Application] = [root.record for root in roots]
     found = set(stack)
     while stack:
         for x in stack.pop().inputs:
-            if type(x) is Out and x.record not in found and follow(x):
-                found.add(x.record)
-                stack.append(x.record)
+            if (type(x) is Record or type(x) is Part) and not x.done:
+                record = x if type(x) is Record else x.record
+                if record not in found:
+                    found.add(record)
+                    stack.append(record)
     return sorted(found, key=_serial)
 
 
-def _serial(record: Record) -> int:
-    return record.serial
-
-
-def is_pending(out: Out) -> bool:
-    """For `gather`: what has to be computed."""
-    return not out.done
-
-
-def is_differentiable(out: Out) -> bool:
-    """For `gather`: what a gradient passes through."""
-    return not out.cut
+def history(root: Place) -> list[Application]:
+    """The records that a gradient from `root` passes through, in the order they were made."""
+    stack: list[Application] = [root.record]
+    found = set(stack)
+    while stack:
+        for x in stack.pop().inputs:
+            if (type(x) is Record or type(x) is Part) and not x.cut:
+                record = x if type(x) is Record else x.record
+                if record not in found:
+                    found.add(record)
+                    stack.append(record)
+    return sorted(found, key=_serial)
 
 
 class Wiring:
-    """The numbering of a list of records: `key` their part of the fingerprint, `outs` and `leaves` by number."""
+    """The numbering of a list of records: `key` their part of the fingerprint, `outs` and `leaves` by number.
+
+    A result that nobody can ask for any more is None in `outs`.
+    """
 
     __slots__ = ("records", "key", "outs", "leaves")
 
-    def __init__(self, records: list[Record]):
+    def __init__(self, records: list[Application]):
         self.records = records
-        key: list[Any] = []
-        outs: list[Out] = []
-        leaves: list[Input] = []
-        number: dict[Input, int] = {}
+        self.key: list[Any] = []
+        self.outs: list[Place | None] = []
+        self.leaves: list[Input] = []
+        key, outs, leaves = self.key.append, self.outs, self.leaves
+        number: dict[Any, int] = {}
         for record in records:
-            key.append(record.entry)
+            key(record.entry)
             for x in record.inputs:
                 n = number.get(x)
                 if n is None:
                     leaves.append(x)
                     n = number[x] = -len(leaves)
-                key.append(n)
-            for out in record.outs:
-                number[out] = len(outs)
-                outs.append(out)
-        self.key, self.outs, self.leaves = key, outs, leaves
+                key(n)
+            if type(record) is Record:
+                number[record] = len(outs)
+                outs.append(record)
+            else:
+                for part in places(record):
+                    if part is not None:
+                        number[part] = len(outs)
+                    outs.append(part)
 
-    def operand_numbers(self) -> list[tuple[Record, list[int]]]:
+    def operand_numbers(self) -> list[tuple[Application, list[int]]]:
         """Each record with the numbers of its operands."""
         found, at = [], 0
         for record in self.records:
@@ -74,17 +88,16 @@ class Wiring:
             at += 1 + len(record.inputs)
         return found
 
-    def build(self, graph: Graph, stop: Callable[[Out], bool] | None = None) -> tuple[list[Value], list[Value]]:
+    def build(self, graph: Graph, stops: Collection[int] = ()) -> tuple[list[Value], list[Value]]:
         """Adds the records to a graph; gives the Values of leaves (inputs) and of results.
 
-        Where `stop` accepts a result, those who read it read an input instead, which takes its place in the second list.
+        Who reads a result whose number is in `stops` reads an input instead, which takes its place in the second list.
         """
         leaves = [graph.input(spec) for spec in self.leaf_specs()]
         values: list[Value] = []
         for record, operands in self.operand_numbers():
-            made = record.entry.build(graph, [leaves[~n] if n < 0 else values[n] for n in operands])
-            for out, value in zip(record.outs, made):
-                values.append(graph.input(out.spec) if stop is not None and stop(out) else value)
+            for value in record.entry.build(graph, [leaves[~n] if n < 0 else values[n] for n in operands]):
+                values.append(graph.input(value.spec) if len(values) in stops else value)
         return leaves, values
 
     def leaf_specs(self) -> list[Spec]:

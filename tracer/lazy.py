@@ -21,7 +21,8 @@ from ir.source import user_line
 from ir.spec import Spec, weak_spec
 from tracer.config import Config
 from tracer.pending import PIECE, trim
-from tracer.records import PENDING, TAPE, Entry, Held, Input, Out, Raw, Record, array_spec
+from tracer.records import PENDING, TAPE, Entry, Held, Input, Part, Place, Raw, Record, Several, array_spec, shared
+from tracer.stack import Operand
 
 ENTRIES = 8192
 _CONSTANTS = frozenset([(int, n) for n in range(-2, 5)] + [(float, n) for n in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0)])
@@ -34,24 +35,43 @@ def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, A
     Raises the operation's ShapeError or DTypeError at once, with operand specs and the user's line.
     """
     inputs: list[Input] = []
-    specs: list[Spec] = []
+    read: list[Held] = []
     key: list[Any] = [op]
     for x in operands:
-        number = type(x)
-        if (number is float or number is int) and (number, x) in _CONSTANTS:
-            key.append((number, x))
+        sort = type(x)
+        if (sort is int or sort is float) and (sort, x) in _CONSTANTS:
+            key.append((sort, x))
             continue
+        if isinstance(x, Held):
+            if x._value is PENDING:
+                place = x._out
+                inputs.append(place)  # type: ignore[arg-type]
+                key.append(id(place.spec))  # type: ignore[union-attr]
+                continue
+            read.append(x)
         taken, spec = _take(x)
         inputs.append(taken)
-        specs.append(spec)
         key.append(id(spec))
     if attrs:
         key += attrs.items()
     entry = _entries.get(found := tuple(key))
     if entry is None:
-        entry = _enter(found, op, operands, attrs, specs)
-    outs = _add(kind, entry, inputs, not Config.enable_backprop)
-    return outs[0] if len(outs) == 1 else outs
+        entry = _enter(found, op, operands, attrs, inputs)
+    cut = not Config.enable_backprop
+    if len(entry.outs) > 1:
+        return _add_several(kind, entry, inputs, read, cut)
+    held = kind.__new__(kind)
+    held._value, held._read, held.name, held.grad = PENDING, 0, None, None
+    ref = weakref.ref(held)
+    held._out = Record(entry, inputs, cut, ref)
+    waiting = TAPE.waiting
+    waiting.append(ref)
+    number = TAPE.number
+    for x in read:
+        x._read = number
+    if len(waiting) >= PIECE:
+        trim()
+    return held
 
 
 def record_graph(kind: type[Held], graph: Graph, operands: Sequence[Any], cut: bool | None = None) -> tuple[Any, ...]:
@@ -62,10 +82,15 @@ def record_graph(kind: type[Held], graph: Graph, operands: Sequence[Any], cut: b
     """
     inputs: list[Input] = []
     specs: list[Spec] = []
+    read: list[Held] = []
     for x in operands:
         taken, spec = _take(x)
         inputs.append(taken)
         specs.append(spec)
+        if isinstance(x, Held):
+            read.append(x)
+        elif (isinstance(x, (Record, Part))) and x.done and (held := x.holder()) is not None:
+            read.append(held)
     key = (graph, *map(id, specs))
     entry = _entries.get(key)
     if entry is None:
@@ -75,31 +100,27 @@ def record_graph(kind: type[Held], graph: Graph, operands: Sequence[Any], cut: b
                 f"the graph takes ({', '.join(map(str, expected))}), not ({', '.join(map(str, specs))})",
                 mend="was data replaced by an array of another shape or dtype since it was used?", line=user_line(),
             )
-        entry = _remember(key, Entry(graph, {}, tuple(specs), tuple([v.spec for v in graph.outputs]), {}))
-    return _add(kind, entry, inputs, not Config.enable_backprop if cut is None else cut)
+        entry = _remember(key, Entry(graph, {}, tuple(specs), tuple([shared(v.spec) for v in graph.outputs]), {}))
+    return _add_several(kind, entry, inputs, read, not Config.enable_backprop if cut is None else cut)
 
 
-def _add(kind: type[Held], entry: Entry, inputs: list[Input], cut: bool) -> tuple[Any, ...]:
-    """The record itself, put on the tape; its operands are marked as read."""
-    made = Record(entry, tuple(inputs))
-    variables, outs = [], []
-    waiting = TAPE.waiting
-    for k, spec in enumerate(entry.outs):
+def _add_several(kind: type[Held], entry: Entry, inputs: list[Input], read: list[Held], cut: bool) -> tuple[Any, ...]:
+    """A record with any number of results, put on the tape; then its operands are marked as read."""
+    made = Several(entry, inputs)
+    variables = []
+    parts = []
+    for k in range(len(entry.outs)):
         held = kind.__new__(kind)
         held._value, held._read, held.name, held.grad = PENDING, 0, None, None
-        ref = weakref.ref(held)
-        out = held._out = Out(made, k, spec, cut, ref)
-        outs.append(out)
+        held._out = part = Part(made, k, cut, weakref.ref(held))
+        parts.append(weakref.ref(part))
         variables.append(held)
-        waiting.append(ref)
-    made.outs = tuple(outs)
+    made.parts = tuple(parts)
+    TAPE.waiting += [held._out.holder for held in variables]
     number = TAPE.number
-    for x in inputs:
-        if isinstance(x, Held):
-            x._read = number
-        elif type(x) is Out and x.done and (read := x.holder()) is not None:
-            read._read = number
-    if len(waiting) >= PIECE:
+    for x in read:
+        x._read = number
+    if len(TAPE.waiting) >= PIECE:
         trim()
     return tuple(variables)
 
@@ -107,59 +128,59 @@ def _add(kind: type[Held], entry: Entry, inputs: list[Input], cut: bool) -> tupl
 def _take(x: Any) -> tuple[Input, Spec]:
     """The operand as a record keeps it, and its spec."""
     if isinstance(x, Held):
-        value, out = x._value, x._out
+        value, place = x._value, x._out
         if value is PENDING:
-            return out, out.spec  # type: ignore[union-attr,return-value]
+            return place, place.spec  # type: ignore[union-attr,return-value]
         if type(value) is np.ndarray:
             spec = array_spec(value)
-            if out is None:
+            if place is None:
                 if sys.getrefcount(value) == _ALONE and value.base is None and value.dtype is spec.dtype:
                     return x, spec
                 return Raw(np.array(value, spec.dtype), spec, x), spec
-            mine = _ALONE + (out.value is value)
-            if sys.getrefcount(value) == mine and value.base is None:
-                out.value = value
+            if sys.getrefcount(value) == _ALONE + (place.value is value) and value.base is None:
+                place.value = value
             else:
-                out.value = np.array(value, spec.dtype)
-            return out, spec
+                place.value = np.array(value, spec.dtype)
+            return place, spec
+        if isinstance(value, np.memmap):
+            spec = array_spec(value)
+            return Raw(np.array(value, spec.dtype), spec, x), spec
         if value is None:
             raise ArgumentError("a Variable without data is used as an operand", mend="its data was set to None: use it before", line=user_line())
         raise DTypeError(f"a Variable holds a {type(value).__name__}", mend="values of a trace can't be used outside it", line=user_line())
-    if isinstance(x, np.ndarray):
-        spec = array_spec(x)
-        return Raw(np.array(x, spec.dtype), spec), spec
-    if isinstance(x, np.generic):
-        spec = array_spec(x)
-        return Raw(x, spec), spec
     kind = type(x)
+    if kind is np.ndarray or isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, Operand):
+        spec = array_spec(x)
+        return Raw(np.array(x, spec.dtype) if isinstance(x, np.ndarray) else x, spec), spec
     if kind is float or kind is int or kind is complex:
-        return Raw(x, weak_spec(kind.__name__)), weak_spec(kind.__name__)
+        spec = weak_spec(kind.__name__)
+        return Raw(x, spec), spec
     if kind is bool:
         return _take(np.bool_(x))
-    if type(x) is Out:  # a gradient's operand: what a record gave, which may still be pending
-        return _take_out(x)
-    if type(x) is Raw:
+    if kind is Record or kind is Part:  # a gradient's operand: a place, which may still be pending
+        return _take_place(x)
+    if kind is Raw:
         return x, x.spec
     raise DTypeError(f"a {kind.__name__} can't be an operand of a Variable", mend="give arrays, Variables or numbers", line=user_line())
 
 
-def _take_out(out: Out) -> tuple[Input, Spec]:
-    if out.done and out.value is None:
-        held = out.holder()
+def _take_place(place: Place) -> tuple[Input, Spec]:
+    if place.done and place.value is None:
+        held = place.holder()
         if held is None or held._value is None:
             raise ArgumentError("a value that the gradient needs was released", mend="keep the data of intermediate Variables until backward")
         return _take(held)
-    return out, out.spec
+    return place, place.spec
 
 
 def _alone() -> int:
     """What `sys.getrefcount` says in `_take` of an array that only a Variable holds."""
     held = Held.__new__(Held)
-    held._value = np.empty(1)
+    held._value, held._out = np.empty(1), None
 
     def ask(x: Held) -> int:
-        value, out = x._value, None
-        return sys.getrefcount(value) + (out is not None)
+        value, place = x._value, x._out
+        return sys.getrefcount(value) + (place is not None)
 
     return ask(held)
 
@@ -167,16 +188,17 @@ def _alone() -> int:
 _ALONE = _alone()
 
 
-def _enter(key: tuple[Any, ...], op: Op, operands: Sequence[Any], attrs: dict[str, Any], specs: list[Spec]) -> Entry:
+def _enter(key: tuple[Any, ...], op: Op, operands: Sequence[Any], attrs: dict[str, Any], inputs: list[Input]) -> Entry:
     """A new entry: the operation's spec rule is asked. Errors carry the specs and the line."""
-    numbers = {k: x for k, x in enumerate(operands) if (type(x), x if type(x) in (int, float) else None) in _CONSTANTS}
+    specs = tuple([array_spec(x._value) if isinstance(x, Held) else x.spec for x in inputs])
+    numbers = {k: x for k, x in enumerate(operands) if type(x) in (int, float) and (type(x), x) in _CONSTANTS}
     rest = iter(specs)
     every = tuple([weak_spec(type(x).__name__) if k in numbers else next(rest) for k, x in enumerate(operands)])
     try:
         outs = op.infer(every, attrs)
     except Error as error:
         raise error.at(op=op.name, operands=zip(op.names(len(every)), every), line=user_line())
-    return _remember(key, Entry(op, attrs, tuple(specs), outs, numbers))
+    return _remember(key, Entry(op, attrs, specs, tuple([shared(spec) for spec in outs]), numbers))
 
 
 def _remember(key: tuple[Any, ...], entry: Entry) -> Entry:

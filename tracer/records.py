@@ -1,11 +1,12 @@
 """The records of operations on eager Variables: what was applied to what, and which values are still to be computed.
 
-A `Record` is one application. What it gives are its `Out`s; a Variable holds its Out, and the Out knows the Variable weakly, so that
-records live exactly as long as someone can still ask for a value or a gradient that needs them. A record's inputs are
+A `Record` is one application and the place of its result. An application with several results is a `Several` with a `Part` for each.
+A Variable holds its place (a Record or Part), the place knows the Variable weakly, and records refer to what they read, never to what
+reads them: so there are no cycles, and records live as long as someone can ask for a value or gradient that needs them. Inputs are
 
-    Out      the result of another record: pending, or done and then with its value
-    Held     a Variable without history: its data is read when the record runs
-    Raw      a plain array or number, copied when recorded; `of` is the Variable whose data it is a copy of
+    Record, Part  the result of another record: pending, or done and then with its value
+    Held          a Variable without history: its data is read when the record runs
+    Raw           a plain array or number, copied when recorded; `of` is the Variable whose data it is a copy of
 
 `Entry` is what equal applications share: operation, attributes, specs. It stands for all of them in fingerprints, by identity.
 `TAPE` is the list of results not yet computed.
@@ -46,7 +47,7 @@ class Held(Operand):
     __slots__ = ("_value", "_out", "_read", "name", "grad", "__weakref__")
     rank: ClassVar[int] = 3
     _value: Any
-    _out: Out | None
+    _out: Place | None
     _read: int
     name: str | None
     grad: Any
@@ -76,25 +77,6 @@ class Entry:
         return found if type(found) is tuple else (found,)
 
 
-class Out:
-    """Output `index` of `record`. `value`: its array while a gradient or a pending record may need it. `done`: it was computed.
-
-    `cut`: no gradient passes. `holder` is a weak reference to its Variable.
-    """
-
-    __slots__ = ("record", "index", "spec", "value", "done", "cut", "holder")
-
-    def __init__(self, record: Record, index: int, spec: Spec, cut: bool, holder: weakref.ref[Held]):
-        self.record, self.index, self.spec, self.cut, self.holder = record, index, spec, cut, holder
-        self.value: np.ndarray | None = None
-        self.done = False
-
-    def wanted(self) -> bool:
-        """Whether a Variable waits for the value."""
-        held = self.holder()
-        return held is not None and held._value is PENDING
-
-
 class Raw:
     """An operand's value as it was when recorded. `of`: the Variable that it was the data of."""
 
@@ -104,27 +86,79 @@ class Raw:
         self.value, self.spec, self.of = value, spec, of
 
 
-Input = Out | Held | Raw
-
-
 class Record:
-    """One application; `serial` orders records as they were made."""
+    """One application with one result. `serial` orders records as they were made; `spec` is the result's.
 
-    __slots__ = ("entry", "inputs", "outs", "serial", "__weakref__")
+    `value`: the result while a gradient or a pending record may need it. `done`: it was computed. `cut`: no gradient passes.
+    `holder`: weak reference to the Variable.
+    """
 
-    def __init__(self, entry: Entry, inputs: tuple[Input, ...]):
-        self.entry, self.inputs = entry, inputs
-        self.outs: tuple[Out, ...] = ()
+    __slots__ = ("entry", "inputs", "serial", "spec", "value", "done", "cut", "holder", "__weakref__")
+
+    def __init__(self, entry: Entry, inputs: list[Input], cut: bool, holder: weakref.ref[Held]):
+        self.entry, self.inputs, self.cut, self.holder = entry, inputs, cut, holder
+        self.spec = entry.outs[0]
         self.serial = next(_serials)
+        self.value: np.ndarray | None = None
+        self.done = False
+
+    @property
+    def record(self) -> Record:
+        """The application whose result this is."""
+        return self
 
     @property
     def outputs(self) -> list[weakref.ref[Held]]:
         """Weak references to the Variables that it gave."""
-        return [out.holder for out in self.outs]
+        return [self.holder]
 
     def __repr__(self) -> str:
-        name = "graph" if isinstance(self.entry.op, Graph) else self.entry.op.name
-        return f"<record {name} {', '.join(map(str, self.entry.outs))}>"
+        return f"<record {_name(self.entry)} : {self.spec}>"
+
+
+class Several:
+    """One application with several results: `parts` are weak references to their places."""
+
+    __slots__ = ("entry", "inputs", "serial", "parts")
+
+    def __init__(self, entry: Entry, inputs: list[Input]):
+        self.entry, self.inputs = entry, inputs
+        self.serial = next(_serials)
+        self.parts: tuple[weakref.ref[Part], ...] = ()
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Weak references to the Variables that it gave; None where one is gone for good."""
+        return [part.holder if (part := ref()) is not None else None for ref in self.parts]
+
+    def __repr__(self) -> str:
+        return f"<record {_name(self.entry)} : {', '.join(map(str, self.entry.outs))}>"
+
+
+class Part:
+    """One result of a `Several`; fields as those of a Record."""
+
+    __slots__ = ("record", "index", "spec", "value", "done", "cut", "holder", "__weakref__")
+
+    def __init__(self, record: Several, index: int, cut: bool, holder: weakref.ref[Held]):
+        self.record, self.index, self.cut, self.holder = record, index, cut, holder
+        self.spec = record.entry.outs[index]
+        self.value: np.ndarray | None = None
+        self.done = False
+
+
+Place = Record | Part
+Application = Record | Several
+Input = Record | Part | Held | Raw
+
+
+def _name(entry: Entry) -> str:
+    return "graph" if isinstance(entry.op, Graph) else entry.op.name
+
+
+def places(record: Application) -> list[Place | None]:
+    """Where its results are, in order; None for a result that nobody can ask for any more."""
+    return [record] if type(record) is Record else [ref() for ref in record.parts]  # type: ignore[union-attr]
 
 
 class Tape:

@@ -217,8 +217,6 @@ class Variable(Held):
         if tracing is not None:
             traced_backward(self, tracing, retain_grad)
             return
-        if self.grad is None:
-            self.grad = Variable(np.ones(self.shape, self.dtype))
         backward(Variable, self, retain_grad, create_graph)
 
     def unchain(self) -> None:
