@@ -152,7 +152,8 @@ class _Writer:
                 assert matched is not None
                 found.append(f"    ({matched[1]}, {matched[2]}),{'  ' + comment if comment else ''}")
         writes = self.names.fresh("writes")
-        called = {line.split(" = ")[0] for line in self.names.called}
+        states = states_of(self.plan)
+        called = {line.split(" = ")[0] for line in self.names.called} | {n for k, n in enumerate(self.names.inputs) if k not in states}
         text = [f"{writes} = (", *found, ")"]
         if called & {word for line in found for word in re.findall(r"\w+", line.split("  #")[0])}:
             return [*text, f"finish({writes})"]

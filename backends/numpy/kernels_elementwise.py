@@ -1,16 +1,19 @@
 """Kernels of elementwise operations: each ufunc with `out`, and the few that are no ufuncs.
 
-In: the records of `ir.ops`, which name the ufunc. Out: Kernels. Invariant: a kernel asks NumPy's data allocator for nothing.
+In: the records of `ir.ops`, which name the ufunc. Out: Kernels. Where operands are of several dtypes NumPy casts them in blocks in a
+fixed buffer of its own, but small ones it copies whole: `ufunc_scratch` says when.
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from backends.numpy.site import Site, same_memory
 from ir.op import Op
-from ir.spec import Spec
+from ir.plan import Place
+from ir.spec import Spec, ufunc_dtypes
 from ir.target import Kernel, Places
 
 # Nanoseconds an element in float64, contiguous, AVX2 (measured); what is not listed is arithmetic. Floats of 4 bytes take half, the
@@ -22,6 +25,7 @@ NS: dict[str, float] = {
 }  # fmt: skip
 VECTOR32 = {"exp", "log", "tanh", "sin", "cos"}
 CALL = 500.0
+BUFFER = 8192  # elements of NumPy's casting buffer (np.getbufsize())
 
 
 def per_element(name: str, dtype: np.dtype) -> float:
@@ -41,11 +45,33 @@ def passes(*names: str) -> Any:
     return cost
 
 
+def ufunc_scratch(ufunc: np.ufunc, *reads: Place) -> int:
+    """Bytes that a call of the ufunc on these operands asks for.
+
+    NumPy goes through the operands in order and, as long as it may hope for a plain loop, casts those of at most one axis by a copy;
+    at the first larger one that needs a cast it gives up hope. What has no axes is copied in any case.
+    """
+    loop = ufunc_dtypes(ufunc, tuple([Spec(p.shape, p.dtype) for p in reads]))
+    total, hope = 0, True
+    for place, dtype in zip(reads, loop):
+        if place.dtype != dtype:
+            hope = hope and len(place.shape) < 2 and math.prod(place.shape) <= BUFFER
+            if hope or place.shape == ():
+                total += max(1, math.prod(place.shape) * dtype.itemsize)
+    return total
+
+
+def scratch_of(ufunc: np.ufunc) -> Any:
+    """The `scratch` of a kernel that calls the ufunc on its operands."""
+    return lambda reads, writes, attrs: ufunc_scratch(ufunc, *reads)
+
+
 def ufunc_kernel(op: Op) -> Kernel:
     """The ufunc that the record names, written into its output. In place is safe: NumPy reads an element before it writes it."""
     path = "np._core.umath.clip" if op.name == "clip" else f"np.{op.ufunc.__name__}"
     operands = ", ".join(f"{{{k}}}" for k in range(op.ufunc.nin))
-    return Kernel(f"{op.name}.ufunc", op.name, (f"{path}({operands}, {{out}})",), cost=passes(op.name), overwrites=tuple(range(op.ufunc.nin)))
+    return Kernel(f"{op.name}.ufunc", op.name, (f"{path}({operands}, {{out}})",), cost=passes(op.name), overwrites=tuple(range(op.ufunc.nin)),
+                  scratch=scratch_of(op.ufunc))  # fmt: skip
 
 
 # ---- powers with a constant exponent: NumPy's own takes 28 ns an element for all but -1, 0, 0.5, 1 and 2

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.numpy.site import Site, same_memory, sliced, without
 from ir.plan import Place
 from ir.spec import Spec
@@ -36,9 +37,11 @@ def _take_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 
 def _take_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
-    """The output once more where indices are checked (NumPy writes nothing before all are), and indices brought to `intp`."""
+    """The output once more where indices are checked (NumPy writes nothing before all are), and the indices where they are not of
+    `intp` or, as constants are, not writeable."""
     indices = reads[1]
-    return _bytes(writes[0]) * (attrs["mode"] == "raise") + math.prod(indices.shape) * 8 * (indices.dtype != np.intp)
+    copied = indices.dtype != np.intp or indices.buffer.kind == "const"
+    return max(1, _bytes(writes[0])) * (attrs["mode"] == "raise") + math.prod(indices.shape) * 8 * copied
 
 
 def _key(axes: tuple[int, ...], first: int) -> str:
@@ -56,7 +59,7 @@ def _gather(site: Site) -> tuple[str, ...]:
 
 
 def _fresh_result(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
-    return _bytes(writes[0])
+    return max(1, _bytes(writes[0]))
 
 
 def _along(site: Site) -> tuple[str, ...]:
@@ -97,7 +100,7 @@ def _argsort_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bo
 
 
 def _argsort_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
-    return _bytes(writes[0]) + _lane(reads[0], attrs["axis"]) + _lane(writes[0], attrs["axis"])
+    return max(1, _bytes(writes[0])) + _lane(reads[0], attrs["axis"]) + _lane(writes[0], attrs["axis"])
 
 
 # ---- writing
@@ -121,6 +124,12 @@ def _add_slice(site: Site) -> tuple[str, ...]:
     return (f"np.add({view}, {_trimmed(site, len(site.writes[0].shape))}, {view}{_casting(site)})",)
 
 
+def _add_slice_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """A small value of another dtype is cast by a copy."""
+    view, value = sliced(writes[0], attrs["index"]), reads[1]
+    return ufunc_scratch(np.add, view, value)
+
+
 def _casting(site: Site) -> str:
     return "" if site.reads[1].dtype == site.writes[0].dtype else ', casting="same_kind"'
 
@@ -135,6 +144,11 @@ def _add_at(site: Site) -> tuple[str, ...]:
     return (f"np.add.at({{out}}, {_tuple(axes, 2)}, {_trimmed(site, ndim)})",)
 
 
+def _add_at_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """Where all indices are 0-d NumPy makes one element of the base."""
+    return writes[0].dtype.itemsize if all(p.shape == () for p in reads[2:]) else 0
+
+
 def _known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return reads[1].strides is not None
 
@@ -147,7 +161,7 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sort": (Kernel("sort.inplace", "sort", _sort, cost=_moves, overwrites=(0,), scratch=_sort_scratch),),
     "argsort": (Kernel("argsort.copy", "argsort", _argsort, accepts=_argsort_accepts, cost=_moves, scratch=_argsort_scratch),),
     "set_slice": (Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,)),),
-    "add_slice": (Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,)),),
+    "add_slice": (Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch),),
     "set_at": (Kernel("set_at.setitem", "set_at", _set_at, cost=_moves, overwrites=(0,)),),
-    "add_at": (Kernel("add_at.at", "add_at", _add_at, accepts=_known, cost=_moves, overwrites=(0,)),),
+    "add_at": (Kernel("add_at.at", "add_at", _add_at, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_at_scratch),),
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.kernels_elementwise import scratch_of, ufunc_scratch
 from backends.numpy.kernels_reduce import LONGEST
 from backends.numpy.site import Site, dense, flat, reshaped, transposed, type_name
 from ir.plan import Place
@@ -37,8 +38,17 @@ def readable(*places: Place) -> bool:
     return all(p.dtype == first and (first.char not in BLAS or dense(p)) for p in places)
 
 
+def empty(*places: Place) -> bool:
+    """Whether any of them has no elements: BLAS is not asked then (NumPy would copy the empty operands)."""
+    return any(0 in p.shape for p in places)
+
+
 def _dot_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return readable(*reads) and writes[0].contiguous("C") and all(p.shape for p in reads)
+
+
+def _dot(site: Site) -> tuple[str, ...]:
+    return ("{out}.fill(0)",) if empty(*site.reads) else ("{0}.dot({1}, {out})",)
 
 
 def _scalar_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
@@ -70,6 +80,8 @@ def _mixed_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool
 
 
 def _dot_mixed(site: Site) -> tuple[str, ...]:
+    if empty(*site.reads):
+        return ("{out}.fill(0)",)
     lines, (x, y) = _casting(site)
     return (*lines, f"{site.name(x)}.dot({site.name(y)}, {{out}})")
 
@@ -100,11 +112,24 @@ def _add_bias(site: Site) -> str:
     return "np.add({out}, {2}, {out})"
 
 
+def _bias_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """A bias of another dtype is cast by a copy."""
+    out, b = writes[0], reads[2]
+    if empty(*reads[:2]):
+        return 0
+    product = Place(out.buffer, 0, out.shape, out.strides, np.result_type(reads[0].dtype, reads[1].dtype))
+    if out.shape[1] == 1 and b.strides is not None and product.dtype == out.dtype:
+        return ufunc_scratch(np.add, flat(product), reshaped(b, ()))
+    return ufunc_scratch(np.add, product, b)
+
+
 def _linear(site: Site) -> tuple[str, ...]:
-    return "{0}.dot({1}, {out})", _add_bias(site)
+    return ('np.copyto({out}, {2}, "unsafe")',) if empty(*site.reads[:2]) else ("{0}.dot({1}, {out})", _add_bias(site))
 
 
 def _linear_mixed(site: Site) -> tuple[str, ...]:
+    if empty(*site.reads[:2]):
+        return ('np.copyto({out}, {2}, "unsafe")',)
     lines, (x, W) = _casting(site)
     product = "{t%d}" % (len(site.call.temps) - 1) if site.call.temps[-1] is not W and site.call.temps[-1] is not x else "{out}"
     return (*lines, f"{site.name(x)}.dot({site.name(W)}, {product})", f"np.add({product}, {{2}}, {{out}})")
@@ -125,7 +150,7 @@ def _linear_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[st
 
 
 def _product_of(site: Site, x: Place, gy: Place) -> str:
-    return f"{site.name(transposed(x))}.dot({site.name(gy)}, {{out}})"
+    return "{out}.fill(0)" if empty(x, gy) else f"{site.name(transposed(x))}.dot({site.name(gy)}, {{out}})"
 
 
 def _vjp_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
@@ -134,7 +159,7 @@ def _vjp_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 def _vjp_product_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     rows = reads[1].shape[0]
-    return _vjp_accepts(reads, writes, attrs) and reads[1].dtype == writes[1].dtype and reads[1].dtype.char in BLAS and 0 < rows <= LONGEST
+    return _vjp_accepts(reads, writes, attrs) and reads[1].dtype == writes[1].dtype and reads[1].dtype.char in BLAS and 0 < rows <= LONGEST and not empty(*reads)
 
 
 def _vjp_product(site: Site) -> tuple[str, ...]:
@@ -159,18 +184,19 @@ def _vjp_cost(reduce: float) -> Any:
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "dot": (
-        Kernel("dot.blas", "dot", ("{0}.dot({1}, {out})",), accepts=_dot_accepts, cost=_dot_cost(600)),
-        Kernel("dot.scalar", "dot", ("np.multiply({0}, {1}, {out})",), accepts=_scalar_accepts, cost=_dot_cost(500)),
+        Kernel("dot.blas", "dot", _dot, accepts=_dot_accepts, cost=_dot_cost(600)),
+        Kernel("dot.scalar", "dot", ("np.multiply({0}, {1}, {out})",), accepts=_scalar_accepts, cost=_dot_cost(500), scratch=scratch_of(np.multiply)),
         Kernel("dot.cast", "dot", _dot_mixed, accepts=_mixed_accepts, cost=_dot_cost(1500), temps=_cast_temps),
     ),
     "matmul": (
-        Kernel("matmul.dot", "matmul", ("{0}.dot({1}, {out})",), exact=False, accepts=_matmul_by_dot, cost=_dot_cost(600)),
+        Kernel("matmul.dot", "matmul", _dot, exact=False, accepts=_matmul_by_dot, cost=_dot_cost(600)),
         Kernel("matmul.numpy", "matmul", ("np.matmul({0}, {1}, {out})",), accepts=_same_dtype, cost=_dot_cost(2500)),
         Kernel("matmul.cast", "matmul", _matmul_mixed, accepts=_mixed_accepts, cost=_dot_cost(3500), temps=_cast_temps),
     ),
     "linear": (
-        Kernel("linear.dot", "linear", _linear, accepts=_linear_accepts, cost=_linear_cost),
-        Kernel("linear.cast", "linear", _linear_mixed, accepts=_linear_mixed_accepts, cost=_linear_cost, temps=_linear_temps),
+        Kernel("linear.dot", "linear", _linear, accepts=_linear_accepts, cost=_linear_cost, scratch=_bias_scratch),
+        Kernel("linear.cast", "linear", _linear_mixed, accepts=_linear_mixed_accepts, cost=_linear_cost, temps=_linear_temps,
+               scratch=_bias_scratch),
     ),
     "linear_vjp": (
         Kernel("linear_vjp.product", "linear_vjp", _vjp_product, exact=False, accepts=_vjp_product_accepts, cost=_vjp_cost(600)),

@@ -6,14 +6,22 @@ cutting x off with `minimum` instead takes 3.4 more.
 """
 from __future__ import annotations
 
-from backends.numpy.kernels_elementwise import passes
+import numpy as np
+
+from backends.numpy.kernels_elementwise import passes, ufunc_scratch
 from backends.numpy.site import Site
+from ir.plan import Place
 from ir.target import Kernel, Places
 
 
 def _tanh(site: Site) -> tuple[str, ...]:
     half = site.number(0.5, site.writes[0].dtype)
     return (f"np.multiply({{0}}, {half}, {{out}})", "np.tanh({out}, {out})", f"np.multiply({{out}}, {half}, {{out}})", f"np.add({{out}}, {half}, {{out}})")
+
+
+def _half_scratch(reads: Places, writes: Places, attrs: dict[str, object]) -> int:
+    """An integer operand is cast to floats."""
+    return ufunc_scratch(np.multiply, reads[0], Place(writes[0].buffer, 0, (), (), writes[0].dtype))
 
 
 def _exp(site: Site) -> tuple[str, ...]:
@@ -32,6 +40,6 @@ def _is_real(reads: Places, writes: Places, attrs: dict[str, object]) -> bool:
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sigmoid": (
         Kernel("sigmoid.exp", "sigmoid", _exp, exact=False, accepts=_is_real, cost=passes("negative", "exp", "add", "reciprocal"), overwrites=(0,)),
-        Kernel("sigmoid.tanh", "sigmoid", _tanh, cost=passes("multiply", "tanh", "multiply", "add"), overwrites=(0,)),
+        Kernel("sigmoid.tanh", "sigmoid", _tanh, cost=passes("multiply", "tanh", "multiply", "add"), overwrites=(0,), scratch=_half_scratch),
     ),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.numpy.site import Site, dense, flat, like, parts, reshaped, type_name, without
 from ir.plan import Place
 from ir.spec import Spec
@@ -93,12 +94,32 @@ def _product(mean: bool) -> Any:
 
 # ---- means and spreads
 def divide_by(site: Site, target: str, count: Any, dtype: np.dtype) -> str:
-    """`target /= count` with the bits of NumPy's mean: it divides by an integer in the loop of both, which for floats of 4 and 8 bytes
-    gives what their own loop gives."""
-    if dtype.char in "fd":
+    """`target /= count` with the bits of NumPy's mean, which divides by an integer in the loop of both and casts back: for most dtypes
+    their own loop gives the same."""
+    if dtype.char in "fdgDG":
         return f"np.divide({target}, {site.number(float(count), dtype)}, {target})"
     number = site.number(count, np.dtype(np.float64 if isinstance(count, float) else np.intp))
     return f'np.divide({target}, {number}, {target}, casting="unsafe")'
+
+
+def _divide_scratch(target: Place, attrs: dict[str, Any]) -> int:
+    """What `divide_by` asks for: the target in float64 or complex128, if it has one axis at most, and the count."""
+    if target.dtype.char in "fdgDG":
+        return 0
+    integer = not isinstance(attrs.get("ddof"), float)
+    return ufunc_scratch(np.divide, target, Place(target.buffer, 0, (), (), np.dtype(np.intp if integer else np.float64)))
+
+
+def _mean_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    return 0 if reads[0].dtype.char == "e" and attrs.get("dtype") is None else _divide_scratch(writes[0], attrs)
+
+
+def _var_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """Of the mean's division and of the last one. The mean keeps its axes."""
+    x = reads[0]
+    kept = tuple([1 if k in attrs["axis"] else n for k, n in enumerate(x.shape)])
+    mean = Place(x.buffer, 0, kept, None, _inner_dtype(Spec(x.shape, x.dtype)))
+    return max(_divide_scratch(mean, {}), _divide_scratch(writes[0], attrs), ufunc_scratch(np.subtract, x, mean))
 
 
 def _count(site: Site) -> int:
@@ -244,6 +265,12 @@ def _cumsum(site: Site) -> tuple[str, ...]:
     return (f"np.add.accumulate({{0}}, {{axis}}, {'None' if out == site.reads[0].dtype else 'np.' + type_name(out)}, {{out}})",)
 
 
+def _cumsum_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """`accumulate` casts its operand whole."""
+    x, out = reads[0], writes[0]
+    return 0 if x.dtype == out.dtype else max(1, math.prod(x.shape) * out.dtype.itemsize)
+
+
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sum": (
         Kernel("sum.product", "sum", _product(mean=False), exact=False, accepts=_is_product, cost=_dot_cost),
@@ -251,20 +278,20 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     ),
     "mean": (
         Kernel("mean.product", "mean", _product(mean=True), exact=False, accepts=_is_product, cost=_dot_cost),
-        Kernel("mean.reduce", "mean", _mean, cost=_steps(1), temps=_mean_temps),
+        Kernel("mean.reduce", "mean", _mean, cost=_steps(1), temps=_mean_temps, scratch=_mean_scratch),
     ),
     "max": (Kernel("max.reduce", "max", _reduce("np.maximum"), cost=_cost),),
     "min": (Kernel("min.reduce", "min", _reduce("np.minimum"), cost=_cost),),
     "prod": (Kernel("prod.reduce", "prod", _reduce("np.multiply", dtype=True), cost=_cost),),
     "any": (Kernel("any.reduce", "any", _reduce("np.logical_or"), cost=_cost),),
     "all": (Kernel("all.reduce", "all", _reduce("np.logical_and"), cost=_cost),),
-    "var": (Kernel("var.steps", "var", _var(root=False), cost=_steps(3), temps=_var_temps),),
-    "std": (Kernel("std.steps", "std", _var(root=True), cost=_steps(3), temps=_var_temps),),
+    "var": (Kernel("var.steps", "var", _var(root=False), cost=_steps(3), temps=_var_temps, scratch=_var_scratch),),
+    "std": (Kernel("std.steps", "std", _var(root=True), cost=_steps(3), temps=_var_temps, scratch=_var_scratch),),
     "norm": (
         Kernel("norm.dot", "norm", _norm_dot, accepts=_norm_dot_accepts, cost=_dot_cost, temps=_norm_dot_temps),
         Kernel("norm.steps", "norm", _norm, cost=_steps(2), temps=_norm_temps, accepts=lambda reads, writes, attrs: not _by_dot(reads, attrs)),
     ),
     "argmax": (Kernel("argmax.numpy", "argmax", _arg("np.argmax"), accepts=_arg_accepts, cost=_cost, scratch=_arg_scratch),),
     "argmin": (Kernel("argmin.numpy", "argmin", _arg("np.argmin"), accepts=_arg_accepts, cost=_cost, scratch=_arg_scratch),),
-    "cumsum": (Kernel("cumsum.accumulate", "cumsum", _cumsum, cost=_cost),),
+    "cumsum": (Kernel("cumsum.accumulate", "cumsum", _cumsum, cost=_cost, scratch=_cumsum_scratch),),
 }

@@ -53,6 +53,10 @@ def _elementwise(name: str, count: int, rng: np.random.Generator) -> list[Case]:
         found.append(([draw(rng, (3, 1), dtypes[0]), *[draw(rng, (4,), dtypes[0]) for _ in range(count - 1)]], {}))
         found.append(([draw(rng, (3, 4), dtypes[0]), *[draw(rng, (), dtypes[0]) for _ in range(count - 1)]], {}))
         found.append(([draw(rng, (3, 4), dtypes[0]), *[draw(rng, (3, 4), dtypes[1]) for _ in range(count - 1)]], {}))
+        for small in ((4,), (), (3, 1), (1, 4)):
+            found.append(([draw(rng, (3, 4), dtypes[0]), *[draw(rng, small, dtypes[1]) for _ in range(count - 1)]], {}))
+            found.append(([*[draw(rng, small, dtypes[1]) for _ in range(count - 1)], draw(rng, (3, 4), dtypes[0])], {}))
+        found.append(([draw(rng, (4,), dtypes[0]), *[draw(rng, (4,), dtypes[1]) for _ in range(count - 1)]], {}))
         number = 2 if integers else 0.5
         found.append(([draw(rng, (3, 4), dtypes[1]), *[number] * (count - 1)], {}))
         found.append(([*[number] * (count - 1), draw(rng, (3, 4), dtypes[0])], {}))
@@ -210,6 +214,7 @@ def _write_at(rng: np.random.Generator) -> list[Case]:
         ([draw(rng, (5, 4, 3)), draw(rng, (2, 2, 4)), _ints([0], [3]), _ints(0, 1)], {"axes": (0, 2)}),
         ([draw(rng, (5, 4), "f"), draw(rng, (3, 4), "d"), _ints(0, 2, 2, dtype="i")], {"axes": (0,)}),
         ([draw(rng, (5, 4)), draw(rng, (1, 1, 3, 4)), _ints(0, 2, 2)], {"axes": (0,)}), ([draw(rng, (5,)), draw(rng, ()), np.array(3)], {"axes": (0,)}),
+        ([draw(rng, (5, 4), "f"), draw(rng, (4,), "f"), np.array(3)], {"axes": (0,)}), ([draw(rng, (5, 4)), draw(rng, ()), np.array(3), 1], {"axes": (0, 1)}),
     ]  # fmt: skip
 
 
