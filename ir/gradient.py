@@ -85,10 +85,10 @@ def _propagate(graph: Graph, node: Node, cotangent: dict[Value, Value], masked: 
     given = given if isinstance(given, tuple) else (given,)
     selects = node.op.has(Trait.SELECTS)
     below_mask = any(v in masked for v in node.outputs)
-    guarded = below_mask and node.op.has(Trait.ELEMENTWISE) and not selects
+    guard = g[0] if below_mask and not selects and node.op.has(Trait.ELEMENTWISE) else None
     for operand, value in zip(node.operands, given, strict=True):
         if value is not None and operand.node in reached and operand.dtype.kind in "fc":
-            _accumulate(graph, cotangent, operand, strong(g[0], value) if guarded else value)
+            _accumulate(graph, cotangent, operand, value if guard is None else strong(guard, value))
             if selects or below_mask:
                 masked.add(operand)
 

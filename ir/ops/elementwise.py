@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy._core.umath import clip as _clip_ufunc
+from numpy._core.umath import clip as _clip_ufunc  # type: ignore[attr-defined]
 
 from ir.graph import CONSTANT
 from ir.op import Op, Trait, broadcast_axes
@@ -63,7 +63,7 @@ COMMUTES = Trait.ROUNDS | Trait.COMMUTATIVE
 LN2, LN10 = math.log(2), math.log(10)
 
 # ---- complex parts
-conj = elementwise("conj", "x", np.conjugate, lambda g, y, x: conj(g), traits=EXACT)
+conj: Op = elementwise("conj", "x", np.conjugate, lambda g, y, x: conj(g), traits=EXACT)
 
 
 def _c(value: Value) -> Value:
@@ -90,7 +90,7 @@ multiply = elementwise("multiply", "x y", np.multiply, lambda g, z, x, y: (g * _
 divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g * _c(z / y))), flops=4)
 floor_divide = elementwise("floor_divide", "x y", np.floor_divide, lambda g, z, x, y: (None, None), flops=8)
 remainder = elementwise("remainder", "x y", np.remainder, lambda g, z, x, y: (g, negative(g * floor_divide(x, y))), flops=8)
-negative = elementwise("negative", "x", np.negative, lambda g, y, x: negative(g), traits=EXACT)
+negative: Op = elementwise("negative", "x", np.negative, lambda g, y, x: negative(g), traits=EXACT)
 positive = elementwise("positive", "x", np.positive, lambda g, y, x: g, traits=EXACT)
 square = elementwise("square", "x", np.square, lambda g, y, x: g * (2 * _c(x)))
 reciprocal = elementwise("reciprocal", "x", np.reciprocal, lambda g, y, x: negative(g * _c(y * y)), flops=4)
@@ -106,7 +106,7 @@ def _sign_vjp(g: Value, y: Value, x: Value) -> Value | None:
     return turn * (y * 1j)
 
 
-sign = elementwise("sign", "x", np.sign, _sign_vjp, traits=EXACT)
+sign: Op = elementwise("sign", "x", np.sign, _sign_vjp, traits=EXACT)
 
 
 # ---- power
@@ -151,13 +151,13 @@ log2 = elementwise("log2", "x", np.log2, lambda g, y, x: g / (_c(x) * LN2), flop
 log10 = elementwise("log10", "x", np.log10, lambda g, y, x: g / (_c(x) * LN10), flops=10)
 log1p = elementwise("log1p", "x", np.log1p, lambda g, y, x: g / (_c(x) + 1), flops=15)
 sin = elementwise("sin", "x", np.sin, lambda g, y, x: g * _c(cos(x)), flops=15)
-cos = elementwise("cos", "x", np.cos, lambda g, y, x: negative(g * _c(sin(x))), flops=15)
+cos: Op = elementwise("cos", "x", np.cos, lambda g, y, x: negative(g * _c(sin(x))), flops=15)
 tan = elementwise("tan", "x", np.tan, lambda g, y, x: g * _c(y * y + 1), flops=20)
 arcsin = elementwise("arcsin", "x", np.arcsin, lambda g, y, x: g / _c(_circle(x)), flops=20)
 arccos = elementwise("arccos", "x", np.arccos, lambda g, y, x: negative(g / _c(_circle(x))), flops=20)
 arctan = elementwise("arctan", "x", np.arctan, lambda g, y, x: g / _c(x * x + 1), flops=20)
 sinh = elementwise("sinh", "x", np.sinh, lambda g, y, x: g * _c(cosh(x)), flops=15)
-cosh = elementwise("cosh", "x", np.cosh, lambda g, y, x: g * _c(sinh(x)), flops=15)
+cosh: Op = elementwise("cosh", "x", np.cosh, lambda g, y, x: g * _c(sinh(x)), flops=15)
 tanh = elementwise("tanh", "x", np.tanh, lambda g, y, x: g * _c(1 - y * y), flops=15)
 
 
@@ -187,7 +187,7 @@ def _logaddexp_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value
 hypot = elementwise("hypot", "x y", np.hypot, _hypot_vjp, flops=10)
 arctan2 = elementwise("arctan2", "y x", np.arctan2, _arctan2_vjp, flops=25)
 logaddexp = elementwise("logaddexp", "x y", np.logaddexp, _logaddexp_vjp, flops=25)
-copysign = elementwise("copysign", "x y", np.copysign, lambda g, z, x, y: (g * sign(x) * copysign(1.0, y), None), traits=EXACT)
+copysign: Op = elementwise("copysign", "x y", np.copysign, lambda g, z, x, y: (g * sign(x) * copysign(1.0, y), None), traits=EXACT)
 
 
 # ---- the greater, the lesser

@@ -212,7 +212,7 @@ def _norm(x: np.ndarray, *, axis: Axis, keepdims: bool, ord: float | None) -> An
     """All axes at once without `ord` are what `np.linalg.norm(x)` computes (a dot product), one or two axes what it does with `axis`."""
     x = np.asarray(x)
     if ord is None and len(axis) == x.ndim:
-        return np.linalg.norm(x, keepdims=keepdims)[()]
+        return np.linalg.norm(x, axis=None, keepdims=keepdims)[()]
     if len(axis) in (1, 2):
         return np.linalg.norm(x, ord=ord, axis=axis if len(axis) == 2 else axis[0], keepdims=keepdims)[()]
     x = x if x.dtype.kind in "fc" else x.astype(float)
@@ -265,7 +265,7 @@ def _cumsum_spec(x: Spec, *, axis: int) -> Spec:
     return Spec(x.shape, _dtype_of(np.cumsum, x.dtype))
 
 
-cumsum = Op(
+cumsum: Op = Op(
     "cumsum", "reduce", ("x",), spec=_cumsum_spec, meaning=np.cumsum,
     vjp=lambda g, y, x, *, axis: flip(cumsum(flip(g, axis), axis=axis), axis),
     axes=lambda out_specs, specs, *, axis: (tuple([Whole() if k == axis else Same(k) for k in range(specs[0].ndim)]),), flops=_flops(1),
