@@ -64,7 +64,7 @@ add_slice = Op(
     "add_slice", "update", ("base", "value"), spec=_add_slice_spec, meaning=_add_slice,
     vjp=lambda g, y, base, value, *, index: (g, slice(g, index=index)),
     axes=slice_write_axes, flops=lambda out, specs, *, index: Spec(slice_shape(index, specs[0].shape)).size,
-    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,),
+    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,), order="K",
 )
 
 
@@ -111,11 +111,12 @@ def _add_at_vjp(g: Value, y: Value, base: Value, value: Value, *indices: Value, 
 gather = Op(
     "gather", "index", ("x", "*indices"), spec=lambda x, *indices, axes: Spec(placement(x, indices, axes)[0], x.dtype),
     meaning=lambda x, *indices, axes: np.asarray(x)[fancy(indices, axes)], vjp=_gather_vjp, axes=_gather_axes, flops=no_flops,
+    order="gather",
 )
 add_at = Op(
     "add_at", "update", ("base", "value", "*indices"), spec=_add_at_spec, meaning=_add_at, vjp=_add_at_vjp, axes=at_write_axes,
     flops=lambda out, specs, *, axes: Spec(placement(specs[0], specs[2:], axes)[0]).size,
-    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,),
+    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,), order="K",
 )
 
 
