@@ -93,12 +93,24 @@ def _reduction(
 # ---- sums
 sum = _reduction("sum", np.sum, lambda g, y, x, *, axis, keepdims, dtype=None: spread(g, x, axis, keepdims))
 mean = _reduction(
-    "mean", np.mean, lambda g, y, x, *, axis, keepdims, dtype=None: spread(g / builtins.max(1, _count(x, axis)), x, axis, keepdims)
+    "mean", np.mean, lambda g, y, x, *, axis, keepdims, dtype=None: spread(_per(g, _count(x, axis)), x, axis, keepdims)
 )
 
 
+def _per(g: Value, count: int) -> Value:
+    """`g` over the count, which may be more than float16 can hold."""
+    return g * (1 / count) if count > 65504 and g.dtype == np.float16 else g / builtins.max(1, count)
+
+
 def sum_to(g: Value, shape: Sequence[int]) -> Value:
-    """`g` summed down to a shape that broadcasts to g's: the transpose of broadcasting. The dtype is that of `sum`."""
+    """`g` summed down to a shape that broadcasts to g's: the transpose of broadcasting. The dtype is that of `sum`.
+
+    Raises ShapeError where `shape` does not broadcast to g's.
+
+    >>> from ir import Graph
+    >>> str(sum_to(Graph().input(Spec((4, 2, 3), np.float32)), (2, 1)).spec)
+    'f32[2,1]'
+    """
     shape = tuple(shape)
     lead = g.ndim - len(shape)
     if lead < 0 or builtins.any(n not in (1, m) for n, m in zip(shape, g.shape[lead:])):
@@ -124,6 +136,12 @@ def products_of_others(x: Value) -> Value:
     """At each index of the last axis the product of all other elements along it; `2 log n` steps, about 3 n products, no division.
 
     Halves are multiplied with each other until one element is left; then each half's others are those of the pair times its twin.
+
+    >>> from ir import Graph, evaluate
+    >>> graph = Graph()
+    >>> graph.outputs = [products_of_others(graph.input(Spec((3,))))]
+    >>> evaluate(graph, [np.array([2.0, 0.0, 5.0])])[0][0]
+    array([ 0., 10.,  0.])
     """
     last, levels = x.ndim - 1, []
     while x.shape[last] > 1:

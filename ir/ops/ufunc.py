@@ -26,7 +26,12 @@ def ufunc_spec(ufunc: np.ufunc) -> Callable[..., Spec]:
 
 
 def elementwise(name: str, operands: str, ufunc: np.ufunc, vjp: Vjp, *, traits: Trait = Trait.ROUNDS, flops: int = 1) -> Op:
-    """The record of a ufunc with one output; `operands` is its names, separated by blanks; `flops` an element."""
+    """The record of a ufunc with one output; `operands` is its names, separated by blanks; `flops` an element.
+
+    >>> op = elementwise("exp2", "x", np.exp2, NoVjp("an example"))
+    >>> str(op.infer((Spec((3,), np.int8),), {})[0])
+    'f16[3]'
+    """
     names = tuple(operands.split())
     return Op(
         name, "elementwise", names, spec=ufunc_spec(ufunc), meaning=ufunc, vjp=vjp, axes=broadcast_axes, flops=flops_each(flops),

@@ -1,6 +1,7 @@
 """Gradients of gradients: chains against JAX and autograd up to the third derivative; what the gradient refuses; where it stops."""
 from __future__ import annotations
 
+import importlib
 import importlib.util
 
 import numpy as np
@@ -14,8 +15,8 @@ from ir.ops import reduce as r
 from ir.ops import shape as s
 from ir.ops.opaque import opaque
 
-jax = pytest.importorskip("jax") if importlib.util.find_spec("jax") else None
-autograd = pytest.importorskip("autograd") if importlib.util.find_spec("autograd") else None
+jax = importlib.import_module("jax") if importlib.util.find_spec("jax") else None
+autograd = importlib.import_module("autograd") if importlib.util.find_spec("autograd") else None
 if jax is not None:
     jax.config.update("jax_enable_x64", True)
 

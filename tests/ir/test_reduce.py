@@ -190,3 +190,8 @@ def test_axes_say_which_axis_is_read_whole():
         assert [type(a).__name__ for a in axes] == ["Same", "Reduced", "Same"] and (axes[0].axis, axes[2].axis) == place
     (axes,) = r.cumsum.axes((x,), (x,), axis=2)
     assert [type(a).__name__ for a in axes] == ["Same", "Same", "Whole"]
+
+
+def test_mean_of_more_halves_than_float16_counts():
+    found = gradient(lambda v: r.mean(v, axis=(0,), keepdims=False), np.ones(100_000, np.float16))[0]
+    assert found.dtype == np.float16 and np.all(found == np.float16(1e-5))
