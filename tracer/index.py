@@ -63,6 +63,7 @@ def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, d
     indices: list[Any] = []
     axes: list[int] = []
     axis = place = 0
+    parted = _parted(items) and not hidden  # "..." of no axes: it still parts the index arrays, whose axes then come first
     for k in items:
         if k is Ellipsis:
             axis, place = axis + hidden, place + hidden
@@ -93,8 +94,21 @@ def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, d
         views.append(("squeeze", {"axis": tuple(dropped)}))
     if added:
         views.append(("expand_dims", {"axis": tuple(added)}))
+    if parted:
+        views.append(("transpose", {"axes": (*axes, *[k for k in range(place) if k not in axes])}))
+        axes = list(range(len(axes)))
     keeps = arrays and all(isinstance(i, np.integer) or getattr(i, "scalar", False) for i in indices)
     return Parsed(tuple(views), tuple(indices), tuple(axes), keeps, not dotted)
+
+
+def _parted(items: list[Any]) -> bool:
+    """Whether an ellipsis stands between index arrays (ints count as such beside arrays)."""
+    at = next((n for n, k in enumerate(items) if k is Ellipsis), len(items))
+
+    def indexes(part: list[Any]) -> bool:
+        return any(_is_array(k) or type(k) is int for k in part)
+
+    return any(map(_is_array, items)) and indexes(items[:at]) and indexes(items[at + 1 :])
 
 
 def _item(k: Any) -> Any:

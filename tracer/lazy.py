@@ -7,9 +7,9 @@ that changes compiles nothing anew.
 """
 from __future__ import annotations
 
-import sys
 import weakref
 from collections.abc import Sequence
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -127,6 +127,10 @@ def _add_several(kind: type[Held], entry: Entry, inputs: list[Input], read: list
 
 def _take(x: Any) -> tuple[Input, Spec]:
     """The operand as a record keeps it, and its spec."""
+    kind = type(x)
+    if kind is np.ndarray:
+        spec = array_spec(x)
+        return Raw(x.copy("K") if x.dtype.isnative else x.astype(spec.dtype), spec), spec
     if isinstance(x, Held):
         value, place = x._value, x._out
         if value is PENDING:
@@ -134,10 +138,10 @@ def _take(x: Any) -> tuple[Input, Spec]:
         if type(value) is np.ndarray:
             spec = array_spec(value)
             if place is None:
-                if sys.getrefcount(value) == _ALONE and value.base is None and value.dtype is spec.dtype:
+                if getrefcount(value) == _ALONE and value.base is None and value.dtype.isnative:
                     return x, spec
                 return Raw(np.array(value, spec.dtype), spec, x), spec
-            if sys.getrefcount(value) == _ALONE + (place.value is value) and value.base is None:
+            if getrefcount(value) == _ALONE + (place.value is value) and value.base is None:
                 place.value = value
             else:
                 place.value = np.array(value, spec.dtype)
@@ -148,8 +152,7 @@ def _take(x: Any) -> tuple[Input, Spec]:
         if value is None:
             raise ArgumentError("a Variable without data is used as an operand", mend="its data was set to None: use it before", line=user_line())
         raise DTypeError(f"a Variable holds a {type(value).__name__}", mend="values of a trace can't be used outside it", line=user_line())
-    kind = type(x)
-    if kind is np.ndarray or isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, Operand):
+    if isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, Operand):
         spec = array_spec(x)
         return Raw(np.array(x, spec.dtype) if isinstance(x, np.ndarray) else x, spec), spec
     if kind is float or kind is int or kind is complex:
@@ -174,13 +177,13 @@ def _take_place(place: Place) -> tuple[Input, Spec]:
 
 
 def _alone() -> int:
-    """What `sys.getrefcount` says in `_take` of an array that only a Variable holds."""
+    """What `getrefcount` says in `_take` of an array that only a Variable holds."""
     held = Held.__new__(Held)
     held._value, held._out = np.empty(1), None
 
     def ask(x: Held) -> int:
         value, place = x._value, x._out
-        return sys.getrefcount(value) + (place is not None)
+        return getrefcount(value) + (place is not None)
 
     return ask(held)
 

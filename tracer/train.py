@@ -5,6 +5,7 @@ each step and enter as numbers, so a new learning rate never traces again. `run`
 """
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -56,7 +57,7 @@ class TrainStep:
         if self._given and not leaves:
             raise ArgumentError("params is empty", op="train_step", mend="give the parameters, or None to find them").at(line=line)
         self._slots: dict[int, dict[str, Variable]] = {}
-        self._compiled = Compiled(self._step, backend=backend, captures_of=loss_fn)
+        self._compiled = Compiled(self._named_step(), backend=backend, captures_of=loss_fn)
 
     # ---- what the user calls
     def __call__(self, *batch: Any) -> Any:
@@ -107,6 +108,24 @@ class TrainStep:
         return list(self.optimizer.hyper().values())
 
     # ---- what is traced
+    def _named_step(self) -> Callable[..., Any]:
+        """`_step` under the loss function's name, with the names of the hyperparameters and of the batch as parameters."""
+
+        def step(*numbers_and_batch: Any) -> Any:
+            return self._step(*numbers_and_batch)
+
+        step.__name__ = f"train_step({getattr(self.loss_fn, '__name__', type(self.loss_fn).__name__)})"
+        try:
+            parameters = list(inspect.signature(self.loss_fn).parameters.values())[0 if self._closed_over else 1 :]
+        except (TypeError, ValueError):
+            return step
+        kind = inspect.Parameter.POSITIONAL_ONLY
+        positional = [p.replace(kind=kind) if p.kind is p.POSITIONAL_OR_KEYWORD else p for p in parameters if p.kind is not p.KEYWORD_ONLY]
+        numbers = [inspect.Parameter(name, kind) for name in self.optimizer.hyper() if name not in [p.name for p in positional]]
+        if len(numbers) == len(self.optimizer.hyper()):
+            step.__signature__ = inspect.Signature(numbers + positional)  # type: ignore[attr-defined]
+        return step
+
     def _step(self, *numbers_and_batch: Any) -> Any:
         tracing = context.current()
         assert tracing is not None
@@ -127,7 +146,7 @@ class TrainStep:
         with graph.at(self._line):
             for holder, param, grad in zip(holders, params, grads):
                 self._update(tracing, holder, param, grad, hyper)
-        return (loss, aux) if self._has_aux else loss
+        return (_plain(loss), _plain(aux)) if self._has_aux else _plain(loss)
 
     def _trained(self, tracing: Any) -> list[Variable]:
         """The Variables to train: as given, else the Parameters met, else all Variables met."""
@@ -161,6 +180,12 @@ def _own(leaf: Any, line: Line | None) -> Variable:
         f"a parameter is {type(leaf).__name__}" + (f" of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray) else ""),
         op="train_step", mend="parameters are float arrays or Variables",
     ).at(line=line)
+
+
+def _plain(tree: Any) -> Any:
+    """The tree with the data of Variables in their place: a step gives arrays."""
+    leaves, structure = trees.flatten(tree)
+    return trees.unflatten(structure, [leaf.data if isinstance(leaf, Variable) else leaf for leaf in leaves])
 
 
 def _loss_value(loss: Any, line: Line | None) -> Any:
