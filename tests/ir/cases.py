@@ -68,6 +68,7 @@ def _writes_at() -> list[Case]:
 
 LISTED: dict[str, list[Case]] = {
     "cast": [((floats(2, 3),), {"dtype": np.dtype(np.float32)})],
+    "clip": [((floats(2, 3), np.float64(0.3), np.full((2, 1), 0.8)), {})],
     "where": [((floats(2, 3) > 0.5, floats(3), floats(2, 1)), {})],
     "sum": _reductions(dtype=None), "mean": _reductions(dtype=None), "prod": _reductions(dtype=None),
     "max": _reductions(), "min": _reductions(), "any": _reductions(), "all": _reductions(),
