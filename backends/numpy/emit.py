@@ -118,7 +118,7 @@ class _Writer:
             case Fill():
                 return [f"{self.names.place(step.write)}[()] = {self._number(step.value)}"]
             case Host():
-                name = self.names.fresh("number")
+                name = self.names.fresh("host_")
                 text = self._python(step)
                 self.numbers[step.node.outputs[0]] = name
                 return [f"{name} = {text}"]

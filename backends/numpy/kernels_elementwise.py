@@ -70,7 +70,8 @@ def ufunc_kernel(op: Op) -> Kernel:
     """The ufunc that the record names, written into its output. In place is safe: NumPy reads an element before it writes it."""
     path = "np._core.umath.clip" if op.name == "clip" else f"np.{op.ufunc.__name__}"
     operands = ", ".join(f"{{{k}}}" for k in range(op.ufunc.nin))
-    return Kernel(f"{op.name}.ufunc", op.name, (f"{path}({operands}, {{out}})",), cost=passes(op.name), overwrites=tuple(range(op.ufunc.nin)),
+    out = "out={out}" if op.name in ("maximum", "minimum") else "{out}"  # NumPy deprecates a third operand of these two
+    return Kernel(f"{op.name}.ufunc", op.name, (f"{path}({operands}, {out})",), cost=passes(op.name), overwrites=tuple(range(op.ufunc.nin)),
                   scratch=scratch_of(op.ufunc))  # fmt: skip
 
 

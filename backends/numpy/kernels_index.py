@@ -145,8 +145,8 @@ def _add_at(site: Site) -> tuple[str, ...]:
 
 
 def _add_at_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
-    """Where all indices are 0-d NumPy makes one element of the base."""
-    return writes[0].dtype.itemsize if all(p.shape == () for p in reads[2:]) else 0
+    """Where all indices are 0-d NumPy makes an index of one element."""
+    return 8 if all(p.shape == () for p in reads[2:]) else 0
 
 
 def _known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 
 from backends.numpy.site import type_name
 from ir.graph import Value
-from ir.plan import Loop, Place, Plan, View
+from ir.plan import Fill, Loop, Place, Plan, View
 
 RESERVED = {*keyword.kwlist, *dir(builtins), "np", "arena", "const", "state", "moved", "inputs", "run", "bind", "held", "quiet", "loud", "finish", "trip"}
 _ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
@@ -42,13 +42,12 @@ class Names:
 
     # ---- names
     def fresh(self, hint: str) -> str:
-        """A new name, the hint itself if it is free."""
-        hint = re.sub(r"\W", "_", hint).strip("_") or "value"
-        hint = f"n{hint}" if hint[0].isdigit() else hint
-        name, count = hint, 1
+        """A new name, the hint itself if it is free; a hint that ends with "_" is always numbered."""
+        hint = re.sub(r"\W", "_", hint)
+        name, count = (f"{hint}1", 1) if hint.endswith("_") else (hint, 1)
         while name in self._taken:
             count += 1
-            name = f"{hint}_{count}"
+            name = f"{hint.rstrip('_')}_{count}"
         self._taken.add(name)
         return name
 
@@ -73,7 +72,7 @@ class Names:
         """The name of a value of NumPy's made once a program from an expression."""
         name = self._consts.get(text)
         if name is None:
-            name = self._consts[text] = self.fresh(hint if hint[0].isalpha() else f"c_{hint}".replace("-", "minus_").replace(".", "_"))
+            name = self._consts[text] = self.fresh(hint if hint[0].isalpha() else _spelled(hint))
             self.once.append(f"{name} = {_finite(text)}")
         return name
 
@@ -93,7 +92,7 @@ class Names:
         kind, index = place.buffer.kind, place.buffer.index
         if kind in ("input", "state") and index is not None and self._is_root(place, index):
             return self.inputs[index]
-        name = self.fresh(self._hints.get(_spot(place), "view" if kind in ("input", "state", "const") else "work"))
+        name = self.fresh(self._hints.get(_spot(place), "number_" if kind == "const" and not place.shape else "view_" if kind in ("input", "state", "const") else "work_"))
         match kind:
             case "arena" | "scalar":
                 self.bound.append(f"{name} = {self._cut('arena', place, (place.buffer.offset or 0) + place.offset)}")
@@ -170,6 +169,12 @@ def _spot(place: Place) -> tuple[Any, ...]:
     return place.buffer.id, place.buffer.kind, place.offset, place.shape, place.dtype
 
 
+def _spelled(number: str) -> str:
+    """A name for a number: 0.5 is `n0_5`, -1.0 is `minus_1`."""
+    text = number.removesuffix(".0").replace(".", "_").replace("+", "")
+    return f"minus_{text[1:]}" if text.startswith("-") else f"n{text}"
+
+
 def _is_type(name: str) -> bool:
     return isinstance(getattr(np, name), type) and issubclass(getattr(np, name), np.generic)
 
@@ -211,6 +216,9 @@ def _hints(plan: Plan) -> dict[tuple[Any, ...], str]:
         node = value.node
         found = _ASSIGNED.match(node.line.code) if node.line is not None and last.get(node.line) is node else None
         hints.setdefault(_spot(place), found[1] if found else f"{node.op.name}_")
+    for step in plan.steps:
+        if isinstance(step, Fill):
+            hints[_spot(step.write)] = "slot_"
     return hints
 
 
