@@ -43,7 +43,7 @@ from ir.ops.logic import (
     trunc,
     where,
 )
-from ir.ops.ufunc import elementwise, flops_each
+from ir.ops.ufunc import elementwise, flops_each, ufunc_spec
 from ir.spec import Spec, check_dtype
 
 if TYPE_CHECKING:
@@ -212,8 +212,12 @@ def _clip_vjp(g: Value, z: Value, x: Value, lo: Value, hi: Value) -> tuple[Value
     return where(inside, g, 0), where(below, g, 0), where(above, g, 0)
 
 
-_clip = elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=Trait.SELECTS)
-clip = replace(_clip, spec=lambda x, lo, hi: _clip.spec(x.strong(), lo, hi), meaning=np.clip)  # np.clip(2, ...) takes 2 as an array
+def _clip_spec(x: Spec, lo: Spec, hi: Spec) -> Spec:
+    """np.clip takes a Python number as its first operand for an array."""
+    return ufunc_spec(_clip_ufunc)(x.strong(), lo, hi)
+
+
+clip = replace(elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=Trait.SELECTS), spec=_clip_spec, meaning=np.clip)
 
 # ---- moves
 cast = Op(
