@@ -96,7 +96,9 @@ def frame_attrs(phase: str) -> dict[str, str]:
 
 def escape(text: str) -> str:
     """Any text for an HTML-like label or tooltip: markup and backslashes are spelled out, control characters shown as `\\x00`."""
-    shown = "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text])
+    shown = text
+    if not text.isprintable():
+        shown = "".join([c if c.isprintable() else c.encode("unicode_escape").decode() for c in text])
     return html.escape(shown.encode("utf-8", "backslashreplace").decode()).replace("\\", "&#92;")
 
 

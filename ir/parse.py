@@ -25,6 +25,7 @@ _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _NUMBER = re.compile(r"-?0x[0-9a-f]+|-?(?:\d+\.?\d*(?:e[+-]?\d+)?|inf\b)|nan\b")
 _WORD = re.compile(r"[^\W\d]\w*(?:\.\w+)*")
 _DIMS = re.compile(r"\[((?:\d+(?:,\d+)*)?)\]")
+_BLANK = re.compile(r"\s*")
 _NAME = re.compile(r"%\w+")
 _SLICE = re.compile(r"slice\(")
 _CONST = re.compile(r"const\(")
@@ -70,8 +71,7 @@ class _Scanner:
         self.blank()
 
     def blank(self) -> None:
-        while self.at < len(self.text) and self.text[self.at].isspace():
-            self.at += 1
+        self.at = _BLANK.match(self.text, self.at).end()  # type: ignore[union-attr]  # it matches nothing at the least
 
     def take(self, literal: str) -> bool:
         """Steps over `literal` if it is next."""

@@ -136,8 +136,8 @@ def promote(*specs: Spec) -> np.dtype:
 @lru_cache(65536)
 def ufunc_dtypes(ufunc: np.ufunc, operands: tuple[Spec, ...], dtype: np.dtype | None = None) -> tuple[np.dtype, ...]:
     """The dtypes of the loop that NumPy would run: one for each operand, then one for each output. DTypeError if there is none."""
-    asked = tuple(WEAK[s.weak] if s.weak else s.dtype for s in operands) + (None,) * ufunc.nout
-    signature = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
+    asked: tuple[Any, ...] = tuple(WEAK[s.weak] if s.weak else s.dtype for s in operands) + (None,) * ufunc.nout
+    signature: dict[str, Any] = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
     try:
         if all(s.weak for s in operands):  # NumPy takes a lone Python number as its default dtype
             asked = tuple(s.dtype for s in operands) + (None,) * ufunc.nout

@@ -112,7 +112,8 @@ def test_lines_of_any_text(code: str) -> None:
 
 ATTRIBUTES = [
     None, True, 0, -3, 2**70, 0.5, -0.0, float("inf"), 1j, complex(-0.0, -0.0), "a \"b\" \\ \n é \u2028 }#", (), (1,), ((1, None), ("a",)),
-    np.dtype("f4"), np.dtype(bool), Spec((3,)), Spec((), int, "int"), Constant(2.0), Constant(np.arange(3, dtype="i2")), Constant(np.arange(99)),
+    np.dtype("f4"), np.dtype(bool), Spec((3,)), Spec((), int, "int"), Constant(2.0), Constant(np.arange(3, dtype="i2")),
+    Constant(np.arange(99)),
 ]
 
 
