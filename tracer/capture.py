@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ir.source import is_library
+from tracer.stack import Operand
 
 DEPTH = 2
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -143,6 +144,11 @@ def _item(fetch: Callable[[], Any], key: Any) -> Callable[[], Any]:
 
 def _attribute(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
     return lambda: fetch().__dict__[key]
+
+
+def comparable(thing: Any) -> bool:
+    """Whether a guard can hold on to it: a plain value or a plain array (a stand-in of a running trace is neither)."""
+    return isinstance(thing, (*PLAIN, np.ndarray)) and not isinstance(thing, Operand)
 
 
 def fingerprint(thing: Any) -> Any:

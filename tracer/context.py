@@ -26,7 +26,7 @@ from tracer.stack import current, entered
 from tracer.storage import Storage, kept_order, stand_in
 from tracer.traced import TracedArray, leaked
 
-VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice"])
+VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice", "real", "imag"])
 
 __all__ = ["Capture", "Tracing", "current", "entered", "resume"]
 
@@ -80,8 +80,8 @@ class Tracing:
     # ---- recording
     def record(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Adds a node and wraps what it gives. A view operation on a traced array gives a view instead."""
-        if op.name in VIEWS and type(operands[0]) is TracedArray:
-            return self.adopt(operands[0]).view(op, attrs, [self.value_of(x) for x in operands[1:]])
+        if op.name in VIEWS and type(operands[0]) is TracedArray and (op.view_of == 0 or operands[0].dtype.kind == "c"):
+            return self.adopt(operands[0]).viewed(op, attrs, [self.value_of(x) for x in operands[1:]])
         out = self.graph.apply(op, [self.value_of(x) for x in operands], attrs)
         if type(out) is tuple:
             return tuple([self.wrap(v) for v in out])
@@ -135,7 +135,7 @@ class Tracing:
         base = self._enter(array.storage, lambda: TracedArray(array.storage, (), array.storage.value.spec.strong(), None), "traced", array.storage.value.spec, None)
         for step in array.path:
             indices = [self.value_of(owner.wrap(v)) for v in step.indices]
-            base = base.view(step.op, dict(step.attrs), indices)
+            base = base.viewed(step.op, dict(step.attrs), indices)
         return base
 
     def lift(self, variable: Any) -> TracedArray:

@@ -22,7 +22,7 @@ from tracer.context import Capture
 from tracer.explain import TraceRecord
 from tracer.keys import layout
 from tracer.lazy import record_graph
-from tracer.trace import Trace
+from tracer.trace import LeafOut, Trace
 from tracer.variable import Variable
 
 
@@ -46,6 +46,7 @@ class Entry:
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
+        self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
         self._loops: dict[int, Any] = {}
 
     # ---- made when first needed
@@ -142,10 +143,8 @@ class Entry:
     def _recorded(self, inputs: list[Any]) -> Any:
         """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
         results = record_graph(Variable, self.traced.graph, inputs)
-        given = [
-            out.value if out.output is None else results[out.output] if out.kind == "variable" else _plain(out.kind, results[out.output].data)
-            for out in self.traced.outs
-        ]
+        plain = [v.data for v in results] if self._also_arrays else results
+        given = [results[out.output] if out.kind == "variable" and out.output is not None else _given(out, plain) for out in self.traced.outs]
         return trees.unflatten(self.traced.out_tree, given)
 
     # ---- for explain
@@ -175,8 +174,11 @@ def _layout(thing: Any) -> str:
     return layout(data) if isinstance(data, np.ndarray) and data.dtype.isnative and data.flags.aligned else "C"
 
 
-def _given(out: Any, results: list[Any]) -> Any:
-    return out.value if out.output is None else _plain(out.kind, results[out.output])
+def _given(out: LeafOut, results: Sequence[Any]) -> Any:
+    """A leaf of the result; a plain array that the function returned is the caller's own copy."""
+    if out.output is None:
+        return out.value.copy() if type(out.value) is np.ndarray else out.value
+    return _plain(out.kind, results[out.output])
 
 
 def _plain(kind: str, result: Any) -> Any:

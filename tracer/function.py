@@ -17,7 +17,7 @@ from ir.gradient import zeros
 from ir.graph import Graph, Value
 from ir.ops import TABLE
 from ir.source import user_line
-from tracer.capture import PLAIN, fingerprint
+from tracer.capture import PLAIN, comparable, fingerprint
 from tracer.config import Config, using_config
 from tracer.context import Tracing, resume
 from tracer.lazy import record_graph
@@ -199,7 +199,7 @@ def _trace_forward(function: Function, variables: list[Variable], arrays: list[s
     guards = [
         (found.fetch, fingerprint(found.thing))
         for found in tracing.reach.found
-        if not found.name.startswith("self") and id(found.thing) not in inside and isinstance(found.thing, (*PLAIN, np.ndarray))
+        if not found.name.startswith("self") and id(found.thing) not in inside and comparable(found.thing)
     ]
     return _Forward(graph, arrays, [c.fetch for c in tracing.captured], guards, function if any(c.name.startswith("self") for c in tracing.captured) else None)
 

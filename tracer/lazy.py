@@ -8,7 +8,7 @@ that changes compiles nothing anew.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -58,8 +58,46 @@ def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, A
     if entry is None:
         entry = _enter(found, op, operands, attrs, inputs)
     cut = not Config.enable_backprop
-    if len(entry.outs) > 1:
-        return _add_several(kind, entry, inputs, read, cut)
+    return _add(kind, entry, inputs, read, cut) if len(entry.outs) == 1 else _add_several(kind, entry, inputs, read, cut)
+
+
+def record_graph(
+    kind: type[Held], graph: Graph | Callable[[tuple[Spec, ...]], Graph], operands: Sequence[Any], cut: bool | None = None
+) -> tuple[Any, ...]:
+    """Records a graph without updates applied to operands (Variables, arrays, numbers): one Variable for each of its outputs.
+
+    `graph` may be a function that makes the graph for operands of given specs; it is asked once for each kind of operands. `cut`:
+    whether no gradient passes, by default as `Config.enable_backprop` says. Raises ArgumentError where an operand does not have the
+    spec of its input.
+    """
+    inputs: list[Input] = []
+    specs: list[Spec] = []
+    read: list[Held] = []
+    for x in operands:
+        taken, spec = _take(x)
+        inputs.append(taken)
+        specs.append(spec)
+        if isinstance(x, Held):
+            read.append(x)
+        elif isinstance(x, (Record, Part)) and x.done and (of := x.holder()) is not None:
+            read.append(of)
+    key = (graph, *map(id, specs))
+    entry = _entries.get(key)
+    if entry is None:
+        held = graph if isinstance(graph, Graph) else graph(tuple(specs))
+        expected = tuple([v.spec for v in held.inputs])
+        if tuple(specs) != expected:
+            raise ArgumentError(
+                f"the graph takes ({', '.join(map(str, expected))}), not ({', '.join(map(str, specs))})",
+                mend="was data replaced by an array of another shape or dtype since it was used?", line=user_line(),
+            )
+        entry = _remember(key, Entry(held, {}, tuple(specs), tuple([shared(v.spec) for v in held.outputs]), {}))
+    cut = not Config.enable_backprop if cut is None else cut
+    return (_add(kind, entry, inputs, read, cut),) if len(entry.outs) == 1 else _add_several(kind, entry, inputs, read, cut)
+
+
+def _add(kind: type[Held], entry: Entry, inputs: list[Input], read: list[Held], cut: bool) -> Held:
+    """A record with one result, put on the tape; then its operands are marked as read."""
     held = kind.__new__(kind)
     held._value, held._read, held.name, held.grad = PENDING, 0, None, None
     ref = weakref.ref(held)
@@ -74,38 +112,8 @@ def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, A
     return held
 
 
-def record_graph(kind: type[Held], graph: Graph, operands: Sequence[Any], cut: bool | None = None) -> tuple[Any, ...]:
-    """Records a graph without updates applied to operands (Variables, arrays, numbers): one Variable for each of its outputs.
-
-    `cut`: whether no gradient passes, by default as `Config.enable_backprop` says. Raises ArgumentError where an operand does not
-    have the spec of its input.
-    """
-    inputs: list[Input] = []
-    specs: list[Spec] = []
-    read: list[Held] = []
-    for x in operands:
-        taken, spec = _take(x)
-        inputs.append(taken)
-        specs.append(spec)
-        if isinstance(x, Held):
-            read.append(x)
-        elif (isinstance(x, (Record, Part))) and x.done and (held := x.holder()) is not None:
-            read.append(held)
-    key = (graph, *map(id, specs))
-    entry = _entries.get(key)
-    if entry is None:
-        expected = tuple([v.spec for v in graph.inputs])
-        if tuple(specs) != expected:
-            raise ArgumentError(
-                f"the graph takes ({', '.join(map(str, expected))}), not ({', '.join(map(str, specs))})",
-                mend="was data replaced by an array of another shape or dtype since it was used?", line=user_line(),
-            )
-        entry = _remember(key, Entry(graph, {}, tuple(specs), tuple([shared(v.spec) for v in graph.outputs]), {}))
-    return _add_several(kind, entry, inputs, read, not Config.enable_backprop if cut is None else cut)
-
-
 def _add_several(kind: type[Held], entry: Entry, inputs: list[Input], read: list[Held], cut: bool) -> tuple[Any, ...]:
-    """A record with any number of results, put on the tape; then its operands are marked as read."""
+    """As `_add`, for several results (or none)."""
     made = Several(entry, inputs)
     variables = []
     parts = []

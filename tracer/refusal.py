@@ -30,4 +30,4 @@ def bad_dtype(cause: str, mend: str, op: str | None = None, operands: Iterable[t
 
 def needs_value(what: str, mend: str, **operands: Any) -> TraceError:
     """The refusal of `if x`, `float(x)` and their kind."""
-    return refuse(f"{what} needs a value, which is not known while tracing", mend, operands=[(n, s) for n, s in operands.items()])
+    return refuse(f"{what} needs a value, which is not known while tracing", mend, op="value", operands=list(operands.items()))

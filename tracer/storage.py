@@ -80,7 +80,7 @@ class Step(NamedTuple):
                 return np.reshape(base, attrs["shape"], copy=False)
             except ValueError:
                 return None
-        return self.op.meaning(base, **attrs)
+        return np.asarray(self.op.meaning(base, **attrs)) if name not in ("real", "imag") else getattr(base, name)
 
 
 Path = tuple[Step, ...]

@@ -21,7 +21,7 @@ from ir.graph import Graph, Value
 from ir.source import Line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import trees
-from tracer.capture import PLAIN, Found, fingerprint
+from tracer.capture import Found, comparable, fingerprint
 from tracer.context import Capture, Tracing, check_array, entered, native
 from tracer.scalar import TracedScalar
 from tracer.stack import Operand
@@ -97,7 +97,7 @@ def run_trace(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
     reachable = captures_of or fn
     tracing = Tracing(reachable)
     described = _enter(tracing, fn, args, leaves, in_tree)
-    before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if isinstance(found.thing, (*PLAIN, np.ndarray))]
+    before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
     with _no_draws(reachable, tracing.reach.found), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["TracedArray", "TracedScalar", "leaked"]
 
 
+READ_ONLY = ("broadcast_to", "real", "imag")  # views that are not written through
+
+
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
     def method(self: TracedArray, other: Any) -> Any:
         return apply(op, self, other) if _known(other) else numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
@@ -88,7 +91,6 @@ class TracedArray(Operand):
     __slots__ = ("storage", "path", "spec", "strides_", "scalar", "_seen", "__weakref__")
     rank = 2
     __array_priority__ = 1000
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, storage: Storage, path: Path, spec: Spec, strides: np.ndarray | None, *, scalar: bool = False):
         self.storage, self.path, self.spec, self.strides_, self.scalar = storage, path, spec, strides, scalar
@@ -127,8 +129,11 @@ class TracedArray(Operand):
             self._seen = storage.version, read(storage, self.path)
         return self._seen[1]
 
-    def view(self, op: Op, attrs: dict[str, Any], indices: Sequence[Value] = ()) -> TracedArray:
-        """A view operation on this array: a view of the same storage; a copy for a reshape where NumPy copies, or of a scalar."""
+    def viewed(self, op: Op, attrs: dict[str, Any], indices: Sequence[Value] = (), strides: np.ndarray | None = None) -> TracedArray:
+        """A view operation on this array: a view of the same storage; a copy for a reshape where NumPy copies, or of a scalar.
+
+        `strides` is the view's stand-in where the step can't say it.
+        """
         step = Step(op, tuple(attrs.items()), tuple(indices))
         try:
             spec = op.infer((self.spec, *[i.spec for i in indices]), attrs)[0]
@@ -136,12 +141,20 @@ class TracedArray(Operand):
             raise error.at(op=op.name, operands=[("x", self.spec)], line=user_line())
         if self.scalar:
             return self.tracing.wrap(step.read(self.value), array=True)
-        base = self.stand_in()
-        strides = step.stand_in(base)
+        strides = step.stand_in(self.stand_in()) if strides is None else strides
         if strides is None:
             return self.tracing.wrap(step.read(self.value), array=True)
         plain = strides.flags.c_contiguous and op.name != "broadcast_to"
         return TracedArray(self.storage, (*self.path, step), spec, None if plain else strides)
+
+    def diagonal_view(self, i: np.ndarray, j: np.ndarray, offset: int) -> TracedArray:
+        """`np.diagonal` over the last two axes, at rows `i` and columns `j`: a view that can't be written, as in NumPy."""
+        tracing = self._tracing_now()
+        mine = tracing.adopt(self)
+        strides = np.diagonal(mine.stand_in(), offset, self.ndim - 2, self.ndim - 1)
+        indices = [tracing.graph.constant(i, user_line()), tracing.graph.constant(j, user_line())]
+        line = mine.viewed(TABLE["gather"], {"axes": (self.ndim - 2, self.ndim - 1)}, indices, strides)
+        return line.viewed(TABLE["broadcast_to"], {"shape": line.shape}, (), strides)
 
     def stand_in(self) -> np.ndarray:
         """An array of the same shape and strides without memory; never to be read."""
@@ -177,8 +190,8 @@ class TracedArray(Operand):
         return self.spec.nbytes
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        return self.stand_in().strides
+    def strides(self) -> NoReturn:
+        raise refuse("x.strides is asked while tracing", "leave the layout to the plan", op="strides")
 
     @property
     def T(self) -> TracedArray:
@@ -214,13 +227,26 @@ class TracedArray(Operand):
         raise refuse("x.flat is not traced", "use x.ravel(), or x.reshape(-1)[...] = v for a write")
 
     @property
-    def base(self) -> None:
-        return None
+    def base(self) -> NoReturn:
+        raise refuse("x.base is not known while tracing", "compare the names instead", op="base")
+
+    @property
+    def flags(self) -> Any:
+        return self.stand_in().flags
+
+    device = "cpu"
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> TracedArray:
+        """As `np.ndarray.to_device`: the array itself."""
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np
 
     @property
     def writeable(self) -> bool:
         """Whether NumPy would let the user write into it."""
-        return not self.scalar and self.storage.writeable and all(step.op.name != "broadcast_to" for step in self.path)
+        return not self.scalar and self.storage.writeable and not any(step.op.name in READ_ONLY for step in self.path)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -240,7 +266,7 @@ class TracedArray(Operand):
         parsed = self._parse(key)
         if parsed.mask is not None:
             raise refuse(
-                "the length of x[mask] depends on the data", "np.where(mask, x, fill), or np.sum(x, where=mask)", operands=[("x", self.spec), ("mask", parsed.mask.spec)]
+                "the length of x[mask] depends on the data", "np.where(mask, x, fill), or np.sum(x, where=mask); x[...] = np.where(mask, 2 * x, x) for x[mask] *= 2", op="x[mask]", operands=[("x", self.spec), ("mask", parsed.mask.spec)]
             )
         place = self._place(parsed)
         if parsed.indices and not parsed.keeps:
@@ -302,10 +328,10 @@ class TracedArray(Operand):
     def _place(self, parsed: Parsed) -> TracedArray:
         place = self._tracing_now().adopt(self)
         for name, attrs in parsed.views:
-            place = place.view(TABLE[name], attrs)
+            place = place.viewed(TABLE[name], attrs)
         if parsed.keeps and parsed.indices:
             tracing = self._tracing_now()
-            place = place.view(TABLE["gather"], {"axes": parsed.axes}, [tracing.value_of(i) for i in parsed.indices])
+            place = place.viewed(TABLE["gather"], {"axes": parsed.axes}, [tracing.value_of(i) for i in parsed.indices])
         return place if place is not self or self.scalar else TracedArray(self.storage, self.path, self.spec, self.strides_)
 
     def _set_masked(self, mask: Any, value: Any) -> None:
@@ -345,7 +371,7 @@ class TracedArray(Operand):
     __floordiv__, __rfloordiv__ = _binary(np.floor_divide, "floor_divide"), _reflected(np.floor_divide, "floor_divide")
     __ifloordiv__ = _inplace(np.floor_divide)
     __mod__, __rmod__, __imod__ = _binary(np.remainder, "remainder"), _reflected(np.remainder, "remainder"), _inplace(np.remainder)
-    __pow__, __rpow__, __ipow__ = _binary(np.power, "power"), _reflected(np.power, "power"), _inplace(np.power)
+    __rpow__, __ipow__ = _reflected(np.power, "power"), _inplace(np.power)
     __matmul__, __rmatmul__, __imatmul__ = _binary(np.matmul, "matmul"), _reflected(np.matmul, "matmul"), _inplace(np.matmul)
     __and__, __rand__, __iand__ = _binary(np.bitwise_and, "bitwise_and"), _reflected(np.bitwise_and, "bitwise_and"), _inplace(np.bitwise_and)
     __or__, __ror__, __ior__ = _binary(np.bitwise_or, "bitwise_or"), _reflected(np.bitwise_or, "bitwise_or"), _inplace(np.bitwise_or)
@@ -357,6 +383,12 @@ class TracedArray(Operand):
     __lt__, __le__ = _binary(np.less, "less"), _binary(np.less_equal, "less_equal")
     __gt__, __ge__ = _binary(np.greater, "greater"), _binary(np.greater_equal, "greater_equal")
     __eq__, __ne__ = _binary(np.equal, "equal"), _binary(np.not_equal, "not_equal")  # type: ignore[assignment]
+
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        """`self ** other`; a modulus is refused."""
+        if modulus is not None:
+            raise refuse("pow(x, y, mod) is not traced", "(x ** y) % mod", op="pow")
+        return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
@@ -414,9 +446,22 @@ class TracedArray(Operand):
         """As `np.ndarray.put`."""
         numpy_api.TABLE[np.put](self, indices, values, mode)
 
+    def view(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: the bytes of a traced array are not known."""
+        raise refuse("x.view is not traced", "x.astype(dtype) converts the values; x[...] is a view of the same dtype", op="view")
+
+    def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a traced array has no flags of its own."""
+        raise refuse("x.setflags is not traced", "leave the flags alone, or set them on the result", op="setflags")
+
     def resize(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refused: a traced array keeps its shape."""
-        raise refuse("x.resize is not traced", "np.resize(x, shape) gives a new array")
+        raise refuse("x.resize is not traced", "np.tile and a slice give a new array", op="resize")
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(np.ndarray, name):
+            raise refuse(f"x.{name} is not traced", "use NumPy functions on whole arrays, or return x and do it on the result", op=name)
+        raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
 
     def __copy__(self) -> TracedArray:
         return self.copy()
@@ -428,11 +473,14 @@ class TracedArray(Operand):
     def __contains__(self, item: Any) -> NoReturn:
         raise needs_value("`v in x`", "np.any(x == v)", x=self.spec)
 
+    __hash__ = _no_value("hash()", "use id(x), or a name, as the key")  # type: ignore[assignment]
     __bool__ = _no_value(
         "a branch (if, while, and, or, not, chained comparison)",
         "np.where(c, a, b), or &, |, ~; pass a Python number if the branch should be traced for each value; (a < x) & (x < c) for a < x < c",
     )
-    __float__ = _no_value("float()", "keep the 0-d array, return it to read its value; np.exp(x) in place of math.exp(x)")
+    __float__ = _no_value(
+        "float()", "keep the 0-d array, return it to read its value; np.exp(x) in place of math.exp(x);"
+        " for plain[i] = x make the buffer with np.zeros_like(x), or np.zeros(shape, like=x)")
     __int__ = _no_value("int()", "keep the 0-d array, return it to read its value; x.astype(np.int64) rounds towards 0")
     __complex__ = _no_value("complex()", "keep the 0-d array, return it to read its value; x.astype(complex)")
     __index__ = _no_value("an index, range() or a list's [x]", "pass it as a Python int, or np.take(np.array(list), x)")

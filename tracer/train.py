@@ -49,7 +49,7 @@ class TrainStep:
         self.loss_fn, self.optimizer, self.iteration = loss_fn, optimizer, 0
         self._has_aux, self._line = has_aux, line
         self._given = params is not None
-        leaves, self._tree = trees.flatten(params) if self._given else ([], None)
+        leaves, self._tree = trees.flatten(params if self._given else ())
         self._holders = [leaf if isinstance(leaf, Variable) else _own(leaf, line) for leaf in leaves]
         self._closed_over = all(isinstance(leaf, Variable) for leaf in leaves)
         if not self._closed_over and any(isinstance(leaf, Variable) for leaf in leaves):

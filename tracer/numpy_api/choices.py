@@ -122,13 +122,13 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 
 def real(val: Any) -> Any:
-    """As `np.real`; of a complex array a copy, not a view."""
+    """As `np.real`; a view that is not written through."""
     x = array(val)
     return apply("real", x) if x.dtype.kind == "c" else x
 
 
 def imag(val: Any) -> Any:
-    """As `np.imag`; a copy, not a view."""
+    """As `np.imag`: a view that is not written through."""
     x = array(val)
     return apply("imag", x) if x.dtype.kind == "c" else apply("broadcast_to", np.zeros((), x.dtype), shape=x.shape)
 

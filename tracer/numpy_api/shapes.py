@@ -33,7 +33,7 @@ def _is_fortran(x: Any) -> bool:
 
 def _ints(shape: Any) -> Any:
     if isinstance(shape, Operand):
-        return shape.__index__() if type(shape).rank == 1 else [n.__index__() for n in shape]  # type: ignore[attr-defined]
+        return [n.__index__() for n in shape] if shape.ndim else shape.__index__()  # type: ignore[attr-defined]
     return [n.__index__() for n in shape] if isinstance(shape, (tuple, list)) else shape
 
 
@@ -201,7 +201,7 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
 
 
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    """As `np.diagonal`, but a copy: a write into it does not reach the array."""
+    """As `np.diagonal`: a view that can't be written."""
     x = array(a)
     one, two = resolve_axes((axis1, axis2), x.ndim)
     rows, columns = x.shape[one], x.shape[two]
@@ -210,8 +210,9 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     j = np.arange(count) + max(offset, 0)
     order = tuple([k for k in range(x.ndim) if k not in (one, two)]) + (one, two)
     moved = apply("transpose", x, axes=order) if order != tuple(range(x.ndim)) else x
-    found = apply("gather", moved, i, j, axes=(x.ndim - 2, x.ndim - 1))
-    return found
+    if hasattr(moved, "diagonal_view"):
+        return moved.diagonal_view(i, j, offset)
+    return apply("gather", moved, i, j, axes=(x.ndim - 2, x.ndim - 1))
 
 
 def trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
