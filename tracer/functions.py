@@ -11,15 +11,20 @@ import numpy as np
 
 from tracer import numpy_api
 from tracer.apply import apply
+from tracer.composite import composed
 from tracer.numpy_api.common import all_axes, spec
 from tracer.stack import Operand
 from tracer.variable import Variable, as_variable
 
 
+_READY = frozenset([np.ndarray, int, float, complex, bool, type(None)])
+
+
 def _operands(*xs: Any) -> list[Any]:
     """The operands, the first a Variable where none of them is traced or a Variable."""
-    if any(isinstance(x, Operand) for x in xs):
-        return [x if isinstance(x, Operand) or x is None else numpy_api.operand(x) for x in xs]
+    for x in xs:
+        if isinstance(x, Operand):
+            return [x if type(x) in _READY or isinstance(x, Operand) else numpy_api.operand(x) for x in xs]
     return [as_variable(xs[0]), *[None if x is None else numpy_api.operand(x) for x in xs[1:]]]
 
 
@@ -83,13 +88,21 @@ def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
 
 def sigmoid_simple(x: Any) -> Any:
     """`1 / (1 + exp(-x))`."""
-    (x,) = _operands(x)
+    return _sigmoid_simple(*_operands(x))
+
+
+@composed
+def _sigmoid_simple(x: Any) -> Any:
     return apply("divide", 1, apply("add", 1, apply("exp", apply("negative", x))))
 
 
 def mean_squared_error(x0: Any, x1: Any) -> Any:
     """The sum of squared differences, divided by the batch (`len` of the difference), not by the number of elements."""
-    x0, x1 = _operands(x0, x1)
+    return _mean_squared_error(*_operands(x0, x1))
+
+
+@composed
+def _mean_squared_error(x0: Any, x1: Any) -> Any:
     diff = apply("subtract", x0, x1)
     return apply("divide", sum(apply("power", diff, 2)), len(diff))
 
