@@ -95,7 +95,7 @@ def test_writes(data: Any) -> None:
     elif value == "row":
         value = -numbers(place[-1:])
     elif value == "ones":
-        value = -numbers((1, 1, *place))
+        value = -numbers((1, 1, *place)) if place else 8.0
 
     def assigned(x: Any) -> None:
         x[key] = value
