@@ -36,7 +36,8 @@ def _vjp(g: Any, y: Any, *operands: Value, outs: int, rule: Rule) -> tuple[Value
     ins = operands[outs:]
     given = rule.vjp(tuple(gs), tuple(ys), ins)
     if len(given) != len(ins):
-        raise ArgumentError(f"{rule.name} gave {len(given)} gradients for {len(ins)} inputs", mend="give one for each input, None where there is none")
+        cause = f"{rule.name} gave {len(given)} gradients for {len(ins)} inputs"
+        raise ArgumentError(cause, mend="give one for each input, None where there is none")
     return (None,) * outs + tuple(given)
 
 

@@ -15,9 +15,20 @@ from ir.errors import ArgumentError, DTypeError, ShapeError
 from ir.op import ZERO, Axes, Axis, Gathered, Op, Part, Same, Shift, Trait, Whole, no_flops
 from ir.ops import elementwise
 from ir.ops.places import (
-    Index, check_adds, check_fits, check_integer, everything, fancy, grids, keys, placement, ranges, slice_shape, triple,
+    Index,
+    check_adds,
+    check_fits,
+    check_integer,
+    everything,
+    fancy,
+    grids,
+    keys,
+    placement,
+    ranges,
+    slice_shape,
+    triple,
 )
-from ir.ops.views import reshape, resolve_axis, zeros_like
+from ir.ops.views import resolve_axis, zeros_like
 from ir.spec import Spec, broadcast
 
 if TYPE_CHECKING:
@@ -54,13 +65,13 @@ def _add_slice(base: np.ndarray, value: Any, *, index: Index) -> np.ndarray:
     return out
 
 
-slice = Op(
+slice: Op = Op(
     "slice", "index", ("x",), spec=lambda x, *, index: Spec(slice_shape(index, x.shape), x.dtype),
-    meaning=lambda x, *, index: np.asarray(x)[(*keys(index), ...)],
+    meaning=lambda x, *, index: np.asarray(x)[keys(index)],
     vjp=lambda g, y, x, *, index: add_slice(zeros_like(x), g, index=index),
     axes=_slice_axes, flops=no_flops, traits=Trait.ARRAY, view_of=0, order="view",
 )
-add_slice = Op(
+add_slice: Op = Op(
     "add_slice", "update", ("base", "value"), spec=_add_slice_spec, meaning=_add_slice,
     vjp=lambda g, y, base, value, *, index: (g, slice(g, index=index)),
     axes=slice_write_axes, flops=lambda out, specs, *, index: Spec(slice_shape(index, specs[0].shape)).size,
@@ -108,12 +119,12 @@ def _add_at_vjp(g: Value, y: Value, base: Value, value: Value, *indices: Value, 
     return (g, gather(g, *indices, axes=axes), *[None] * len(indices))
 
 
-gather = Op(
+gather: Op = Op(
     "gather", "index", ("x", "*indices"), spec=lambda x, *indices, axes: Spec(placement(x, indices, axes)[0], x.dtype),
     meaning=lambda x, *indices, axes: np.asarray(x)[fancy(indices, axes)], vjp=_gather_vjp, axes=_gather_axes, flops=no_flops,
     order="gather",
 )
-add_at = Op(
+add_at: Op = Op(
     "add_at", "update", ("base", "value", "*indices"), spec=_add_at_spec, meaning=_add_at, vjp=_add_at_vjp, axes=at_write_axes,
     flops=lambda out, specs, *, axes: Spec(placement(specs[0], specs[2:], axes)[0]).size,
     traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,), order="K",
@@ -147,7 +158,7 @@ def _take_vjp(g: Value, y: Value, x: Value, indices: Value, *, axis: int, mode: 
     return add_at(zeros_like(x), g, indices, axes=(axis,)), None
 
 
-take = Op(
+take: Op = Op(
     "take", "index", ("x", "indices"), spec=_take_spec, meaning=lambda x, i, *, axis, mode: np.take(x, i, axis, mode=mode),
     vjp=_take_vjp, axes=_take_axes, flops=no_flops,
 )
@@ -186,11 +197,11 @@ def _sort_vjp(g: Value, y: Value, x: Value, *, axis: int, kind: str | None) -> V
     return take_along_axis(g, argsort(came_from, axis=axis, kind=None), axis=axis)
 
 
-sort = Op(
+sort: Op = Op(
     "sort", "index", ("x",), spec=_sort_spec, meaning=lambda x, *, axis, kind: np.sort(x, axis, kind=kind), vjp=_sort_vjp,
     axes=_sort_axes, flops=_sort_flops, overwrites=(0,), order="K",
 )
-argsort = Op(
+argsort: Op = Op(
     "argsort", "index", ("x",), spec=_argsort_spec, meaning=lambda x, *, axis, kind: np.argsort(x, axis, kind=kind), vjp=ZERO,
     axes=_sort_axes, flops=_sort_flops,
 )
@@ -199,7 +210,8 @@ argsort = Op(
 def _along_spec(x: Spec, i: Spec, *, axis: int) -> Spec:
     check_integer(i)
     if x.ndim != i.ndim:
-        raise ShapeError(f"x has {x.ndim} axes but the indices have {i.ndim}: {x.shape} and {i.shape}", mend="give as many axes, of size 1 to broadcast")
+        cause = f"x has {x.ndim} axes but the indices have {i.ndim}: {x.shape} and {i.shape}"
+        raise ShapeError(cause, mend="give as many axes, of size 1 to broadcast")
     axis = resolve_axis(axis, x.ndim)
     shape = broadcast([(*x.shape[:axis], 1, *x.shape[axis + 1 :]), i.shape])
     return Spec((*shape[:axis], i.shape[axis], *shape[axis + 1 :]), x.dtype)
@@ -215,7 +227,7 @@ def _along_vjp(g: Value, y: Value, x: Value, i: Value, *, axis: int) -> tuple[Va
     return add_at(zeros_like(x), g, *at, axes=tuple(range(x.ndim))), None
 
 
-take_along_axis = Op(
+take_along_axis: Op = Op(
     "take_along_axis", "index", ("x", "indices"), spec=_along_spec,
     meaning=lambda x, i, *, axis: np.take_along_axis(np.asarray(x), np.asarray(i), axis),
     vjp=_along_vjp, axes=_along_axes, flops=no_flops,

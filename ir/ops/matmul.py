@@ -32,7 +32,8 @@ def _dot_spec(x: Spec, y: Spec) -> Spec:
     if x.ndim == 0 or y.ndim == 0:
         return Spec(x.shape or y.shape, dtype)
     axis = -2 if y.ndim > 1 else -1
-    _contracts(x, y, axis, f"the last axis of x must be as long as {'the second to last axis of y' if y.ndim > 1 else 'y'}; y.T may be meant")
+    where = "the second to last axis of y" if y.ndim > 1 else "y"
+    _contracts(x, y, axis, f"the last axis of x must be as long as {where}; y.T may be meant")
     return Spec((*x.shape[:-1], *y.shape[:-2], *y.shape[-1:][: y.ndim - 1]), dtype)
 
 
@@ -149,7 +150,8 @@ def tensordot(x: Value, y: Value, axes: int | tuple[Any, Any] = 2) -> Value:
         raise ShapeError(f"{len(of_x)} axes of x but {len(of_y)} of y", mend="name as many axes of each")
     for a, b in zip(of_x, of_y):
         if x.shape[a] != y.shape[b]:
-            raise ShapeError(f"axis {a} of x has size {x.shape[a]} but axis {b} of y has size {y.shape[b]}", mend="sizes summed over must be equal")
+            cause = f"axis {a} of x has size {x.shape[a]} but axis {b} of y has size {y.shape[b]}"
+            raise ShapeError(cause, mend="sizes summed over must be equal")
     rest_x, rest_y = [k for k in range(x.ndim) if k not in of_x], [k for k in range(y.ndim) if k not in of_y]
     summed = math.prod(x.shape[a] for a in of_x)
     rows, columns = [x.shape[k] for k in rest_x], [y.shape[k] for k in rest_y]

@@ -42,9 +42,9 @@ def everything(shape: Sequence[int]) -> Index:
     return tuple([(0, n, 1) for n in shape])
 
 
-def keys(index: Index) -> tuple[builtins.slice, ...]:
-    """The index as Python slices."""
-    return tuple([builtins.slice(*t) for t in index])
+def keys(index: Index) -> tuple[Any, ...]:
+    """The index as Python slices, with an ellipsis behind them, by which a 0-d place stays an array."""
+    return (*[builtins.slice(*t) for t in index], ...)
 
 
 def ranges(index: Index, shape: tuple[int, ...]) -> list[range]:
@@ -114,11 +114,13 @@ def check_fits(value: Spec, place: tuple[int, ...], ones: bool = False) -> None:
     while ones and len(shape) > len(place) and shape[0] == 1:
         shape = shape[1:]
     if len(shape) > len(place) or any(n not in (1, m) for n, m in zip(shape[::-1], place[::-1])):
-        raise ShapeError(f"a value of shape {value.shape} does not fit into a place of shape {place}", mend="sizes must be equal, or 1 in the value")
+        cause = f"a value of shape {value.shape} does not fit into a place of shape {place}"
+        raise ShapeError(cause, mend="sizes must be equal, or 1 in the value")
 
 
 def check_adds(base: Spec, value: Spec) -> None:
     """DTypeError unless NumPy would add `value` into `base` in place."""
     dtype = promote(base.strong(), value)
     if not np.can_cast(dtype, base.dtype, "same_kind"):
-        raise DTypeError(f"adding {value} into {base} would turn {dtype} into {base.dtype}", mend=f"cast the value to {base.dtype}, or the array to {dtype}")
+        cause = f"adding {value} into {base} would turn {dtype} into {base.dtype}"
+        raise DTypeError(cause, mend=f"cast the value to {base.dtype}, or the array to {dtype}")

@@ -9,7 +9,7 @@ import operator
 from typing import TYPE_CHECKING, Any
 
 from ir.errors import ArgumentError, DTypeError, ShapeError
-from ir.op import Axes, Op, elements
+from ir.op import ZERO, Axes, NoVjp, Op, elements
 from ir.ops import elementwise as e
 from ir.spec import WEAK, Spec, weak_spec
 
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 UNARY = ("neg", "pos", "abs", "invert")
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lshift", "rshift", "and_", "or_", "xor")
+
+# whose vjp is that of the number; the functions not named here take integers
+_TWINS: dict[str, Op] = {
+    "neg": e.negative, "pos": e.positive, "abs": e.abs, "add": e.add, "sub": e.subtract, "mul": e.multiply, "truediv": e.divide,
+    "floordiv": e.floor_divide, "mod": e.remainder, "pow": e.power,
+}
 
 
 def _spec(*numbers: Spec, fn: str) -> Spec:
@@ -47,27 +53,11 @@ def _meaning(*numbers: Any, fn: str) -> Any:
 
 
 def _vjp(g: Value, z: Value, *numbers: Value, fn: str) -> tuple[Value | None, ...]:
-    x, y = numbers if len(numbers) == 2 else (numbers[0], None)
-    match fn:
-        case "add":
-            return g, g
-        case "sub":
-            return g, e.negative(g)
-        case "mul":
-            return e.multiply.vjp(g, z, x, y)
-        case "truediv":
-            return e.divide.vjp(g, z, x, y)
-        case "pow":
-            return e.power.vjp(g, z, x, y)
-        case "mod":
-            return e.remainder.vjp(g, z, x, y)
-        case "neg":
-            return (e.negative(g),)
-        case "pos":
-            return (g,)
-        case "abs":
-            return (e.abs.vjp(g, z, x),)
-    return (None,) * len(numbers)  # floordiv is constant between jumps; the others take integers
+    rule = _TWINS[fn].vjp if fn in _TWINS else ZERO
+    if isinstance(rule, NoVjp):
+        return (None,) * len(numbers)
+    given = rule(g, z, *numbers)
+    return given if type(given) is tuple else (given,)
 
 
 def _axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], **attrs: Any) -> Axes:

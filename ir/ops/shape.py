@@ -13,7 +13,17 @@ from ir.errors import ShapeError
 from ir.op import Axes, Op, Part, Same, Trait, no_flops
 from ir.ops.index import cut
 from ir.ops.views import (
-    broadcast_to, expand_dims, inverse, reshape, resolve_axes, resolve_axis, resolve_shape, squeeze, swap_last, transpose, zeros_like,
+    broadcast_to,
+    expand_dims,
+    inverse,
+    reshape,
+    resolve_axes,
+    resolve_axis,
+    resolve_shape,
+    squeeze,
+    swap_last,
+    transpose,
+    zeros_like,
 )
 from ir.spec import Spec, promote
 
@@ -35,7 +45,8 @@ def _concatenate_spec(*xs: Spec, axis: int) -> Spec:
     axis = resolve_axis(axis, first.ndim)
     for k, x in enumerate(xs):
         if x.ndim != first.ndim:
-            raise ShapeError(f"operand 0 has {first.ndim} axes but operand {k} has {x.ndim}: {first.shape} and {x.shape}", mend="all must have as many axes")
+            cause = f"operand 0 has {first.ndim} axes but operand {k} has {x.ndim}: {first.shape} and {x.shape}"
+            raise ShapeError(cause, mend="all must have as many axes")
         for a in range(first.ndim):
             if a != axis and x.shape[a] != first.shape[a]:
                 raise ShapeError(

@@ -34,7 +34,7 @@ def _set_slice_spec(base: Spec, value: Spec, *, index: Index) -> Spec:
 
 def _set_slice(base: np.ndarray, value: Any, *, index: Index) -> np.ndarray:
     out = np.array(base)
-    out[(*keys(index), ...)] = value
+    out[keys(index)] = value
     return out
 
 

@@ -37,7 +37,8 @@ def resolve_shape(shape: int | Iterable[int], size: int) -> tuple[int, ...]:
     for n in asked:
         rest *= 1 if n < 0 else n
     if rest == 0 or size % rest:
-        raise ShapeError(f"can't reshape {size} elements into {asked}", mend=f"{size} is not divisible by {rest}, the product of the other sizes")
+        mend = f"{size} is not divisible by {rest}, the product of the other sizes"
+        raise ShapeError(f"can't reshape {size} elements into {asked}", mend=mend)
     return tuple([size // rest if n < 0 else n for n in asked])
 
 
@@ -71,7 +72,8 @@ def resolve_axes(axes: int | Iterable[int], ndim: int) -> tuple[int, ...]:
 def _reshape_spec(x: Spec, *, shape: tuple[int, ...]) -> Spec:
     out = Spec(shape, x.dtype)
     if any(n < 0 for n in shape) or out.size != x.size:
-        raise ShapeError(f"can't reshape {x.shape} of {x.size} elements into {shape} of {out.size}", mend="the product of the sizes must stay the same")
+        cause = f"can't reshape {x.shape} of {x.size} elements into {shape} of {out.size}"
+        raise ShapeError(cause, mend="the product of the sizes must stay the same")
     return out
 
 
@@ -130,7 +132,8 @@ def _transpose_axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], *, axe
 def _broadcast_spec(x: Spec, *, shape: tuple[int, ...]) -> Spec:
     fits = len(shape) >= x.ndim and all(n in (1, m) for n, m in zip(x.shape[::-1], shape[::-1]))
     if not fits:
-        raise ShapeError(f"can't broadcast {x.shape} to {shape}", mend="sizes must be equal, or 1 in the operand, counted from the last axis")
+        mend = "sizes must be equal, or 1 in the operand, counted from the last axis"
+        raise ShapeError(f"can't broadcast {x.shape} to {shape}", mend=mend)
     return Spec(shape, x.dtype)
 
 
@@ -159,23 +162,24 @@ def _squeeze_axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], *, axis:
 
 
 # ---- records
-reshape = Op(
+reshape: Op = Op(
     "reshape", "shape", ("x",), spec=_reshape_spec, meaning=lambda x, *, shape: np.reshape(x, shape),
     vjp=lambda g, y, x, *, shape: reshape(g, shape=x.shape), axes=_reshape_axes, flops=no_flops, traits=VIEW, view_of=0, order="view",
 )
-transpose = Op(
+transpose: Op = Op(
     "transpose", "shape", ("x",), spec=_transpose_spec, meaning=lambda x, *, axes: np.asarray(x).transpose(axes),
-    vjp=lambda g, y, x, *, axes: transpose(g, axes=inverse(axes)), axes=_transpose_axes, flops=no_flops, traits=VIEW, view_of=0, order="view",
+    vjp=lambda g, y, x, *, axes: transpose(g, axes=inverse(axes)), axes=_transpose_axes, flops=no_flops, traits=VIEW, view_of=0,
+    order="view",
 )
-broadcast_to = Op(
+broadcast_to: Op = Op(
     "broadcast_to", "shape", ("x",), spec=_broadcast_spec, meaning=lambda x, *, shape: np.broadcast_to(x, shape),
     vjp=lambda g, y, x, *, shape: g, axes=broadcast_axes, flops=no_flops, traits=VIEW, view_of=0, order="view",
 )
-expand_dims = Op(
+expand_dims: Op = Op(
     "expand_dims", "shape", ("x",), spec=_expand_spec, meaning=lambda x, *, axis: np.expand_dims(x, axis),
     vjp=lambda g, y, x, *, axis: squeeze(g, axis=axis), axes=_expand_axes, flops=no_flops, traits=VIEW, view_of=0, order="view",
 )
-squeeze = Op(
+squeeze: Op = Op(
     "squeeze", "shape", ("x",), spec=_squeeze_spec, meaning=lambda x, *, axis: np.squeeze(x, axis),
     vjp=lambda g, y, x, *, axis: expand_dims(g, axis=axis), axes=_squeeze_axes, flops=no_flops, traits=VIEW, view_of=0, order="view",
 )

@@ -133,7 +133,7 @@ def test_memory_order_of_results(op: Op, case: Case) -> None:
 def gathered_strides(op: Op, given: tuple[Any, ...], attrs: dict[str, Any]) -> tuple[int, ...]:
     """The axes of the index arrays slowest, in C order, then the other axes in the order that they have in the operand."""
     x, *indices = given
-    claims = op.axes(None, tuple([spec for spec in specs((given, attrs))]), **attrs)
+    claims = op.axes((), specs((given, attrs)), **attrs)
     kept = [(k, a.axis) for k, a in enumerate(claims[0]) if isinstance(a, Same)]
     shape = meaning(op, given, attrs).shape
     slow = [a for a in range(len(shape)) if a not in [p for _, p in kept]]
@@ -149,4 +149,4 @@ def test_aliasing_names_operands() -> None:
     for op in TABLE.values():
         variadic = bool(op.operands) and op.operands[-1].startswith("*")
         for k in (*op.overwrites, *op.inside, *([] if op.view_of is None else [op.view_of])):
-            assert 0 <= k and (variadic or k < len(op.operands)), op
+            assert k >= 0 and (variadic or k < len(op.operands)), op

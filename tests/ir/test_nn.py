@@ -107,7 +107,8 @@ def test_sigmoid_far_out_is_silent_and_finite() -> None:
 # ---- Python numbers
 @pytest.mark.parametrize(("fn", "numbers", "found"), [
     ("add", (2, 3), 5), ("mul", (2**70, 2), 2**71), ("truediv", (1, 2), 0.5), ("floordiv", (7, 2), 3), ("mod", (-7, 3), 2),
-    ("pow", (2, 10), 1024), ("sub", (1, 2.5), -1.5), ("neg", (1j,), -1j), ("abs", (3 + 4j,), 5.0), ("invert", (5,), -6), ("lshift", (1, 4), 16),
+    ("pow", (2, 10), 1024), ("sub", (1, 2.5), -1.5), ("neg", (1j,), -1j), ("abs", (3 + 4j,), 5.0), ("invert", (5,), -6),
+    ("lshift", (1, 4), 16),
 ])  # fmt: skip
 def test_python_numbers(fn: str, numbers: tuple[Any, ...], found: Any) -> None:
     graph = Graph()

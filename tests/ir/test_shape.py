@@ -131,7 +131,10 @@ def test_a_failed_build_leaves_the_graph_alone() -> None:
     assert len(graph) == 1 and caught.value.operands == (("x", Spec((2, 3))),) and caught.value.line is not None
 
 
-@pytest.mark.parametrize(("asked", "size", "found"), [((-1,), 6, (6,)), (6, 6, (6,)), ((2, -1), 6, (2, 3)), ((), 1, ()), ((0, 3), 0, (0, 3))])
+RESOLVED = [((-1,), 6, (6,)), (6, 6, (6,)), ((2, -1), 6, (2, 3)), ((), 1, ()), ((0, 3), 0, (0, 3))]
+
+
+@pytest.mark.parametrize(("asked", "size", "found"), RESOLVED)
 def test_resolve_shape(asked: Any, size: int, found: tuple[int, ...]) -> None:
     assert shape.resolve_shape(asked, size) == found
 
