@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ir import Constant, Graph, Line, Spec, evaluate, parse
+from ir import Constant, Graph, Line, Spec, evaluate, parse, passes
 from ir.errors import ParseError
 from ir.ops import TABLE
 from ir.ops import elementwise as e
 from ir.ops.custom import custom
 from ir.ops.opaque import opaque
+from tests.ir.networks import two_layers
 
 DTYPES = [np.dtype(d) for d in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16")]
 
@@ -48,6 +49,14 @@ def test_round_trip_of_everything() -> None:
     graph.outputs, graph.updates = [y, y, flag, x], [(w, new)]
     graph.apply(e.negative, [y])  # what nothing needs is kept as well
     same(graph)
+
+
+def test_round_trip_of_a_training_step() -> None:
+    graph = two_layers()
+    same(graph)
+    passes.optimize(graph)
+    same(graph)
+    assert "linear_vjp" in str(graph)
 
 
 def test_inputs_keep_their_kind_and_lines() -> None:
