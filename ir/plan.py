@@ -136,7 +136,7 @@ class Plan:
 
     `results` are the places of the outputs in their order, None for a Python number; `states` those of the state inputs in theirs.
     `tail` is the index of the first step that writes a state; from there on only states are written. `order` lists the nodes as they
-    are computed. `peak_bytes` counts what a call holds at once: `arena_request` + results + `scratch_bytes`.
+    are computed. `peak_bytes` counts what a call holds at once: `arena_request` + `result_bytes` + `scratch_bytes`.
     """
 
     graph: Graph
@@ -162,6 +162,11 @@ class Plan:
         """Bytes to ask for: the arena and the slack that aligns its first byte; 0 where there is no arena."""
         return self.arena_bytes + self.target.alignment if self.arena_bytes else 0
 
+    @property
+    def result_bytes(self) -> int:
+        """Bytes to ask for to hold the results; NumPy asks for one even where an array has no elements."""
+        return sum([max(b.bytes, 1) for b in self.buffers if b.kind == "result"])
+
     def text(self, lines: bool = True) -> str:
         """The bill, then a row for each step; `lines=False` leaves the user's lines out.
 
@@ -180,13 +185,13 @@ class Plan:
 
 
 def _plan_text(plan: Plan, lines: bool) -> list[str]:
-    results = sum([b.bytes for b in plan.buffers if b.kind == "result"])
     beside = {kind: sum([b.bytes for b in plan.buffers if b.kind == kind]) for kind in ("input", "state", "const")}
     slack = plan.arena_request - plan.arena_bytes
     shown = ", ".join(["a Python number" if p is None else f"{_place_text(p)} {_spec_text(p)}" for p in plan.results])
     return [
         f"plan for {plan.target.name}{', exact' if plan.exact else ''}: {len(plan.steps)} step{'' if len(plan.steps) == 1 else 's'}",
-        f"  peak_bytes {plan.peak_bytes} = arena {plan.arena_bytes} + alignment {slack} + results {results} + scratch {plan.scratch_bytes}",
+        f"  peak_bytes {plan.peak_bytes} = arena {plan.arena_bytes} + alignment {slack} + results {plan.result_bytes}"
+        f" + scratch {plan.scratch_bytes}",
         f"  lower_bound_bytes {plan.lower_bound_bytes}",
         f"  beside it: inputs {beside['input']}, states {beside['state']}, constants {beside['const']}",
         f"  results: {shown}".rstrip(),

@@ -109,5 +109,5 @@ def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, .
 
 def _bill(plan: Plan, live: int) -> None:
     """Peak: the arena with its slack, the results and the largest scratch. The bound has the same items, the arena at its fullest step."""
-    beside = sum([max(b.bytes, 1) for b in plan.buffers if b.kind == "result"]) + plan.scratch_bytes + plan.arena_request - plan.arena_bytes
+    beside = plan.result_bytes + plan.scratch_bytes + plan.arena_request - plan.arena_bytes
     plan.peak_bytes, plan.lower_bound_bytes = plan.arena_bytes + beside, live + beside

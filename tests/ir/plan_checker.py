@@ -1,7 +1,8 @@
 """An independent judge of plans: it replays a plan over memory whose every byte remembers which element was last written there.
 
-Job: a Plan in, AssertionError out where it lies. It knows the graph and the records, and shares no code with the planner. Each element of each Value has
-a tag (views share the tags of what they view); a step that reads a place must find there the tags of the Value it claims to read.
+Job: a Plan in, AssertionError out where it lies. It knows the graph and the records, and shares no code with the planner. Each element
+of each Value has a tag (views share the tags of what they view); a step that reads a place must find there the tags of the Value it
+claims to read.
 """
 from __future__ import annotations
 
@@ -41,7 +42,7 @@ def check_loop(plan: Plan) -> None:
         assert place.shape == (step.trips, *value.shape) and place.dtype == value.dtype and place.contiguous()
         assert place.buffer.kind == "result" and place.buffer.bytes == value.spec.nbytes * step.trips
     assert plan.arena_bytes == body.arena_bytes and plan.scratch_bytes == body.scratch_bytes
-    results = sum(place.buffer.bytes for place in step.stacked)
+    results = sum(max(place.buffer.bytes, 1) for place in step.stacked)
     assert plan.peak_bytes == body.arena_request + results + body.scratch_bytes
     assert plan.lower_bound_bytes <= plan.peak_bytes
 
@@ -86,7 +87,7 @@ def check_offsets(plan: Plan) -> None:
     alive = lifetimes(plan)
     for buffer, (birth, death) in alive.items():
         assert buffer.birth <= birth and buffer.death >= death
-        assert buffer.offset is not None and 0 <= buffer.offset and buffer.offset + buffer.bytes <= plan.arena_bytes
+        assert buffer.offset is not None and buffer.offset >= 0 and buffer.offset + buffer.bytes <= plan.arena_bytes
         if buffer.bytes:
             align = min(plan.target.alignment, 1 << (buffer.bytes - 1).bit_length())
             assert buffer.offset % align == 0
@@ -99,8 +100,9 @@ def check_offsets(plan: Plan) -> None:
 def check_bill(plan: Plan) -> None:
     """Peak and bound, by adding up what a run asks for."""
     alive = lifetimes(plan)
-    results = sum({p.buffer: p.buffer.bytes for p in plan.results if p is not None and p.buffer.kind == "result"}.values())
-    assert results == sum(b.bytes for b in plan.buffers if b.kind == "result")
+    buffers = {p.buffer for p in plan.results if p is not None and p.buffer.kind == "result"}
+    assert buffers == {b for b in plan.buffers if b.kind == "result"}
+    results = sum(max(b.bytes, 1) for b in buffers)  # NumPy asks for a byte at least
     scratch = [s.kernel.scratch(s.reads, s.writes, s.node.attrs) for s in plan.steps if isinstance(s, Call)]
     request = plan.arena_bytes + plan.target.alignment if plan.arena_bytes else 0
     assert plan.arena_request == request
@@ -193,7 +195,8 @@ class Replay:
             self.tags[node.outputs[0]] = node.op.meaning(self.tags[node.operands[0]], **node.attrs)
         front = 0
         for index, step in enumerate(plan.steps):
-            writes = [p.buffer for p in (step.writes if isinstance(step, Call) else (step.write,) if isinstance(step, (Copy, Fill)) else ())]
+            places = step.writes if isinstance(step, Call) else (step.write,) if isinstance(step, (Copy, Fill)) else ()
+            writes = [p.buffer for p in places]
             assert all(b.kind not in ("input", "const") for b in writes), "writes what is not its own"
             states = [b for b in writes if b.kind == "state"]
             assert bool(states) == (index >= plan.tail), "states are written last, and only they"
@@ -218,9 +221,8 @@ class Replay:
             self.put(temp, np.full(temp.shape, POISON))
         for place, value in zip(step.reads, node.operands, strict=True):
             self.expect(place, value, f"{node} reads")
-        taken = [
-            k for k, read in enumerate(step.reads) if self.identical(read, step.writes[0]) and (k in step.kernel.overwrites or k == 0 and node.op.family == "update")
-        ]
+        may = {*step.kernel.overwrites, *([0] if node.op.family == "update" else [])}
+        taken = [k for k, read in enumerate(step.reads) if self.identical(read, step.writes[0]) and k in may]
         if node.op.family == "update":
             assert 0 in taken
         for k, read in enumerate(step.reads):

@@ -21,7 +21,7 @@ from tests.ir.plan_toys import TOY, graphs, network
 LAYOUTS = st.dictionaries(st.integers(0, 2), st.sampled_from(["C", "F"]))
 
 
-@settings(max_examples=80)
+@settings(max_examples=200)
 @given(graphs(), LAYOUTS, st.booleans())
 def test_drawn_plans_hold(graph, layouts, exact):
     check(plan(graph, TOY, layouts=layouts, exact=exact))
@@ -161,7 +161,7 @@ def test_an_empty_graph_and_empty_arrays():
     graph.outputs = [e.exp(e.add(x, 1.0)), x]
     made = plan(graph, TOY)
     check(made)
-    assert made.peak_bytes == 0
+    assert made.peak_bytes == 2  # NumPy asks for a byte each
 
 
 # ---- Python numbers
