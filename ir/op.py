@@ -102,7 +102,8 @@ class Op:
 
     The four facts of aliasing: `view_of` is the operand that the output is a view of (a reshape may still have to copy, which its
     placement decides); `overwrites` the operands whose memory the output may take over in any kernel; `inside` the operands that
-    may be computed in place inside the output; `order` NumPy's memory order of the result ("C", "K" as the operands, "view").
+    may be computed in place inside the output; `order` NumPy's memory order of the result ("C", "K" as the operands, "view",
+    "gather": the axes of the index arrays slowest, in C order, then the others in the order that they have in the operand).
     """
 
     name: str

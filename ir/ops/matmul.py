@@ -70,11 +70,11 @@ def _dot_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
 
 def _shaped(x: Value, shape: tuple[int, ...]) -> Value:
     """`x` in that shape, -1 standing for the axes left; itself where it has it."""
-    shape = matrix_shape(x.shape, shape)
+    shape = _matrix_shape(x.shape, shape)
     return x if x.shape == shape else reshape(x, shape=shape)
 
 
-def matrix_shape(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+def _matrix_shape(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` with -1 replaced by the product of the leading (or trailing) axes of `old`, which stays right for axes of size 0."""
     if shape[0] == -1:
         return (math.prod(old[:-1]), *shape[1:])

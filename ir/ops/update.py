@@ -5,16 +5,18 @@ broadcast and are cast as NumPy's assignment does; where an index stands twice, 
 """
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ir.graph import CONSTANT
 from ir.op import Op, Trait, no_flops
 from ir.ops import elementwise
 from ir.ops.index import add_at, add_slice, at_write_axes, gather, slice, slice_write_axes
 from ir.ops.places import Index, check_fits, fancy, keys, placement, slice_shape
-from ir.ops.views import reshape
-from ir.spec import Spec
+from ir.ops.views import broadcast_to, reshape
+from ir.spec import Spec, broadcast
 
 if TYPE_CHECKING:
     from ir.graph import Value
@@ -56,11 +58,23 @@ def _set_at(base: np.ndarray, value: Any, *indices: Any, axes: tuple[int, ...]) 
 
 def _set_at_vjp(g: Value, y: Value, base: Value, value: Value, *indices: Value, axes: tuple[int, ...]) -> tuple[Value | None, ...]:
     given = gather(g, *indices, axes=axes)
-    if given.spec.size > 1:  # where an index stands twice only the last value has an effect: number the writes and see which are left
-        numbers = np.arange(given.spec.size).reshape(given.shape)
-        left = gather(set_at(np.zeros(base.shape, np.intp), numbers, *indices, axes=axes), *indices, axes=axes)
+    if not _distinct(base, indices, axes):  # of an index that stands twice the last value is kept: number the writes, see which are left
+        numbers = given.graph.constant(np.arange(given.spec.size).reshape(given.shape))
+        empty = broadcast_to(given.graph.constant(np.intp(0)), shape=base.shape)
+        left = gather(set_at(empty, numbers, *indices, axes=axes), *indices, axes=axes)
         given = elementwise.where(elementwise.equal(left, numbers), given, g.dtype.type(0))
     return (set_at(g, g.dtype.type(0), *indices, axes=axes), written(given, value), *[None] * len(indices))
+
+
+def _distinct(base: Value, indices: tuple[Value, ...], axes: tuple[int, ...]) -> bool:
+    """Whether it is known that no index stands twice: there is only one, or constants say so."""
+    if math.prod(broadcast([i.shape for i in indices])) <= 1:
+        return True
+    if any(i.node.op is not CONSTANT for i in indices):
+        return False
+    arrays = np.broadcast_arrays(*[i.node.attrs["value"].array() for i in indices])
+    wrapped = np.stack([np.where(a < 0, a + base.shape[k], a).ravel() for a, k in zip(arrays, axes)])
+    return np.unique(wrapped, axis=1).shape == wrapped.shape
 
 
 set_slice = Op(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ir import errors
+from ir.gradient import append_gradient
 from ir.graph import Graph
 from ir.ops import update
 from ir.ops.places import triple
@@ -67,6 +68,16 @@ def test_repeated_indices() -> None:
     base, value, i = np.zeros(3), np.array([1.0, 2.0, 4.0]), np.array([1, 1, 2])
     assert run(lambda b, v, at: update.add_at(b, v, at, axes=(0,)), [base, value, i])[0].tolist() == [0, 3, 4]
     assert run(lambda b, v, at: update.set_at(b, v, at, axes=(0,)), [base, value, i])[0].tolist() == [0, 2, 4]
+
+
+def test_constant_indices_that_differ_need_no_count_of_the_writes() -> None:
+    for numbers, names in (([1, -1, 0], {"set_at", "gather"}), ([1, -2, 0], {"set_at", "gather", "equal", "where", "broadcast_to"})):
+        graph = Graph()
+        x, v = graph.input(Spec((3,))), graph.input(Spec((3,)))
+        y = update.set_at(x, v, np.array(numbers), axes=(0,))
+        graph.outputs = append_gradient(graph, [y], [graph.input(y.spec)], [x, v])
+        assert {n.op.name for n in graph.order()} - {"input", "constant"} == names
+        gradients(lambda x, v, numbers=numbers: update.set_at(x, v, np.array(numbers), axes=(0,)), [array((3,)), array((3,), 1)], [0, 1])
 
 
 @pytest.mark.parametrize("base", ["bool", "int8", "float32", "complex64"])
