@@ -8,6 +8,7 @@ import linecache
 import os
 import sys
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -47,7 +48,12 @@ class Line:
 
     def during(self, phase: str) -> Line:
         """The same line in another phase."""
-        return self if self.phase == phase else replace(self, phase=phase)
+        return self if self.phase == phase else _in_phase(self, self.text, phase)
+
+
+@lru_cache(1 << 14)
+def _in_phase(line: Line, text: str | None, phase: str) -> Line:
+    return replace(line, text=text, phase=phase)  # equal lines may show different texts
 
 
 def is_library(file: str) -> bool:
