@@ -3,6 +3,7 @@
 A backend gives a Target (data for the planner) and an emitter that turns a Plan into a Program; see `base.py`. They are listed here
 and nowhere else.
 """
+
 from __future__ import annotations
 
 import importlib

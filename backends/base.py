@@ -1,9 +1,10 @@
 """What a backend must supply, as protocols: nothing is inherited, so a backend is a module with an object of this form.
 
-    Backend.target() -> Target      data: kernels, costs, caches; planning needs nothing else
-    Backend.emit(plan) -> Program   text first; it may be printed, read and run by hand
-    Program(inputs) -> results      leases an Instance (memory, bound views) from a pool, runs it and gives it back
+Backend.target() -> Target      data: kernels, costs, caches; planning needs nothing else
+Backend.emit(plan) -> Program   text first; it may be printed, read and run by hand
+Program(inputs) -> results      leases an Instance (memory, bound views) from a pool, runs it and gives it back
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

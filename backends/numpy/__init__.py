@@ -1,4 +1,5 @@
 """The NumPy backend: plans become straight-line Python that calls NumPy with `out=` into planned memory."""
+
 from __future__ import annotations
 
 from backends.numpy.emit import emit_source

@@ -12,24 +12,36 @@
 `arena` is a uint8 array that begins on an aligned byte, `const` the constant arrays, `state` the state arrays in the order of their
 inputs, `moved(inputs)` what to do when other state arrays are given. The emitter decides nothing: each Step becomes its lines.
 """
+
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from backends.numpy.names import Names, body_of, states_of
 from backends.numpy.site import Site
-from ir.graph import CONSTANT, Value
+from ir.graph import Value
 from ir.op import Trait
 from ir.plan import Call, Copy, Fill, Host, Loop, Place, Plan, Step
 from ir.source import Line
 
 _SIGNS = {
-    "add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "lshift": "<<", "rshift": ">>", "and_": "&", "or_": "|",
+    "add": "+",
+    "sub": "-",
+    "mul": "*",
+    "truediv": "/",
+    "floordiv": "//",
+    "mod": "%",
+    "lshift": "<<",
+    "rshift": ">>",
+    "and_": "&",
+    "or_": "|",
     "xor": "^",
-}  # fmt: skip
+}
+_KEYWORD = re.compile(r', (\w+=(?:\w+|"\w+"))')
 _CALL = re.compile(r"^(\w+)\((.*)\)$")
 
 
@@ -53,7 +65,7 @@ class _Writer:
         self.lines: list[str] = []
         self.numbers: dict[Value, str] = {}
         self.uses_support: set[str] = set()
-        self.uses_python = False
+        self.uses_python = self.uses_partial = False
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
                 self.numbers[value] = self.names.inputs[index]
@@ -68,7 +80,9 @@ class _Writer:
         main += self._tail(steps[self.body.tail :])
         returned = ", ".join([self._result(k, v) for k, v in enumerate(self.plan.graph.outputs)])
         if loop is not None:
-            rows = [f"{self.names.place(p)}[trip] = {self._output(k, v)}" for k, (p, v) in enumerate(zip(loop.stacked, self.plan.graph.outputs))]
+            rows = [
+                f"{self.names.place(p)}[trip] = {self._output(k, v)}" for k, (p, v) in enumerate(zip(loop.stacked, self.plan.graph.outputs))
+            ]
             main = [f"for trip in range({loop.trips}):", *_indent([*main, *rows] or ["pass"])]
         return Source(self._text(first, main, returned), tuple(self.names.arrays))
 
@@ -87,7 +101,8 @@ class _Writer:
         if states:
             bind.append(f"{', '.join([names.inputs[k] for k in states])}, = state")
         bind += [*names.bound, "", "def run(inputs):", *_indent(run), "", "return run"]
-        head = ["import numpy as np"]
+        head = ["from functools import partial", ""] if self.uses_partial else []
+        head.append("import numpy as np")
         if self.uses_support:
             head += ["", f"from backends.numpy.support import {', '.join(sorted(self.uses_support))}"]
         if self.uses_python:
@@ -150,7 +165,8 @@ class _Writer:
             for line in self._step(step):
                 matched = _CALL.match(line)
                 assert matched is not None
-                found.append(f"    ({matched[1]}, {matched[2]}),{'  ' + comment if comment else ''}")
+                function, operands = self._positional(matched[1], matched[2])
+                found.append(f"    ({function}, {operands}),{'  ' + comment if comment else ''}")
         writes = self.names.fresh("writes")
         states = states_of(self.plan)
         called = {line.split(" = ")[0] for line in self.names.called} | {n for k, n in enumerate(self.names.inputs) if k not in states}
@@ -159,6 +175,14 @@ class _Writer:
             return [*text, f"finish({writes})"]
         self.names.bound += ["", *text]
         return ["# every state or none", f"finish({writes})"]
+
+    def _positional(self, function: str, operands: str) -> tuple[str, str]:
+        """The function and its operands without keywords, which are bound to it."""
+        named = _KEYWORD.findall(operands)
+        if not named:
+            return function, operands
+        self.uses_partial = True
+        return f"partial({function}, {', '.join(named)})", _KEYWORD.sub("", operands)
 
     # ---- Python numbers
     def _number(self, value: Value) -> str:
@@ -197,7 +221,7 @@ class _Lazy:
     def __init__(self, names: Names, places: tuple[Place, ...]):
         self._names, self._places = names, places
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[_Name]:
         return iter([_Name(self._names, p) for p in self._places])
 
 

@@ -3,6 +3,7 @@
 In: the records of `ir.ops`, which name the ufunc. Out: Kernels. Where operands are of several dtypes NumPy casts them in blocks in a
 fixed buffer of its own, but small ones it copies whole: `ufunc_scratch` says when.
 """
+
 from __future__ import annotations
 
 import math
@@ -19,10 +20,33 @@ from ir.target import Kernel, Places
 # Nanoseconds an element in float64, contiguous, AVX2 (measured); what is not listed is arithmetic. Floats of 4 bytes take half, the
 # functions that NumPy has vector code for a third.
 NS: dict[str, float] = {
-    "divide": 1.2, "reciprocal": 1.2, "sqrt": 1.2, "exp": 7, "exp2": 7, "expm1": 12, "log": 7, "log2": 8, "log10": 9, "log1p": 12, "tanh": 34,
-    "sin": 12, "cos": 12, "tan": 20, "arcsin": 15, "arccos": 15, "arctan": 15, "sinh": 20, "cosh": 15, "arctan2": 25, "hypot": 6, "power": 28,
-    "logaddexp": 25, "floor_divide": 6, "remainder": 8, "cbrt": 15,
-}  # fmt: skip
+    "divide": 1.2,
+    "reciprocal": 1.2,
+    "sqrt": 1.2,
+    "exp": 7,
+    "exp2": 7,
+    "expm1": 12,
+    "log": 7,
+    "log2": 8,
+    "log10": 9,
+    "log1p": 12,
+    "tanh": 34,
+    "sin": 12,
+    "cos": 12,
+    "tan": 20,
+    "arcsin": 15,
+    "arccos": 15,
+    "arctan": 15,
+    "sinh": 20,
+    "cosh": 15,
+    "arctan2": 25,
+    "hypot": 6,
+    "power": 28,
+    "logaddexp": 25,
+    "floor_divide": 6,
+    "remainder": 8,
+    "cbrt": 15,
+}
 VECTOR32 = {"exp", "log", "tanh", "sin", "cos"}
 CALL = 500.0
 BUFFER = 8192  # elements of NumPy's casting buffer (np.getbufsize())
@@ -71,8 +95,14 @@ def ufunc_kernel(op: Op) -> Kernel:
     path = "np._core.umath.clip" if op.name == "clip" else f"np.{op.ufunc.__name__}"
     operands = ", ".join(f"{{{k}}}" for k in range(op.ufunc.nin))
     out = "out={out}" if op.name in ("maximum", "minimum") else "{out}"  # NumPy deprecates a third operand of these two
-    return Kernel(f"{op.name}.ufunc", op.name, (f"{path}({operands}, {out})",), cost=passes(op.name), overwrites=tuple(range(op.ufunc.nin)),
-                  scratch=scratch_of(op.ufunc))  # fmt: skip
+    return Kernel(
+        f"{op.name}.ufunc",
+        op.name,
+        (f"{path}({operands}, {out})",),
+        cost=passes(op.name),
+        overwrites=tuple(range(op.ufunc.nin)),
+        scratch=scratch_of(op.ufunc),
+    )
 
 
 # ---- powers with a constant exponent: NumPy's own takes 28 ns an element for all but -1, 0, 0.5, 1 and 2
@@ -90,10 +120,24 @@ def _is_fourth(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 
 POWER = (
-    Kernel("power.cube", "power", ("np.multiply({0}, {0}, {out})", "np.multiply({out}, {0}, {out})"), exact=False, accepts=_is_cube, cost=passes("multiply", "multiply")),
-    Kernel("power.fourth", "power", ("np.multiply({0}, {0}, {out})", "np.multiply({out}, {out}, {out})"), exact=False, accepts=_is_fourth,
-           cost=passes("multiply", "multiply"), overwrites=(0,)),
-)  # fmt: skip
+    Kernel(
+        "power.cube",
+        "power",
+        ("np.multiply({0}, {0}, {out})", "np.multiply({out}, {0}, {out})"),
+        exact=False,
+        accepts=_is_cube,
+        cost=passes("multiply", "multiply"),
+    ),
+    Kernel(
+        "power.fourth",
+        "power",
+        ("np.multiply({0}, {0}, {out})", "np.multiply({out}, {out}, {out})"),
+        exact=False,
+        accepts=_is_fourth,
+        cost=passes("multiply", "multiply"),
+        overwrites=(0,),
+    ),
+)
 
 
 # ---- no ufuncs
@@ -108,7 +152,7 @@ def _is_condition(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 def _where_any(site: Site) -> tuple[str, ...]:
     """A condition of numbers is brought to bool first."""
-    return ("np.not_equal({0}, %s, {t0})" % site.number(0, site.reads[0].dtype), *[line.replace("{0}", "{t0}") for line in _where(site)])
+    return (f"np.not_equal({{0}}, {site.number(0, site.reads[0].dtype)}, {{t0}})", *[line.replace("{0}", "{t0}") for line in _where(site)])
 
 
 def _move(site: Site) -> tuple[str, ...]:
@@ -128,14 +172,20 @@ def _cast(site: Site) -> tuple[str, ...]:
 OTHERS = {
     "where": (
         Kernel("where.copyto", "where", _where, accepts=_is_condition, cost=passes("copy", "copy"), overwrites=(2,)),
-        Kernel("where.number", "where", _where_any, cost=passes("copy", "copy", "copy"), overwrites=(2,),
-               temps=lambda specs, outs, attrs: (Spec(specs[0].shape, np.dtype(bool)),)),
+        Kernel(
+            "where.number",
+            "where",
+            _where_any,
+            cost=passes("copy", "copy", "copy"),
+            overwrites=(2,),
+            temps=lambda specs, outs, attrs: (Spec(specs[0].shape, np.dtype(bool)),),
+        ),
     ),
     "real": (Kernel("real.copyto", "real", ("np.copyto({out}, {0}.real)",), cost=passes("copy")),),
     "imag": (Kernel("imag.copyto", "imag", _imag, cost=passes("copy")),),
     "cast": (Kernel("cast.copyto", "cast", _cast, cost=passes("copy"), overwrites=(0,)),),
     "copy": (Kernel("copy.copyto", "copy", _move, cost=passes("copy"), overwrites=(0,)),),
-}  # fmt: skip
+}
 
 
 def kernels(table: dict[str, Op]) -> dict[str, tuple[Kernel, ...]]:

@@ -3,6 +3,7 @@
 NumPy can't read at several index arrays into a given buffer, nor argsort into one: these kernels state the fresh array as scratch.
 An update's operand 0 and its output are the same memory (the planner sees to it), so a body writes the new part only.
 """
+
 from __future__ import annotations
 
 import math
@@ -155,13 +156,19 @@ def _known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "concatenate": (Kernel("concatenate.numpy", "concatenate", _concatenate, cost=_moves),),
-    "take": (Kernel("take.numpy", "take", ("np.take({0}, {1}, {axis}, {out}, {mode})",), accepts=_take_accepts, cost=_moves, scratch=_take_scratch),),
+    "take": (
+        Kernel(
+            "take.numpy", "take", ("np.take({0}, {1}, {axis}, {out}, {mode})",), accepts=_take_accepts, cost=_moves, scratch=_take_scratch
+        ),
+    ),
     "gather": (Kernel("gather.copy", "gather", _gather, cost=_moves, scratch=_fresh_result),),
     "take_along_axis": (Kernel("take_along_axis.copy", "take_along_axis", _along, cost=_moves, scratch=_fresh_result),),
     "sort": (Kernel("sort.inplace", "sort", _sort, cost=_moves, overwrites=(0,), scratch=_sort_scratch),),
     "argsort": (Kernel("argsort.copy", "argsort", _argsort, accepts=_argsort_accepts, cost=_moves, scratch=_argsort_scratch),),
     "set_slice": (Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,)),),
-    "add_slice": (Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch),),
+    "add_slice": (
+        Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch),
+    ),
     "set_at": (Kernel("set_at.setitem", "set_at", _set_at, cost=_moves, overwrites=(0,)),),
     "add_at": (Kernel("add_at.at", "add_at", _add_at, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_at_scratch),),
 }

@@ -4,6 +4,7 @@
 around the exponential. Measured for 100x10 float64: tanh 39 us, exp 13; `np.errstate` itself would take 2.8 us, `quiet` takes 0.5;
 cutting x off with `minimum` instead takes 3.4 more.
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -16,7 +17,12 @@ from ir.target import Kernel, Places
 
 def _tanh(site: Site) -> tuple[str, ...]:
     half = site.number(0.5, site.writes[0].dtype)
-    return (f"np.multiply({{0}}, {half}, {{out}})", "np.tanh({out}, {out})", f"np.multiply({{out}}, {half}, {{out}})", f"np.add({{out}}, {half}, {{out}})")
+    return (
+        f"np.multiply({{0}}, {half}, {{out}})",
+        "np.tanh({out}, {out})",
+        f"np.multiply({{out}}, {half}, {{out}})",
+        f"np.add({{out}}, {half}, {{out}})",
+    )
 
 
 def _half_scratch(reads: Places, writes: Places, attrs: dict[str, object]) -> int:
@@ -39,7 +45,17 @@ def _is_real(reads: Places, writes: Places, attrs: dict[str, object]) -> bool:
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sigmoid": (
-        Kernel("sigmoid.exp", "sigmoid", _exp, exact=False, accepts=_is_real, cost=passes("negative", "exp", "add", "reciprocal"), overwrites=(0,)),
-        Kernel("sigmoid.tanh", "sigmoid", _tanh, cost=passes("multiply", "tanh", "multiply", "add"), overwrites=(0,), scratch=_half_scratch),
+        Kernel(
+            "sigmoid.exp",
+            "sigmoid",
+            _exp,
+            exact=False,
+            accepts=_is_real,
+            cost=passes("negative", "exp", "add", "reciprocal"),
+            overwrites=(0,),
+        ),
+        Kernel(
+            "sigmoid.tanh", "sigmoid", _tanh, cost=passes("multiply", "tanh", "multiply", "add"), overwrites=(0,), scratch=_half_scratch
+        ),
     ),
 }

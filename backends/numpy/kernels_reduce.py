@@ -3,6 +3,7 @@
 A column sum of 100x10 takes 5.5 us by `add.reduce` and 1.7 by a product with ones; a sum over all of 1,000 takes 2.4 and 1.0. The
 product sums in another order, so it is not exact. The ones are made once a program and are kept short (`LONGEST`).
 """
+
 from __future__ import annotations
 
 import math
@@ -25,11 +26,11 @@ def _cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]
     return CALL + 0.6 * specs[0].size + 25.0 * rows * (len(attrs.get("axis") or ()) < specs[0].ndim)
 
 
-def _dot_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
+def product_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
     return 600 + 0.3 * specs[0].size
 
 
-def _steps(count: int) -> Any:
+def steps_cost(count: int) -> Any:
     """The cost of `count` passes over the operand beside the reduction."""
     return lambda specs, outs, attrs: _cost(specs, outs, attrs) + count * (500 + 0.6 * specs[0].size)
 
@@ -50,7 +51,7 @@ def _reduce(path: str, dtype: bool = False) -> Any:
 
 # ---- sums as products
 def _summed(x: Place, axis: tuple[int, ...]) -> str | None:
-    """"all", "rows" (the leading axes) or "columns" (the trailing ones): what a sum over `axis` is for a C-contiguous place."""
+    """ "all", "rows" (the leading axes) or "columns" (the trailing ones): what a sum over `axis` is for a C-contiguous place."""
     kept = [k for k in range(len(x.shape)) if k not in axis]
     if not kept:
         return "all"
@@ -72,7 +73,7 @@ def _is_product(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     if x.dtype != out.dtype or x.dtype.char not in "fdFD" or not dense(x) or not out.contiguous("C") or 0 in x.shape or not axis:
         return False
     summed, left = _lengths(x, axis)
-    return _summed(x, axis) is not None and summed <= LONGEST and 2 <= summed
+    return _summed(x, axis) is not None and summed <= LONGEST and summed >= 2
 
 
 def _product(mean: bool) -> Any:
@@ -160,7 +161,11 @@ def _var(root: bool) -> Any:
         deviation = site.name(apart)
         keep = ", True" if site.attrs["keepdims"] else ""
         kind = "None" if mean.dtype == site.reads[0].dtype else f"np.{type_name(mean.dtype)}"
-        lines = [f"np.add.reduce({{0}}, {{axis}}, {kind}, {{t0}}, True)", divide_by(site, "{t0}", _count(site), mean.dtype), f"np.subtract({{0}}, {{t0}}, {deviation})"]
+        lines = [
+            f"np.add.reduce({{0}}, {{axis}}, {kind}, {{t0}}, True)",
+            divide_by(site, "{t0}", _count(site), mean.dtype),
+            f"np.subtract({{0}}, {{t0}}, {deviation})",
+        ]
         if mean.dtype.kind == "c":
             re, im = map(site.name, parts(apart))
             lines += [f"np.square({re}, {re})", f"np.square({im}, {im})", f"np.add({re}, {im}, {re})"]
@@ -172,70 +177,6 @@ def _var(root: bool) -> Any:
         return (*lines, *(["np.sqrt({out}, {out})"] if root else []))
 
     return body
-
-
-# ---- norms
-def _by_dot(reads: Places, attrs: dict[str, Any]) -> bool:
-    """The 2-norm over all axes, which NumPy computes as a product of the array with itself."""
-    return attrs["ord"] is None and len(attrs["axis"]) == len(reads[0].shape)
-
-
-def _norm_dot_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    return _by_dot(reads, attrs) and dense(reads[0])
-
-
-def _norm_dot_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
-    """Integers as floats; the imaginary part's product."""
-    if specs[0].dtype.kind == "c":
-        return (Spec((), outs[0].dtype),)
-    return () if specs[0].dtype == outs[0].dtype else (specs[0].with_dtype(outs[0].dtype),)
-
-
-def _norm_dot(site: Site) -> tuple[str, ...]:
-    x, out = flat(site.reads[0]), site.name(reshaped(site.writes[0], ()))
-    if x.dtype.kind == "c":
-        re, im = map(site.name, parts(x))
-        return (f"{re}.dot({re}, {out})", f"{im}.dot({im}, {{t0}})", f"np.add({out}, {{t0}}, {out})", f"np.sqrt({out}, {out})")
-    lines: tuple[str, ...] = ()
-    if site.call.temps:
-        x = flat(site.call.temps[0])
-        lines = (f'np.copyto({site.name(x)}, {site.name(flat(site.reads[0]))}, "unsafe")',)
-    return (*lines, f"{site.name(x)}.dot({site.name(x)}, {out})", f"np.sqrt({out}, {out})")
-
-
-def _norm_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
-    x = specs[0]
-    return (Spec(x.shape, x.dtype if x.dtype.kind == "c" and attrs["ord"] in (None, 2) else outs[0].dtype),)
-
-
-def _norm(site: Site) -> tuple[str, ...]:
-    """`np.linalg.norm` along axes step by step, in a temp of the operand's shape."""
-    order, keep = site.attrs["ord"], ", True" if site.attrs["keepdims"] else ""
-    out, work = site.writes[0].dtype, like(site.call.temps[0], site.reads[0])
-    t = site.name(work)
-    total = f"np.add.reduce({t}, {{axis}}, None, {{out}}{keep})"
-    if work.dtype.kind == "c":
-        total = total.replace(t, site.name(parts(work)[0]), 1)
-        return (f"np.conjugate({{0}}, {t})", f"np.multiply({t}, {{0}}, {t})", total, "np.sqrt({out}, {out})")
-    x, lines = "{0}", []
-    if site.reads[0].dtype.kind in "biu":
-        x, lines = t, [f'np.copyto({t}, {{0}}, "unsafe")']
-    if order is None or order == 2:
-        return (*lines, f"np.multiply({x}, {x}, {t})", total, "np.sqrt({out}, {out})")
-    if order == 0:
-        return (*lines, f"np.not_equal({x}, {site.number(0, out if x == t else site.reads[0].dtype)}, {t})", total)
-    lines.append(f"np.absolute({x}, {t})")
-    if order in (math.inf, -math.inf):
-        return (*lines, f"np.{'maximum' if order > 0 else 'minimum'}.reduce({t}, {{axis}}, None, {{out}}{keep})")
-    if order == 1:
-        return (*lines, total)
-    return (*lines, _raised(site, t, order, out), total, _raised(site, "{out}", 1 / order, out))
-
-
-def _raised(site: Site, target: str, power: float, dtype: np.dtype) -> str:
-    """`target **= power` with NumPy's short cuts."""
-    short = {0.5: "sqrt", 2.0: "square", -1.0: "reciprocal"}.get(power)
-    return f"np.{short}({target}, {target})" if short else f"np.power({target}, {site.number(power, dtype)}, {target})"
 
 
 # ---- places of extremes, running sums
@@ -273,24 +214,20 @@ def _cumsum_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sum": (
-        Kernel("sum.product", "sum", _product(mean=False), exact=False, accepts=_is_product, cost=_dot_cost),
+        Kernel("sum.product", "sum", _product(mean=False), exact=False, accepts=_is_product, cost=product_cost),
         Kernel("sum.reduce", "sum", _reduce("np.add", dtype=True), cost=_cost),
     ),
     "mean": (
-        Kernel("mean.product", "mean", _product(mean=True), exact=False, accepts=_is_product, cost=_dot_cost),
-        Kernel("mean.reduce", "mean", _mean, cost=_steps(1), temps=_mean_temps, scratch=_mean_scratch),
+        Kernel("mean.product", "mean", _product(mean=True), exact=False, accepts=_is_product, cost=product_cost),
+        Kernel("mean.reduce", "mean", _mean, cost=steps_cost(1), temps=_mean_temps, scratch=_mean_scratch),
     ),
     "max": (Kernel("max.reduce", "max", _reduce("np.maximum"), cost=_cost),),
     "min": (Kernel("min.reduce", "min", _reduce("np.minimum"), cost=_cost),),
     "prod": (Kernel("prod.reduce", "prod", _reduce("np.multiply", dtype=True), cost=_cost),),
     "any": (Kernel("any.reduce", "any", _reduce("np.logical_or"), cost=_cost),),
     "all": (Kernel("all.reduce", "all", _reduce("np.logical_and"), cost=_cost),),
-    "var": (Kernel("var.steps", "var", _var(root=False), cost=_steps(3), temps=_var_temps, scratch=_var_scratch),),
-    "std": (Kernel("std.steps", "std", _var(root=True), cost=_steps(3), temps=_var_temps, scratch=_var_scratch),),
-    "norm": (
-        Kernel("norm.dot", "norm", _norm_dot, accepts=_norm_dot_accepts, cost=_dot_cost, temps=_norm_dot_temps),
-        Kernel("norm.steps", "norm", _norm, cost=_steps(2), temps=_norm_temps, accepts=lambda reads, writes, attrs: not _by_dot(reads, attrs)),
-    ),
+    "var": (Kernel("var.steps", "var", _var(root=False), cost=steps_cost(3), temps=_var_temps, scratch=_var_scratch),),
+    "std": (Kernel("std.steps", "std", _var(root=True), cost=steps_cost(3), temps=_var_temps, scratch=_var_scratch),),
     "argmax": (Kernel("argmax.numpy", "argmax", _arg("np.argmax"), accepts=_arg_accepts, cost=_cost, scratch=_arg_scratch),),
     "argmin": (Kernel("argmin.numpy", "argmin", _arg("np.argmin"), accepts=_arg_accepts, cost=_cost, scratch=_arg_scratch),),
     "cumsum": (Kernel("cumsum.accumulate", "cumsum", _cumsum, cost=_cost, scratch=_cumsum_scratch),),

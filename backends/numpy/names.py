@@ -3,6 +3,7 @@
 In: places of a plan, in the order in which lines ask for them. Out: unique, readable names (the user's own where the line assigns
 one), and the definitions as three lists of lines. A place is one array object however often it is asked for.
 """
+
 from __future__ import annotations
 
 import builtins
@@ -17,7 +18,23 @@ from backends.numpy.site import type_name
 from ir.graph import Value
 from ir.plan import Fill, Loop, Place, Plan, View
 
-RESERVED = {*keyword.kwlist, *dir(builtins), "np", "arena", "const", "state", "moved", "inputs", "run", "bind", "held", "quiet", "loud", "finish", "trip"}
+RESERVED = {
+    *keyword.kwlist,
+    *dir(builtins),
+    "np",
+    "arena",
+    "const",
+    "state",
+    "moved",
+    "inputs",
+    "run",
+    "bind",
+    "held",
+    "quiet",
+    "loud",
+    "finish",
+    "trip",
+}
 _ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
 _FUNCTION = re.compile(r"\bnp((?:\.\w+)+)")
 
@@ -79,7 +96,7 @@ class Names:
     # ---- places
     def place(self, place: Place) -> str:
         """The name of a place's array; its definition is made when it is first asked for."""
-        key = (place.buffer.id, place.buffer.kind, place.offset, place.shape, place.strides, place.dtype)
+        key: tuple[Any, ...] = (place.buffer.id, place.buffer.kind, place.offset, place.shape, place.strides, place.dtype)
         if place.strides is None and id(place) in self._views:
             key = (*key, id(place))
         name = self._names.get(key)
@@ -92,7 +109,12 @@ class Names:
         kind, index = place.buffer.kind, place.buffer.index
         if kind in ("input", "state") and index is not None and self._is_root(place, index):
             return self.inputs[index]
-        name = self.fresh(self._hints.get(_spot(place), "number_" if kind == "const" and not place.shape else "view_" if kind in ("input", "state", "const") else "work_"))
+        name = self.fresh(
+            self._hints.get(
+                _spot(place),
+                "number_" if kind == "const" and not place.shape else "view_" if kind in ("input", "state", "const") else "work_",
+            )
+        )
         match kind:
             case "arena" | "scalar":
                 self.bound.append(f"{name} = {self._cut('arena', place, (place.buffer.offset or 0) + place.offset)}")

@@ -3,6 +3,7 @@
 A call leases an Instance from the Program's pool (a list: `pop` and `append` are atomic, so threads and re-entrant calls never meet)
 and gives it back whatever happens. The arena is requested once, in an Instance's first run; it dies with the Program.
 """
+
 from __future__ import annotations
 
 import itertools

@@ -4,6 +4,7 @@ A Kernel's `body` is a tuple of line templates or a function of a `Site` that gi
 operands, `{out}` and `{out1}` the outputs, `{t0}` the temps and `{axis}` the node's attribute of that name. A function is written as
 `np.add.reduce`; the emitter binds it to a name of its own once.
 """
+
 from __future__ import annotations
 
 import math
@@ -46,7 +47,10 @@ class Site:
     def filled(self, count: int, value: Any, dtype: np.dtype) -> str:
         """A vector of equal numbers, to sum by a product."""
         kind = f"np.{type_name(dtype)}"
-        return self.const(f"np.ones({count}, {kind})" if value == 1 else f"np.full({count}, {value!r}, {kind})", f"ones{count}" if value == 1 else "weights")
+        return self.const(
+            f"np.ones({count}, {kind})" if value == 1 else f"np.full({count}, {value!r}, {kind})",
+            f"ones{count}" if value == 1 else "weights",
+        )
 
 
 def type_name(dtype: np.dtype) -> str:

@@ -3,6 +3,7 @@
 `quiet` does what `with np.errstate(over="ignore", under="ignore")` does (2.8 us) by setting NumPy's own context variable (0.5 us);
 where this NumPy has no such variable it falls back to errstate.
 """
+
 from __future__ import annotations
 
 from collections import deque
@@ -12,20 +13,17 @@ from operator import call
 from typing import Any
 
 import numpy as np
+from numpy._core import _ufunc_config, umath
 
-try:
-    from numpy._core._ufunc_config import _extobj_contextvar as _variable
-    from numpy._core.umath import _make_extobj as _make
-except ImportError:  # another NumPy: the public way
-    _variable = _make = None
-
+_variable: Any = getattr(_ufunc_config, "_extobj_contextvar", None)
+_make: Any = getattr(umath, "_make_extobj", None)
 _last: tuple[Any, Any] = (None, None)  # the caller's setting, and the same but quiet: replaced as one, so threads may share it
 
 
 def quiet() -> Any:
     """From here on overflow and underflow are nobody's business; give what this returns to `loud`."""
     global _last
-    if _variable is None:
+    if _variable is None or _make is None:
         state = np.errstate(over="ignore", under="ignore")
         state.__enter__()
         return state
@@ -39,7 +37,7 @@ def quiet() -> Any:
 
 def loud(held: Any) -> None:
     """The caller's setting again."""
-    if _variable is None:
+    if _variable is None or _make is None:
         held.__exit__(None, None, None)
     else:
         _variable.reset(held)

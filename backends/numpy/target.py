@@ -3,16 +3,18 @@
 `alignment` is 64 bytes: a cache line, and what AVX-512 would like. Costs stand in the Target so that a plan depends on nothing else;
 workers and BLAS threads are the process's own for now (one worker).
 """
+
 from __future__ import annotations
 
 from dataclasses import replace
 
-from backends.numpy import kernels_elementwise, kernels_index, kernels_matmul, kernels_nn, kernels_reduce
+from backends.numpy import kernels_elementwise, kernels_index, kernels_matmul, kernels_nn, kernels_norm, kernels_reduce
 from ir.ops import TABLE
 from ir.target import Kernel, Target
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
-    **kernels_elementwise.kernels(TABLE), **kernels_reduce.KERNELS, **kernels_matmul.KERNELS, **kernels_nn.KERNELS, **kernels_index.KERNELS,
+    **kernels_elementwise.kernels(TABLE), **kernels_reduce.KERNELS,
+    **kernels_norm.KERNELS, **kernels_matmul.KERNELS, **kernels_nn.KERNELS, **kernels_index.KERNELS,
 }  # fmt: skip
 
 TARGET = Target("numpy", KERNELS, workers=1, call_ns=500.0, fork_ns=100_000.0, cache_bytes=1 << 20, bandwidth=10.0, alignment=64)

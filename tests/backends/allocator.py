@@ -4,6 +4,7 @@ For a child process only, which ends by `os._exit`: arrays made within `counting
 the allocator that made them and are not counted; NumPy's fixed casting buffers and Python objects do not pass here. The handler is
 Python, and NumPy also frees while an exception is on its way, which Python does not survive: so count what runs, not what may raise.
 """
+
 from __future__ import annotations
 
 import ctypes

@@ -3,6 +3,7 @@
 Operands are arrays (C-ordered; the tests lay them out otherwise) or Python numbers. Empty arrays, 0-d arrays, axes of size 1,
 broadcasting and mixed dtypes are among them.
 """
+
 from __future__ import annotations
 
 import math
@@ -69,8 +70,22 @@ REDUCTIONS = ("sum", "mean", "max", "min", "prod", "any", "all", "var", "std")
 def _reductions(name: str, rng: np.random.Generator) -> list[Case]:
     extra: dict[str, Any] = {"ddof": 1} if name in ("var", "std") else {}
     found: list[Case] = []
-    for shape, axis in (((3, 4), (0, 1)), ((3, 4), (0,)), ((3, 4), (1,)), ((2, 3, 4), (0, 1)), ((2, 3, 4), (1, 2)), ((2, 3, 4), (1,)), ((2, 3, 4), (0, 2)),
-                        ((5,), (0,)), ((), ()), ((3, 4), ()), ((5, 1), (0,)), ((1, 5), (0,)), ((100, 10), (0,)), ((6, 0), (0,))):  # fmt: skip
+    for shape, axis in (
+        ((3, 4), (0, 1)),
+        ((3, 4), (0,)),
+        ((3, 4), (1,)),
+        ((2, 3, 4), (0, 1)),
+        ((2, 3, 4), (1, 2)),
+        ((2, 3, 4), (1,)),
+        ((2, 3, 4), (0, 2)),
+        ((5,), (0,)),
+        ((), ()),
+        ((3, 4), ()),
+        ((5, 1), (0,)),
+        ((1, 5), (0,)),
+        ((100, 10), (0,)),
+        ((6, 0), (0,)),
+    ):
         for keepdims in (False, True):
             found.append(([draw(rng, shape)], {"axis": axis, "keepdims": keepdims, **extra}))
     if name not in ("max", "min"):
@@ -92,13 +107,26 @@ def _norm(rng: np.random.Generator) -> list[Case]:
             found.append(([draw(rng, (4, 5), dtype)], {"axis": (1,), "keepdims": False, "ord": order}))
     for dtype in "dflDe":
         found.append(([draw(rng, (4, 5), dtype)], {"axis": (0, 1), "keepdims": True, "ord": None}))
-    found += [([draw(rng, (2, 3, 4))], {"axis": (0, 2), "keepdims": False, "ord": None}), ([draw(rng, ())], {"axis": (), "keepdims": False, "ord": None})]
+    found += [
+        ([draw(rng, (2, 3, 4))], {"axis": (0, 2), "keepdims": False, "ord": None}),
+        ([draw(rng, ())], {"axis": (), "keepdims": False, "ord": None}),
+    ]
     return found
 
 
 def _products(rng: np.random.Generator) -> list[Case]:
-    shapes = (((3, 4), (4, 5)), ((3, 1), (1, 5)), ((4,), (4,)), ((3, 4), (4,)), ((4,), (4, 5)), ((3, 0), (0, 5)), ((0, 4), (4, 5)),
-              ((2, 3, 4), (4, 5)), ((1, 1), (1, 1)), ((20, 30), (30, 10)))  # fmt: skip
+    shapes = (
+        ((3, 4), (4, 5)),
+        ((3, 1), (1, 5)),
+        ((4,), (4,)),
+        ((3, 4), (4,)),
+        ((4,), (4, 5)),
+        ((3, 0), (0, 5)),
+        ((0, 4), (4, 5)),
+        ((2, 3, 4), (4, 5)),
+        ((1, 1), (1, 1)),
+        ((20, 30), (30, 10)),
+    )
     found = [([draw(rng, a), draw(rng, b)], {}) for a, b in shapes]
     found += [([draw(rng, (3, 4), p), draw(rng, (4, 5), q)], {}) for p, q in ("ff", "fd", "ll", "ld", "DD", "dD", "ee", "??", "gg")]
     return found
@@ -115,7 +143,10 @@ def _matmul(rng: np.random.Generator) -> list[Case]:
 def _linear(rng: np.random.Generator) -> list[Case]:
     sizes = ((6, 3, 4), (6, 1, 4), (6, 3, 1), (0, 3, 4), (1, 1, 1), (100, 1, 10))
     found = [([draw(rng, (n, i)), draw(rng, (i, o)), draw(rng, (o,))], {}) for n, i, o in sizes]
-    return found + [([draw(rng, (6, 3), p), draw(rng, (3, 4), q), draw(rng, (4,), r)], {}) for p, q, r in ("fff", "fdd", "ffd", "ddf", "lll", "DDD", "eee", "lff")]
+    return found + [
+        ([draw(rng, (6, 3), p), draw(rng, (3, 4), q), draw(rng, (4,), r)], {})
+        for p, q, r in ("fff", "fdd", "ffd", "ddf", "lll", "DDD", "eee", "lff")
+    ]
 
 
 def _linear_vjp(rng: np.random.Generator) -> list[Case]:
@@ -133,8 +164,11 @@ def _sigmoid(rng: np.random.Generator) -> list[Case]:
 def _where(rng: np.random.Generator) -> list[Case]:
     found: list[Case] = [([draw(rng, s, "?"), draw(rng, s), draw(rng, s)], {}) for s in SHAPES]
     found += [([draw(rng, (3, 4), "?"), draw(rng, (3, 4), p), draw(rng, (3, 4), q)], {}) for p, q in ("fd", "lf", "dD", "??")]
-    return found + [([draw(rng, (3, 1), "?"), draw(rng, (4,)), 0.0], {}), ([draw(rng, (3, 4), "l") - 1, draw(rng, (4,)), draw(rng, ())], {}),
-                    ([draw(rng, (3, 4), "?"), 1, draw(rng, (3, 4), "f")], {})]  # fmt: skip
+    return found + [
+        ([draw(rng, (3, 1), "?"), draw(rng, (4,)), 0.0], {}),
+        ([draw(rng, (3, 4), "l") - 1, draw(rng, (4,)), draw(rng, ())], {}),
+        ([draw(rng, (3, 4), "?"), 1, draw(rng, (3, 4), "f")], {}),
+    ]
 
 
 def _unary(name: str) -> Any:
@@ -145,11 +179,17 @@ def _unary(name: str) -> Any:
 
 
 def _cast(rng: np.random.Generator) -> list[Case]:
-    return [([draw(rng, (3, 4), p)], {"dtype": np.dtype(q)}) for p in "dfl?" for q in "dfleD?"] + [([draw(rng, ())], {"dtype": np.dtype("f")})]
+    return [([draw(rng, (3, 4), p)], {"dtype": np.dtype(q)}) for p in "dfl?" for q in "dfleD?"] + [
+        ([draw(rng, ())], {"dtype": np.dtype("f")})
+    ]
 
 
 def _arg(rng: np.random.Generator) -> list[Case]:
-    return [([draw(rng, s)], {"axis": a, "keepdims": k}) for s, a in (((3, 4), 0), ((3, 4), 1), ((5,), 0), ((2, 3, 4), 1), ((1, 4), 0)) for k in (False, True)]
+    return [
+        ([draw(rng, s)], {"axis": a, "keepdims": k})
+        for s, a in (((3, 4), 0), ((3, 4), 1), ((5,), 0), ((2, 3, 4), 1), ((1, 4), 0))
+        for k in (False, True)
+    ]
 
 
 def _cumsum(rng: np.random.Generator) -> list[Case]:
@@ -158,10 +198,12 @@ def _cumsum(rng: np.random.Generator) -> list[Case]:
 
 def _concatenate(rng: np.random.Generator) -> list[Case]:
     return [
-        ([draw(rng, (3, 4)), draw(rng, (3, 4))], {"axis": 0}), ([draw(rng, (3, 4)), draw(rng, (3, 1)), draw(rng, (3, 0))], {"axis": 1}),
-        ([draw(rng, (3,), "f"), draw(rng, (2,), "d")], {"axis": 0}), ([draw(rng, (3,), "l")], {"axis": 0}),
+        ([draw(rng, (3, 4)), draw(rng, (3, 4))], {"axis": 0}),
+        ([draw(rng, (3, 4)), draw(rng, (3, 1)), draw(rng, (3, 0))], {"axis": 1}),
+        ([draw(rng, (3,), "f"), draw(rng, (2,), "d")], {"axis": 0}),
+        ([draw(rng, (3,), "l")], {"axis": 0}),
         ([draw(rng, (2, 3, 4)), draw(rng, (2, 5, 4))], {"axis": 1}),
-    ]  # fmt: skip
+    ]
 
 
 def _ints(*values: Any, dtype: str = "l") -> Any:
@@ -172,50 +214,72 @@ def _take(rng: np.random.Generator) -> list[Case]:
     found: list[Case] = []
     for mode in ("raise", "wrap", "clip"):
         found += [
-            ([draw(rng, (5, 4)), _ints(0, 3, 3, -1)], {"axis": 0, "mode": mode}), ([draw(rng, (5, 4)), _ints([0, 1], [2, 3], dtype="i")], {"axis": 1, "mode": mode}),
-            ([draw(rng, (5,)), np.array(2)], {"axis": 0, "mode": mode}), ([draw(rng, (5, 2), "f"), _ints(1, dtype="B")], {"axis": 0, "mode": mode}),
-        ]  # fmt: skip
+            ([draw(rng, (5, 4)), _ints(0, 3, 3, -1)], {"axis": 0, "mode": mode}),
+            ([draw(rng, (5, 4)), _ints([0, 1], [2, 3], dtype="i")], {"axis": 1, "mode": mode}),
+            ([draw(rng, (5,)), np.array(2)], {"axis": 0, "mode": mode}),
+            ([draw(rng, (5, 2), "f"), _ints(1, dtype="B")], {"axis": 0, "mode": mode}),
+        ]
     return found
 
 
 def _gather(rng: np.random.Generator) -> list[Case]:
     return [
-        ([draw(rng, (5, 4)), _ints(0, 3, -1)], {"axes": (0,)}), ([draw(rng, (5, 4)), _ints(0, 3, -1), _ints(0, 1, 2)], {"axes": (0, 1)}),
-        ([draw(rng, (5, 4, 3)), _ints([0], [3]), _ints(0, 1)], {"axes": (0, 2)}), ([draw(rng, (5, 4, 3)), _ints(0, 3, dtype="i")], {"axes": (1,)}),
-        ([draw(rng, (5, 4)), np.array(2)], {"axes": (0,)}), ([draw(rng, (5, 4)), 3], {"axes": (1,)}),
-        ([draw(rng, (5,)), np.array(3)], {"axes": (0,)}), ([draw(rng, (5, 4), "f"), np.zeros((0,), "l")], {"axes": (0,)}),
-    ]  # fmt: skip
+        ([draw(rng, (5, 4)), _ints(0, 3, -1)], {"axes": (0,)}),
+        ([draw(rng, (5, 4)), _ints(0, 3, -1), _ints(0, 1, 2)], {"axes": (0, 1)}),
+        ([draw(rng, (5, 4, 3)), _ints([0], [3]), _ints(0, 1)], {"axes": (0, 2)}),
+        ([draw(rng, (5, 4, 3)), _ints(0, 3, dtype="i")], {"axes": (1,)}),
+        ([draw(rng, (5, 4)), np.array(2)], {"axes": (0,)}),
+        ([draw(rng, (5, 4)), 3], {"axes": (1,)}),
+        ([draw(rng, (5,)), np.array(3)], {"axes": (0,)}),
+        ([draw(rng, (5, 4), "f"), np.zeros((0,), "l")], {"axes": (0,)}),
+    ]
 
 
 def _along(rng: np.random.Generator) -> list[Case]:
     x = draw(rng, (5, 4))
-    return [([x, np.argsort(x, 0)], {"axis": 0}), ([x, np.argmax(x, 1, keepdims=True)], {"axis": 1}), ([draw(rng, (1, 4)), _ints([0, 1], [2, 3], [1, 1])], {"axis": 1})]
+    return [
+        ([x, np.argsort(x, 0)], {"axis": 0}),
+        ([x, np.argmax(x, 1, keepdims=True)], {"axis": 1}),
+        ([draw(rng, (1, 4)), _ints([0, 1], [2, 3], [1, 1])], {"axis": 1}),
+    ]
 
 
 def _sort(rng: np.random.Generator) -> list[Case]:
-    return [([draw(rng, s)], {"axis": a, "kind": k}) for s, a in (((6, 5), 0), ((6, 5), 1), ((9,), 0), ((2, 3, 4), 1), ((1, 4), 0), ((0, 3), 1)) for k in (None, "stable")]
+    return [
+        ([draw(rng, s)], {"axis": a, "kind": k})
+        for s, a in (((6, 5), 0), ((6, 5), 1), ((9,), 0), ((2, 3, 4), 1), ((1, 4), 0), ((0, 3), 1))
+        for k in (None, "stable")
+    ]
 
 
 def _write_slice(rng: np.random.Generator) -> list[Case]:
     index = ((1, 4, 1), (3, None, -2))
     return [
-        ([draw(rng, (5, 4)), draw(rng, (3, 2))], {"index": index}), ([draw(rng, (5, 4)), draw(rng, (2,))], {"index": index}),
-        ([draw(rng, (5, 4)), draw(rng, (1, 3, 1))], {"index": index}), ([draw(rng, (5, 4)), 2.0], {"index": index}),
-        ([draw(rng, (5, 4), "d"), draw(rng, (3, 2), "f")], {"index": index}), ([draw(rng, (5, 4), "f"), draw(rng, (3, 2), "d")], {"index": index}),
-        ([draw(rng, (5, 4)), draw(rng, (0, 4))], {"index": ((0, 0, 1), (0, 4, 1))}), ([draw(rng, ()), draw(rng, ())], {"index": ()}),
+        ([draw(rng, (5, 4)), draw(rng, (3, 2))], {"index": index}),
+        ([draw(rng, (5, 4)), draw(rng, (2,))], {"index": index}),
+        ([draw(rng, (5, 4)), draw(rng, (1, 3, 1))], {"index": index}),
+        ([draw(rng, (5, 4)), 2.0], {"index": index}),
+        ([draw(rng, (5, 4), "d"), draw(rng, (3, 2), "f")], {"index": index}),
+        ([draw(rng, (5, 4), "f"), draw(rng, (3, 2), "d")], {"index": index}),
+        ([draw(rng, (5, 4)), draw(rng, (0, 4))], {"index": ((0, 0, 1), (0, 4, 1))}),
+        ([draw(rng, ()), draw(rng, ())], {"index": ()}),
         ([draw(rng, (5, 4), "l"), 3], {"index": index}),
-    ]  # fmt: skip
+    ]
 
 
 def _write_at(rng: np.random.Generator) -> list[Case]:
     return [
-        ([draw(rng, (5, 4)), draw(rng, (3, 4)), _ints(0, 2, 2)], {"axes": (0,)}), ([draw(rng, (5, 4)), draw(rng, (4,)), _ints(0, 2, 2)], {"axes": (0,)}),
-        ([draw(rng, (5, 4)), draw(rng, (3,)), _ints(0, 2, 2), _ints(1, 3, 3)], {"axes": (0, 1)}), ([draw(rng, (5, 4)), 1.0, _ints(0, -1, 2)], {"axes": (1,)}),
+        ([draw(rng, (5, 4)), draw(rng, (3, 4)), _ints(0, 2, 2)], {"axes": (0,)}),
+        ([draw(rng, (5, 4)), draw(rng, (4,)), _ints(0, 2, 2)], {"axes": (0,)}),
+        ([draw(rng, (5, 4)), draw(rng, (3,)), _ints(0, 2, 2), _ints(1, 3, 3)], {"axes": (0, 1)}),
+        ([draw(rng, (5, 4)), 1.0, _ints(0, -1, 2)], {"axes": (1,)}),
         ([draw(rng, (5, 4, 3)), draw(rng, (2, 2, 4)), _ints([0], [3]), _ints(0, 1)], {"axes": (0, 2)}),
         ([draw(rng, (5, 4), "f"), draw(rng, (3, 4), "d"), _ints(0, 2, 2, dtype="i")], {"axes": (0,)}),
-        ([draw(rng, (5, 4)), draw(rng, (1, 1, 3, 4)), _ints(0, 2, 2)], {"axes": (0,)}), ([draw(rng, (5,)), draw(rng, ()), np.array(3)], {"axes": (0,)}),
-        ([draw(rng, (5, 4), "f"), draw(rng, (4,), "f"), np.array(3)], {"axes": (0,)}), ([draw(rng, (5, 4)), draw(rng, ()), np.array(3), 1], {"axes": (0, 1)}),
-    ]  # fmt: skip
+        ([draw(rng, (5, 4)), draw(rng, (1, 1, 3, 4)), _ints(0, 2, 2)], {"axes": (0,)}),
+        ([draw(rng, (5,)), draw(rng, ()), np.array(3)], {"axes": (0,)}),
+        ([draw(rng, (5, 4), "f"), draw(rng, (4,), "f"), np.array(3)], {"axes": (0,)}),
+        ([draw(rng, (5, 4)), draw(rng, ()), np.array(3), 1], {"axes": (0, 1)}),
+    ]
 
 
 def _adding(cases_of: Any) -> Any:
@@ -228,8 +292,28 @@ def _adding(cases_of: Any) -> Any:
 
 
 SPECIAL: dict[str, Any] = {
-    "norm": _norm, "dot": _dot, "matmul": _matmul, "linear": _linear, "linear_vjp": _linear_vjp, "sigmoid": _sigmoid, "where": _where,
-    "real": _unary("real"), "imag": _unary("imag"), "copy": _unary("copy"), "cast": _cast, "argmax": _arg, "argmin": _arg, "cumsum": _cumsum,
-    "concatenate": _concatenate, "take": _take, "gather": _gather, "take_along_axis": _along, "sort": _sort, "argsort": _sort,
-    "set_slice": _write_slice, "add_slice": _adding(_write_slice), "set_at": _write_at, "add_at": _adding(_write_at),
-}  # fmt: skip
+    "norm": _norm,
+    "dot": _dot,
+    "matmul": _matmul,
+    "linear": _linear,
+    "linear_vjp": _linear_vjp,
+    "sigmoid": _sigmoid,
+    "where": _where,
+    "real": _unary("real"),
+    "imag": _unary("imag"),
+    "copy": _unary("copy"),
+    "cast": _cast,
+    "argmax": _arg,
+    "argmin": _arg,
+    "cumsum": _cumsum,
+    "concatenate": _concatenate,
+    "take": _take,
+    "gather": _gather,
+    "take_along_axis": _along,
+    "sort": _sort,
+    "argsort": _sort,
+    "set_slice": _write_slice,
+    "add_slice": _adding(_write_slice),
+    "set_at": _write_at,
+    "add_at": _adding(_write_at),
+}

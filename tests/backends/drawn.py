@@ -3,6 +3,7 @@
 A graph is grown: each step takes an operation, looks for Values among those there are that it accepts, and adds it; what raises is
 left out. Deterministic in the seed.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -20,9 +21,37 @@ SHAPES = ((6, 4), (4,), (6, 1), (6, 6), (4, 6), (), (2, 6, 4))
 UNARY = ("negative", "exp", "tanh", "sigmoid", "sqrt", "square", "sin", "abs", "copy", "sign", "floor")
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "hypot", "power", "greater", "arctan2")
 OTHERS = (
-    "sum", "mean", "max", "min", "var", "std", "any", "argmax", "cumsum", "dot", "matmul", "linear", "linear_vjp", "transpose", "reshape", "expand_dims",
-    "broadcast_to", "slice", "concatenate", "take", "gather", "sort", "argsort", "set_slice", "add_slice", "set_at", "add_at", "where", "cast", "norm",
-)  # fmt: skip
+    "sum",
+    "mean",
+    "max",
+    "min",
+    "var",
+    "std",
+    "any",
+    "argmax",
+    "cumsum",
+    "dot",
+    "matmul",
+    "linear",
+    "linear_vjp",
+    "transpose",
+    "reshape",
+    "expand_dims",
+    "broadcast_to",
+    "slice",
+    "concatenate",
+    "take",
+    "gather",
+    "sort",
+    "argsort",
+    "set_slice",
+    "add_slice",
+    "set_at",
+    "add_at",
+    "where",
+    "cast",
+    "norm",
+)
 
 
 def draw_program(seed: int) -> tuple[Graph, list[Any]]:

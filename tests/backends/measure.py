@@ -1,8 +1,9 @@
 """Runs in a child process: measures the first run and a replay of programs with the counting allocator, prints what disagrees.
 
-    python -m tests.backends.measure kernels NAME...    every case of these operations, in each layout
-    python -m tests.backends.measure drawn SEED COUNT   programs drawn from the whole table
+python -m tests.backends.measure kernels NAME...    every case of these operations, in each layout
+python -m tests.backends.measure drawn SEED COUNT   programs drawn from the whole table
 """
+
 from __future__ import annotations
 
 import os
@@ -35,6 +36,7 @@ def check(made: Plan, inputs: list[Any], what: str) -> list[str]:
     del results
     with counting() as counts:
         results = instance.run(inputs)
+    del results
     allowed = sum([max(b.bytes, 1) for b in made.buffers if b.kind == "result"]) + made.scratch_bytes
     if counts.peak != allowed:
         wrong.append(f"{what}: a replay asks for {counts.peak} {counts.requests}, stated are {allowed}")
@@ -73,7 +75,7 @@ def main(arguments: list[str]) -> None:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if arguments[0] == "kernels":
-            wrong = kernels(arguments[1:] or [n for n in TABLE])
+            wrong = kernels(arguments[1:] or list(TABLE))
         else:
             wrong = drawn(int(arguments[1]), int(arguments[2]))
     print("\n".join(wrong) or "all as planned", flush=True)

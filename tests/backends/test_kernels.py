@@ -1,4 +1,5 @@
 """Every operation of the table through plan and program, against the reference evaluator: layouts, exactness, poison, frozen inputs."""
+
 from __future__ import annotations
 
 import warnings

@@ -1,5 +1,6 @@
 """The memory bill is true to the byte: what NumPy's allocator is asked for in a first run is `plan.peak_bytes`, in a replay the
 results and the stated scratch. Counted in child processes by an allocator of our own (`allocator.py`)."""
+
 from __future__ import annotations
 
 import os

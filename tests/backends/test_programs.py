@@ -1,4 +1,5 @@
 """Whole programs: drawn ones against the reference, the text run by hand, states, loops, instances, threads, interrupts."""
+
 from __future__ import annotations
 
 import gc
