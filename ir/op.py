@@ -38,6 +38,7 @@ class Trait(Flag):
     ARRAY = auto()  # a 0-d result is an array in NumPy, not a scalar (views, copies)
     SOURCE = auto()  # no operands: inputs and constants
     OPAQUE = auto()  # never folded, merged or simplified
+    HOLDS = auto()  # an attribute is an object of the user's, which no cache may keep alive
     SELECTS = auto()  # its vjp hands zeros, exact ones, to the elements that were not chosen
 
 
@@ -131,7 +132,8 @@ class Op:
 
     def infer(self, specs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
         """The output specs by the operation's rule."""
-        return _infer(self, specs, tuple(attrs.items()))
+        rule = _infer.__wrapped__ if self.has(Trait.HOLDS) else _infer
+        return rule(self, specs, tuple(attrs.items()))
 
     def names(self, count: int) -> list[str]:
         """A name for each of `count` operands, for errors and tables."""

@@ -48,5 +48,5 @@ def _axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], **attrs: Any) ->
 
 custom = Op(
     "custom", "custom", ("*operands",), spec=_spec, meaning=lambda *xs, outs, rule: xs[0] if outs == 1 else xs[:outs],
-    vjp=_vjp, axes=_axes, flops=no_flops, traits=Trait.ARRAY, view_of=0, order="view",
+    vjp=_vjp, axes=_axes, flops=no_flops, traits=Trait.ARRAY | Trait.HOLDS, view_of=0, order="view",
 )

@@ -236,13 +236,23 @@ take_along_axis: Op = Op(
 
 # ---- compositions
 def cut(x: Value, axis: int, start: int, stop: int) -> Value:
-    """`x` from `start` to `stop` along one axis."""
+    """`x` from `start` to `stop` along one axis.
+
+    >>> from ir.graph import Graph
+    >>> cut(Graph().input(Spec((2, 5))), 1, 1, 3).shape
+    (2, 2)
+    """
     whole = everything(x.shape)
     return slice(x, index=(*whole[:axis], triple(builtins.slice(start, stop), x.shape[axis]), *whole[axis + 1 :]))
 
 
 def flip(x: Value, axes: Sequence[int] | int | None = None) -> Value:
-    """`np.flip`."""
+    """`np.flip`: x read backwards along `axes` (None: all).
+
+    >>> from ir.graph import Graph
+    >>> flip(Graph().input(Spec((2, 3))), 0).node.attrs["index"]
+    ((1, None, -1), (0, 3, 1))
+    """
     named = range(x.ndim) if axes is None else (axes,) if isinstance(axes, (int, np.integer)) else axes
     turned = {resolve_axis(a, x.ndim) for a in named}
     return slice(x, index=tuple([triple(builtins.slice(None, None, -1 if k in turned else 1), n) for k, n in enumerate(x.shape)]))

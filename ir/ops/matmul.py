@@ -140,7 +140,15 @@ matmul = Op(
 
 # ---- compositions
 def tensordot(x: Value, y: Value, axes: int | tuple[Any, Any] = 2) -> Value:
-    """`np.tensordot`: sums over `axes` of x and y (a number: the last of x and first of y, else a pair of axes or of sequences)."""
+    """`np.tensordot`: sums over `axes` of x and y (a number: the last of x and first of y, else a pair of axes or of sequences).
+
+    ShapeError where the sizes summed over differ.
+
+    >>> from ir.graph import Graph
+    >>> graph = Graph()
+    >>> tensordot(graph.input(Spec((2, 3, 4))), graph.input(Spec((4, 3, 5))), ((1, 2), (1, 0))).shape
+    (2, 5)
+    """
     if isinstance(axes, (int, np.integer)):
         of_x, of_y = tuple(range(x.ndim - int(axes), x.ndim)), tuple(range(int(axes)))
     else:
@@ -161,17 +169,35 @@ def tensordot(x: Value, y: Value, axes: int | tuple[Any, Any] = 2) -> Value:
 
 
 def inner(x: Value, y: Value) -> Value:
-    """`np.inner`: sums over the last axes of both."""
+    """`np.inner`: sums over the last axes of both.
+
+    >>> from ir.graph import Graph
+    >>> graph = Graph()
+    >>> inner(graph.input(Spec((2, 3))), graph.input(Spec((5, 3)))).shape
+    (2, 5)
+    """
     if x.ndim == 0 or y.ndim == 0:
         return elementwise.multiply(x, y)
     return dot(x, swap_last(y) if y.ndim > 1 else y)
 
 
 def outer(x: Value, y: Value) -> Value:
-    """`np.outer` of both as one axis."""
+    """`np.outer` of both as one axis.
+
+    >>> from ir.graph import Graph
+    >>> graph = Graph()
+    >>> outer(graph.input(Spec((2,))), graph.input(Spec((3,)))).shape
+    (2, 3)
+    """
     return elementwise.multiply(reshape(x, shape=(x.spec.size, 1)), reshape(y, shape=(1, y.spec.size)))
 
 
 def vdot(x: Value, y: Value) -> Value:
-    """`np.vdot`: conj(x) times y as one axis, summed."""
+    """`np.vdot`: conj(x) times y as one axis, summed.
+
+    >>> from ir.graph import Graph
+    >>> x = Graph().input(Spec((2, 3), np.complex64))
+    >>> str(vdot(x, x).spec)
+    'c64[]'
+    """
     return dot(ravel(_c(x)), ravel(y))

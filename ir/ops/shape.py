@@ -82,12 +82,22 @@ concatenate = Op(
 
 # ---- compositions
 def ravel(x: Value) -> Value:
-    """`x` as one axis, in C order."""
+    """`x` as one axis, in C order.
+
+    >>> from ir.graph import Graph
+    >>> ravel(Graph().input(Spec((2, 3)))).shape
+    (6,)
+    """
     return reshape(x, shape=(x.spec.size,))
 
 
 def swapaxes(x: Value, first: int, second: int) -> Value:
-    """`np.swapaxes`."""
+    """`np.swapaxes`: x with two axes exchanged; ShapeError for an axis out of range.
+
+    >>> from ir.graph import Graph
+    >>> swapaxes(Graph().input(Spec((2, 3, 4))), 0, -1).shape
+    (4, 3, 2)
+    """
     axes = list(range(x.ndim))
     a, b = resolve_axis(first, x.ndim), resolve_axis(second, x.ndim)
     axes[a], axes[b] = axes[b], axes[a]
@@ -95,7 +105,12 @@ def swapaxes(x: Value, first: int, second: int) -> Value:
 
 
 def moveaxis(x: Value, source: int | Sequence[int], destination: int | Sequence[int]) -> Value:
-    """`np.moveaxis`."""
+    """`np.moveaxis`: the axes `source` brought to `destination`, the others in their order; ShapeError for axes out of range.
+
+    >>> from ir.graph import Graph
+    >>> moveaxis(Graph().input(Spec((2, 3, 4))), 0, -1).shape
+    (3, 4, 2)
+    """
     old, new = resolve_axes(source, x.ndim), resolve_axes(destination, x.ndim)
     if len(old) != len(new):
         raise ShapeError(f"{len(old)} axes to move but {len(new)} places", mend="name as many destinations as sources")
@@ -106,7 +121,13 @@ def moveaxis(x: Value, source: int | Sequence[int], destination: int | Sequence[
 
 
 def stack(xs: Sequence[Value], axis: int = 0) -> Value:
-    """`np.stack`: arrays of one shape joined along a new axis."""
+    """`np.stack`: arrays of one shape joined along a new axis; ShapeError where the shapes differ.
+
+    >>> from ir.graph import Graph
+    >>> x = Graph().input(Spec((2, 3)))
+    >>> stack([x, x], axis=-1).shape
+    (2, 3, 2)
+    """
     if not xs:
         raise ShapeError("there is nothing to stack", mend="give at least one array")
     for k, x in enumerate(xs):

@@ -14,6 +14,7 @@ from ir.graph import Graph
 from ir.ops import index
 from ir.ops.places import everything, keys, triple
 from ir.spec import Spec
+from tests.factory import Case, along_axis, make
 from tests.ir.checks import against, gradients, run
 
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
@@ -133,8 +134,19 @@ def test_take_along_axis(shape: tuple[int, ...], data: Any) -> None:
     gradients(lambda x, at: index.take_along_axis(x, at, axis=axis), [array(shape), i], [0])
 
 
-def ints(*shape: int) -> Any:
-    return lambda graph: graph.input(Spec(shape, np.int64))
+ANY, KIND = (-2.0, 2.0), st.sampled_from([None, "stable"])
+FIRST = np.array([0, -1, 0])
+test_operation = make([
+    Case("slice", lambda x, *, axis: index.cut(x, axis, 1, 3), lambda x, *, axis: np.moveaxis(np.moveaxis(x, axis, 0)[1:3], 0, axis),
+         along_axis(ANY), complex=True),
+    Case("flip", lambda x, *, axis: index.flip(x, axis), lambda x, *, axis: np.flip(x, axis), along_axis(ANY), complex=True),
+    Case("take", lambda x, *, axis: index.take(x, FIRST, axis=axis, mode="clip"), lambda x, *, axis: np.take(x, FIRST, axis, mode="clip"),
+         along_axis(ANY), complex=True),
+    Case("gather", lambda x, *, axis: index.gather(x, FIRST, axes=(axis,)), lambda x, *, axis: x[(builtins.slice(None),) * axis + (FIRST,)],
+         along_axis(ANY), complex=True),
+    Case("sort", index.sort, np.sort, along_axis(ANY, kind=KIND)),
+    Case("argsort", index.argsort, np.argsort, along_axis(ANY, kind=KIND), gradient=False, second=False),
+])  # fmt: skip
 
 
 ERRORS = [

@@ -12,6 +12,7 @@ from ir import errors
 from ir.graph import Graph
 from ir.ops import matmul
 from ir.spec import Spec
+from tests.factory import Case, broadcasting, make
 from tests.ir.checks import against, gradients
 
 SIZE = st.integers(0, 3)
@@ -111,6 +112,19 @@ def test_outer_and_vdot(dtype: str) -> None:
     x, y = array((2, 3), 1, dtype), array((3, 2), 2, dtype)
     against(matmul.outer, np.outer, [x, y])
     against(matmul.vdot, np.vdot, [x, y])
+
+
+def squares(op: Any) -> Any:
+    """The product of x as a matrix with its transpose, so that every drawn shape fits."""
+    return lambda x: op(matmul.reshape(x, shape=(1, x.spec.size)), matmul.reshape(x, shape=(x.spec.size, 1)))
+
+
+test_operation = make([
+    Case("dot", squares(matmul.dot), lambda x: np.dot(x.reshape(1, -1), x.reshape(-1, 1)), broadcasting((-2, 2)), complex=True),
+    Case("matmul", squares(matmul.matmul), lambda x: np.matmul(x.reshape(1, -1), x.reshape(-1, 1)), broadcasting((-2, 2)), complex=True),
+    Case("outer", matmul.outer, np.outer, broadcasting((-2, 2), (-2, 2)), complex=True),
+    Case("vdot", lambda x: matmul.vdot(x, x), lambda x: np.vdot(x, x), broadcasting((-2, 2)), complex=True),
+])  # fmt: skip
 
 
 ERRORS = [

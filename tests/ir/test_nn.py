@@ -1,7 +1,9 @@
 """linear, its parameters' gradients, sigmoid; and the operations that hold no arithmetic: python, custom, opaque."""
 from __future__ import annotations
 
+import gc
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from ir.ops.custom import custom
 from ir.ops.opaque import opaque
 from ir.ops.scalar import python
 from ir.spec import Spec, weak_spec
+from tests.factory import Case, broadcasting, make
 from tests.ir.checks import against, gradients, run, same_bits
 from tests.ir.test_matmul import DTYPES, array
 
@@ -90,6 +93,9 @@ def test_sigmoid(dtype: str) -> None:
         against(nn.sigmoid, lambda x: np.tanh(x * 0.5) * 0.5 + 0.5, [array(shape, 1, dtype)])
     if dtype in ("float64", "complex128"):
         gradients(nn.sigmoid, [array((3,), 1, dtype)], [0], orders=3, tolerance=1e-5)
+
+
+test_operation = make([Case("sigmoid", nn.sigmoid, lambda x: np.tanh(x * 0.5) * 0.5 + 0.5, broadcasting((-4, 4)), complex=True)])
 
 
 def test_sigmoid_far_out_is_silent_and_finite() -> None:
@@ -195,6 +201,16 @@ def test_a_rule_with_a_wrong_count_is_told() -> None:
         append_gradient(graph, [y], [graph.input(y.spec)], [x])
     with pytest.raises(errors.ShapeError, match="3 results but 1 operands"):
         custom(x, outs=3, rule=Wrong())
+
+
+def test_no_cache_keeps_a_rule_alive() -> None:
+    rule = Doubled()
+    kept = weakref.ref(rule)
+    graph = Graph()
+    custom(graph.input(Spec((2,))), outs=1, rule=rule)
+    del rule, graph
+    gc.collect()
+    assert kept() is None
 
 
 # ---- opaque

@@ -13,6 +13,7 @@ from ir import errors
 from ir.graph import Graph
 from ir.ops import index, shape
 from ir.spec import Spec
+from tests.factory import Case, along_axis, broadcasting, make
 from tests.ir.checks import against, gradients
 
 SHAPES = st.lists(st.integers(0, 4), max_size=4).map(tuple)
@@ -96,6 +97,19 @@ def test_concatenate_and_stack(shape_: tuple[int, ...], parts: list[tuple[int, s
     place = data.draw(st.integers(-len(shape_) - 1, len(shape_)))
     ys = [array(shape_, dtype) for _, dtype in parts]
     against(lambda *vs: shape.stack(vs, place), lambda *vs: np.stack(vs, place), ys)
+
+
+ANY = (-2.0, 2.0)
+test_operation = make([
+    Case("ravel", shape.ravel, np.ravel, broadcasting(ANY), complex=True),
+    Case("transpose", lambda x: shape.transpose(x, axes=tuple(range(x.ndim))[::-1]), np.transpose, broadcasting(ANY), complex=True),
+    Case("broadcast_to", lambda x: shape.broadcast_to(x, shape=(2, *x.shape)), lambda x: np.broadcast_to(x, (2, *np.shape(x))),
+         broadcasting(ANY), complex=True),
+    Case("expand_dims", lambda x: shape.expand_dims(x, axis=(0,)), lambda x: np.expand_dims(x, 0), broadcasting(ANY), complex=True),
+    Case("squeeze", lambda x: shape.squeeze(shape.expand_dims(x, axis=(0,)), axis=(0,)), np.asarray, broadcasting(ANY), complex=True),
+    Case("concatenate", lambda x, *, axis: shape.concatenate(x, x, axis=axis), lambda x, *, axis: np.concatenate([x, x], axis),
+         along_axis(ANY), complex=True),
+])  # fmt: skip
 
 
 ERRORS = [
