@@ -65,7 +65,7 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
     if isinstance(thing, types.MethodType):
         return [("self" if not name else f"{name}.__self__", lambda: fetch().__self__, thing.__self__, 0), (name, lambda: fetch().__func__, thing.__func__, 0)]
     if isinstance(thing, types.FunctionType):
-        return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing))
+        return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing, fixed=not name))
     if isinstance(thing, np.ndarray) or isinstance(thing, (type, types.ModuleType, types.BuiltinFunctionType)):
         return []
     if hasattr(thing, "__wrapped__") and callable(thing):
@@ -86,10 +86,10 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
     return found
 
 
-def _of_function(fetch: Callable[[], Any], fn: types.FunctionType) -> Iterator[tuple[str, Callable[[], Any], Any, int]]:
+def _of_function(fetch: Callable[[], Any], fn: types.FunctionType, fixed: bool) -> Iterator[tuple[str, Callable[[], Any], Any, int]]:
     for k, (cell_name, cell) in enumerate(zip(fn.__code__.co_freevars, fn.__closure__ or ())):
         if _filled(cell):
-            yield cell_name, _cell(fetch, k), cell.cell_contents, 0
+            yield cell_name, _own_cell(cell) if fixed else _cell(fetch, k), cell.cell_contents, 0
     for name in _names(fn.__code__):
         if name in fn.__globals__ and not isinstance(fn.__globals__[name], types.ModuleType):
             yield name, _global(fetch, name), fn.__globals__[name], 0
@@ -120,6 +120,10 @@ def _filled(cell: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _own_cell(cell: Any) -> Callable[[], Any]:
+    return lambda: cell.cell_contents  # the cells of a function never change, only what is in them
 
 
 def _cell(fetch: Callable[[], Any], k: int) -> Callable[[], Any]:

@@ -200,7 +200,7 @@ class Tracing:
             check_array(number)
             self.unknown = self.unknown or user_line()
         elif isinstance(number, int) and not isinstance(number, bool) and not -(2**63) <= number < 2**64:
-            raise DTypeError(f"the integer {number} does not fit any dtype", mend="use a float, or scale it", line=user_line())
+            raise DTypeError(f"the integer {number} does not fit any dtype", mend="use a float, or scale it", op="number", line=user_line())
         return self.graph.constant(number, user_line())
 
     def pin(self, inputs: frozenset[int], what: str) -> None:
@@ -254,16 +254,17 @@ def native(dtype: np.dtype) -> np.dtype:
     return dtype.newbyteorder("=")
 
 
-def check_array(array: Any) -> None:
+def check_array(array: Any, what: str = "array") -> None:
     """DTypeError or TraceError for arrays that the project does not take: foreign dtypes, subclasses other than memmap."""
     if isinstance(array, np.ndarray) and type(array) is not np.ndarray and not isinstance(array, np.memmap):
         raise refuse(
-            f"{type(array).__name__} arrays are not traced", "use np.asarray(a): plain arrays, @ for products, np.where with a mask for masked ones"
+            f"{type(array).__name__} arrays are not traced", "use np.asarray(a): plain arrays, @ for products, np.where with a mask for masked ones",
+            op=what,
         )
     try:
         check_dtype(array.dtype)
     except DTypeError as error:
-        raise error.at(line=user_line())
+        raise error.at(op=what, line=user_line())
 
 
 @contextmanager

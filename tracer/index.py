@@ -6,14 +6,19 @@ Plain boolean masks turn into index arrays here, while tracing; a traced mask st
 from __future__ import annotations
 
 import operator
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ir.ops.places import everything, triple
 from ir.source import user_line
-from tracer.refusal import bad_shape, refuse
+from tracer import refusal
 from tracer.stack import Operand, current
+
+
+refuse = partial(refusal.refuse, op="index")
+bad_shape = partial(refusal.bad_shape, op="index")
 
 
 class Parsed(NamedTuple):

@@ -151,7 +151,7 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
         traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position)  # type: ignore[attr-defined]
         return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
     if isinstance(leaf, (np.ndarray, np.generic)):
-        check_array(leaf)
+        check_array(leaf, f"argument {name}")
         spec = Spec(leaf.shape, native(leaf.dtype))
         if isinstance(leaf, np.generic):
             return _array(tracing, spec, line, position, scalar=True), LeafIn("array", name, position)
@@ -297,7 +297,7 @@ def _no_overlap(traced: Trace, leaves: list[Any]) -> None:
         one, two = traced.leaves[pair[0]], traced.leaves[pair[1]]
         line = traced.graph.inputs[one.input or 0].node.line
         raise TraceError(
-            f"{one.name} is written, and it shares memory with {two.name}", line=line, mend=f"pass a copy: {two.name}.copy()"
+            f"{one.name} is written, and it shares memory with {two.name}", line=line, mend=f"pass a copy: {two.name}.copy()", op="assignment"
         )
 
 
@@ -334,7 +334,7 @@ def _no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
     if drawn:
         raise TraceError(
             f"numbers were drawn from {drawn} while tracing: every call would repeat them", line=_line_of(fn, drawn),
-            mend="draw outside and pass the numbers in",
+            mend="draw outside and pass the numbers in", op="random",
         )
 
 

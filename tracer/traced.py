@@ -167,7 +167,7 @@ class TracedArray(Operand):
 
     @shape.setter
     def shape(self, shape: Any) -> None:
-        raise refuse("x.shape is assigned", "write x = x.reshape(shape)")
+        raise refuse("x.shape is assigned", "write x = x.reshape(shape)", op="shape")
 
     @property
     def dtype(self) -> np.dtype:
@@ -207,7 +207,7 @@ class TracedArray(Operand):
 
     @real.setter
     def real(self, value: Any) -> None:
-        raise refuse("x.real is assigned", "write x = value + 1j * x.imag")
+        raise refuse("x.real is assigned", "write x = value + 1j * x.imag", op="real")
 
     @property
     def imag(self) -> TracedArray:
@@ -215,7 +215,7 @@ class TracedArray(Operand):
 
     @imag.setter
     def imag(self, value: Any) -> None:
-        raise refuse("x.imag is assigned", "write x = x.real + 1j * value")
+        raise refuse("x.imag is assigned", "write x = x.real + 1j * value", op="imag")
 
     @property
     def data(self) -> TracedArray:
@@ -224,7 +224,7 @@ class TracedArray(Operand):
 
     @property
     def flat(self) -> NoReturn:
-        raise refuse("x.flat is not traced", "use x.ravel(), or x.reshape(-1)[...] = v for a write")
+        raise refuse("x.flat is not traced", "use x.ravel(), or x.reshape(-1)[...] = v for a write", op="flat")
 
     @property
     def base(self) -> NoReturn:
@@ -312,7 +312,7 @@ class TracedArray(Operand):
         parsed = self._parse(key)
         self._must_be_writeable()
         if parsed.mask is not None:
-            raise refuse("np.add.at with a traced mask", "x += np.where(mask, v, 0)")
+            raise refuse("np.add.at with a traced mask", "x += np.where(mask, v, 0)", op="add.at")
         place = self._place(parsed)
         if not parsed.indices or parsed.keeps:
             numpy_api.array_ufunc(place, np.add, "__call__", place, value, out=(place,))
@@ -339,11 +339,11 @@ class TracedArray(Operand):
         if shape is None:
             shape = np.shape(value)
         if mask.shape != self.shape[: mask.ndim]:
-            raise bad_shape(f"a mask of shape {mask.shape} indexes axes of shape {self.shape[:mask.ndim]}", "a mask has the shape of what it masks")
+            raise bad_shape(f"a mask of shape {mask.shape} indexes axes of shape {self.shape[:mask.ndim]}", "a mask has the shape of what it masks", op="assignment")
         if shape != () and not (mask.ndim < self.ndim and len(shape) <= self.ndim - mask.ndim):
             raise refuse(
                 "x[mask] = array takes as many values as the mask has true places, which depends on the data",
-                "give an array of x's shape: x = np.where(mask, new, x); np.place for values in order", operands=[("x", self.spec), ("mask", mask.spec)],
+                "give an array of x's shape: x = np.where(mask, new, x); np.place for values in order", op="assignment", operands=[("x", self.spec), ("mask", mask.spec)],
             )
         wide = apply("reshape", mask, shape=(*mask.shape, *(1,) * (self.ndim - mask.ndim)))
         value = _assignable(value, self.dtype)
@@ -353,9 +353,9 @@ class TracedArray(Operand):
 
     def _must_be_writeable(self) -> None:
         if self.scalar:
-            raise refuse(f"a NumPy scalar is not written ({self.spec.dtype})", "make an array: np.full_like, or x[...] of a 0-d array")
+            raise refuse(f"a NumPy scalar is not written ({self.spec.dtype})", "make an array: np.full_like, or x[...] of a 0-d array", op="assignment")
         if not self.writeable:
-            raise refuse("assignment destination is read-only", "write into x.copy()", operands=[("x", self.spec)])
+            raise refuse("assignment destination is read-only", "write into x.copy()", op="assignment", operands=[("x", self.spec)])
 
     def _tracing_now(self) -> Tracing:
         tracing = current()
@@ -388,6 +388,8 @@ class TracedArray(Operand):
         """`self ** other`; a modulus is refused."""
         if modulus is not None:
             raise refuse("pow(x, y, mod) is not traced", "(x ** y) % mod", op="pow")
+        if self.dtype == bool and type(other) is int and other == 2:
+            return apply("square", self)  # as NumPy: int8, where np.power gives int64
         return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
 
     def __divmod__(self, other: Any) -> Any:
@@ -521,5 +523,5 @@ def leaked(array: TracedArray) -> Error:
     line = array.storage.value.node.line
     return refuse(
         "a traced value is used after its trace has ended" + (f"; it came from {line.place()}   {line.code}" if line else ""),
-        "return the value from the traced function; what is kept aside while tracing has no value", operands=[("value", array.spec)],
+        "return the value from the traced function; what is kept aside while tracing has no value", op="value", operands=[("value", array.spec)],
     )

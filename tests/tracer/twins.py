@@ -64,7 +64,7 @@ def same(got: Any, want: Any, rtol: float, what: str) -> None:
     for g, w in zip(gots, wants):
         assert type(g) is type(w), f"{what}: {type(g)} for {type(w)}"
         if isinstance(w, (np.ndarray, np.generic)):
-            assert g.dtype == w.dtype.newbyteorder("="), f"{what}: {g.dtype} for {w.dtype}"
+            assert g.dtype.newbyteorder("=") == w.dtype.newbyteorder("="), f"{what}: {g.dtype} for {w.dtype}"
             assert g.shape == w.shape, f"{what}: {g.shape} for {w.shape}"
             if rtol:
                 np.testing.assert_allclose(g, w, rtol=rtol, atol=rtol, err_msg=what)

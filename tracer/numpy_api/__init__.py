@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ir.errors import Error
+from ir.source import user_line
 from tracer.numpy_api import choices, creation, indexing, joins, linalg, meta, reductions, shapes, ufuncs
 from tracer.numpy_api.common import operand, plain
 from tracer.numpy_api.creation import astype
@@ -31,7 +33,10 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     """`__array_ufunc__`: calls of ufuncs and of their methods on traced operands."""
     if method not in _METHODS:
         raise refuse(f"np.{ufunc.__name__}.{method} is not traced", "write it with np.add.at, sums over slices, or np.cumsum", op=ufunc.__name__)
-    return _METHODS[method](ufunc, *inputs, **kwargs)
+    try:
+        return _METHODS[method](ufunc, *inputs, **kwargs)
+    except Error as error:
+        raise error.at(op=ufunc.__name__, line=user_line())
 
 
 def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -44,4 +49,7 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
             f"{where}{name} is not traced",
             meta.REFUSED.get(name, "compose it from traced functions, or compute it outside the traced function and pass the result in"), op=name,
         )
-    return implementation(*args, **kwargs)
+    try:
+        return implementation(*args, **kwargs)
+    except Error as error:
+        raise error.at(op=func.__name__, line=user_line())

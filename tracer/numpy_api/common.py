@@ -22,7 +22,7 @@ def operand(x: Any) -> Any:
 
 def plain(x: Any) -> np.ndarray:
     """A plain array of a list or of anything else that is not traced."""
-    if any(isinstance(leaf, Operand) for leaf in _leaves(x)):
+    if any(isinstance(leaf, Operand) for leaf in leaves(x)):
         raise refuse("a Python list of traced values stands for an array", "np.stack([a, b]) first, or np.array([a, b], like=x)")
     return np.asarray(x)
 
@@ -33,7 +33,8 @@ def array(x: Any) -> Any:
     return np.asarray(x) if type(x) in (int, float, complex, bool) else x
 
 
-def _leaves(x: Any) -> list[Any]:
+def leaves(x: Any) -> list[Any]:
+    """What nested lists and tuples hold."""
     found, queue = [], [x]
     while queue:
         part = queue.pop()

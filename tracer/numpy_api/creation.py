@@ -9,7 +9,7 @@ import numpy as np
 from ir.errors import Error
 from ir.spec import check_dtype
 from tracer.apply import apply
-from tracer.numpy_api.common import array, given, operand, plain, spec
+from tracer.numpy_api.common import array, given, leaves, operand, plain, spec
 from tracer.numpy_api.joins import stack
 from tracer.numpy_api.shapes import _ints
 from tracer.refusal import bad_dtype, refuse
@@ -32,7 +32,7 @@ def dtype_of(dtype: Any) -> np.dtype:
     try:
         return check_dtype(np.dtype(dtype))
     except Error as error:
-        raise bad_dtype(error.cause, error.mend or "") from None
+        raise bad_dtype(error.cause, error.mend or "", op="astype") from None
 
 
 def copied(x: Any) -> Any:
@@ -88,7 +88,7 @@ def as_array(a: Any, dtype: Any = None, *args: Any, copy: Any = None, **kwargs: 
     """As `np.array(a, like=x)`: lists of traced values are stacked."""
     if isinstance(a, Operand):
         result = astype(a, dtype, copy=bool(copy)) if given(dtype) else copied(a) if copy else a
-    elif isinstance(a, (list, tuple)) and any(isinstance(leaf, Operand) for leaf in a):
+    elif isinstance(a, (list, tuple)) and any(isinstance(leaf, Operand) for leaf in leaves(a)):
         result = stack([as_array(part) for part in a])
         result = astype(result, dtype) if given(dtype) else result
     else:

@@ -83,9 +83,8 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
     if len(axes) == 2 and ord in (1, -1, math.inf, -math.inf):
         summed, chosen = axes if abs(ord) == 1 else axes[::-1]
         pick = reductions.max if ord > 0 else reductions.min
-        sums = reductions.sum(apply("abs", x), summed, None, None, True)
-        result = pick(sums, chosen, None, True)
-        return result if keep else apply("squeeze", result, axis=tuple(sorted(axes)))
+        result = pick(reductions.sum(apply("abs", x), summed), chosen - (summed < chosen))
+        return apply("expand_dims", result, axis=tuple(sorted(axes))) if keep else result
     raise refuse(f"np.linalg.norm of order {ord!r} over {len(axes)} axes is not traced", "ord None, 'fro', 1 or inf; vectors: any number", op="norm")
 
 
