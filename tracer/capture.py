@@ -4,6 +4,7 @@
 which plain values are within reach (guards: a change traces again). It follows containers and attributes two levels deep, and the
 user's own functions that the function names.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -63,7 +64,10 @@ def _search(fn: Callable[..., Any]) -> Iterator[Found]:
 
 def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list[tuple[str, Callable[[], Any], Any, int]]:
     if isinstance(thing, types.MethodType):
-        return [("self" if not name else f"{name}.__self__", lambda: fetch().__self__, thing.__self__, 0), (name, lambda: fetch().__func__, thing.__func__, 0)]
+        return [
+            ("self" if not name else f"{name}.__self__", lambda: fetch().__self__, thing.__self__, 0),
+            (name, lambda: fetch().__func__, thing.__func__, 0),
+        ]
     if isinstance(thing, types.FunctionType):
         return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing, fixed=not name))
     if isinstance(thing, np.ndarray) or isinstance(thing, (type, types.ModuleType, types.BuiltinFunctionType)):
@@ -79,7 +83,11 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
     if is_library(_file_of(type(thing))):
         return []
     held = getattr(thing, "__dict__", None)
-    found = [(f"{name}.{k}" if name else k, _attribute(fetch, k), v, depth + 1) for k, v in list(held.items())] if isinstance(held, dict) else []
+    found = (
+        [(f"{name}.{k}" if name else k, _attribute(fetch, k), v, depth + 1) for k, v in list(held.items())]
+        if isinstance(held, dict)
+        else []
+    )
     call = getattr(type(thing), "__call__", None)
     if not name and isinstance(call, types.FunctionType):
         found.append(("", lambda: type(fetch()).__call__, call, 0))

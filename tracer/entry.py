@@ -22,7 +22,7 @@ from tracer.context import Capture
 from tracer.explain import TraceRecord
 from tracer.keys import layout
 from tracer.lazy import record_graph
-from tracer.trace import LeafOut, Trace
+from tracer.trace import LeafIn, LeafOut, Trace
 from tracer.variable import Variable
 
 
@@ -36,13 +36,12 @@ class Entry:
         self._began = time.time()
         graph = traced.graph
         self._layouts = {leaf.input: _layout(leaves[k]) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
-        self._from_leaf = [(leaf.input, k) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
+        self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
+        self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
         updated = {graph.inputs.index(state) for state, _ in graph.updates}
         for c in traced.captured:
             self._layouts[c.input] = "C" if c.input in updated else _layout(c.holder.data if c.holder is not None else c.fetch())
-        self._captured = [(c.input, c.fetch, c.spec.shape, c.spec.dtype, self._layouts[c.input], c.input in updated, c.kind) for c in traced.captured]
-        self._weak = {k for k, v in enumerate(graph.inputs) if v.spec.weak}
-        self._count = len(graph.inputs)
+        self._captured = [_Captured(c, self._layouts[c.input], c.input in updated) for c in traced.captured]
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
@@ -71,26 +70,15 @@ class Entry:
         for check in self._checks:
             if not check(leaves):  # type: ignore[arg-type]
                 return None
-        inputs: list[Any] = [None] * self._count
-        for position, k in self._from_leaf:
-            leaf = leaves[k]
-            inputs[position] = leaf if type(leaf) is np.ndarray and leaf.dtype.isnative and leaf.flags.aligned else self._prepared(position, leaf)
-        for position, fetch, shape, dtype, order, updated, kind in self._captured:
-            try:
-                thing = fetch()
-            except (LookupError, AttributeError, ValueError, TypeError):
+        if self._all_direct:
+            inputs = list(leaves)
+        else:
+            inputs = [leaves[k] if direct else self._prepared(position, leaves[k]) for position, k, direct in self._from_leaf]
+        for captured in self._captured:
+            thing = captured.now(self.records_variables)
+            if thing is None:
                 return None
-            if kind == "variable":
-                if not isinstance(thing, Variable) or thing.absent or thing.shape != shape:
-                    return None
-                inputs[position] = thing if self.records_variables else _state(thing, dtype, order, updated)
-            else:
-                inputs[position] = thing
-            array = inputs[position]
-            if array is None or array.shape != shape or array.dtype != dtype:
-                return None
-            if not self.records_variables and layout(array) != order and order != "any":
-                return None
+            inputs.append(thing)
         return inputs
 
     def why_not(self, leaves: Sequence[Any]) -> str:
@@ -132,13 +120,14 @@ class Entry:
                 return leaf
             data = leaf.data
             return data if layout(data) == self._layouts[position] else np.ascontiguousarray(data)
-        if position in self._weak:
+        if self.traced.graph.inputs[position].spec.weak:
             return leaf
         if isinstance(leaf, Spec):
             return leaf
         if isinstance(leaf, np.generic):
             return np.asarray(leaf)
-        return np.array(leaf, leaf.dtype.newbyteorder("="), order="K")
+        order = self._layouts[position]
+        return np.array(leaf, leaf.dtype.newbyteorder("="), order="F" if order == "F" else "C")
 
     def _recorded(self, inputs: list[Any]) -> Any:
         """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
@@ -161,17 +150,55 @@ class Entry:
         )
 
 
-def _state(variable: Variable, dtype: np.dtype, order: str, updated: bool) -> Any:
-    """A Variable's array. One that the plan writes must be plain C-ordered memory; it is laid so once, and stays."""
-    data = variable.data
-    if updated and not (data.flags.carray and data.dtype.isnative):
-        variable.data = data = np.array(data, dtype, order="C")
-    return data
+class _Captured:
+    """A thing that the function closes over, fetched at each call and looked at again where it is not the one seen last."""
+
+    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "shape", "seen")
+
+    def __init__(self, capture: Capture, layout: str, updated: bool):
+        self.fetch, self.spec, self.layout, self.updated = capture.fetch, capture.spec, layout, updated
+        self.is_variable = capture.kind == "variable"
+        self.shape, self.seen = capture.spec.shape, np.empty(0)
+
+    def now(self, as_variable: bool) -> Any:
+        """The array (or the Variable) for a call; None where it is no longer of the kind that was traced."""
+        try:
+            thing = self.fetch()
+        except (LookupError, AttributeError, ValueError, TypeError):
+            return None
+        array = thing
+        if self.is_variable:
+            if not isinstance(thing, Variable):
+                return None
+            if as_variable:
+                return None if thing.absent or thing.shape != self.spec.shape or thing.dtype != self.spec.dtype else thing
+            array = thing.data
+        if array is self.seen and array.shape == self.shape:
+            return array
+        return self._looked_at(thing, array)
+
+    def _looked_at(self, thing: Any, array: Any) -> Any:
+        if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape or array.dtype.newbyteorder("=") != self.spec.dtype:
+            return None
+        if self.updated and not (array.flags.carray and array.dtype.isnative):
+            # what the plan writes must be plain C-ordered memory: the Variable is laid so once, and stays
+            thing.data = array = np.array(array, self.spec.dtype, order="C")
+        if not array.dtype.isnative:
+            return np.array(array, self.spec.dtype, order="K")
+        if self.layout not in (layout(array), "any"):
+            return None
+        self.seen = array
+        return array
+
+
+def _direct(leaf: LeafIn, given: Any) -> bool:
+    """Whether leaves of this key go into the program as they are."""
+    return leaf.kind == "number" or (type(given) is np.ndarray and given.dtype.isnative)
 
 
 def _layout(thing: Any) -> str:
     data = thing.data if isinstance(thing, Variable) else thing
-    return layout(data) if isinstance(data, np.ndarray) and data.dtype.isnative and data.flags.aligned else "C"
+    return layout(data) if isinstance(data, np.ndarray) else "C"
 
 
 def _given(out: LeafOut, results: Sequence[Any]) -> Any:
