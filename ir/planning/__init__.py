@@ -22,14 +22,39 @@ IN_ARENA = ("arena", "scalar")
 def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str] | None = None, exact: bool = False) -> Plan:
     """The plan of one run of `graph` on `target`.
 
-    `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", or "any" (only the call will tell).
-    `exact` takes only kernels with the bits of the operations' references. Raises ArgumentError where the target lacks a kernel.
+    `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", or "any" (only the call will tell; what is
+    computed from such an array is C-ordered). `exact` takes only kernels with the bits of the operations' references. Raises
+    ArgumentError where the target lacks a kernel, or for a layout that is none.
+
+    >>> from ir.ops.elementwise import exp
+    >>> from ir.target import Kernel
+    >>> graph = Graph()
+    >>> graph.outputs = [exp(exp(graph.input(Spec((2, 3)))))]
+    >>> target = Target("toy", {"exp": (Kernel("exp", "exp", None, overwrites=(0,)),)})
+    >>> print(plan(graph, target).text(lines=False))
+    plan for toy: 2 steps
+      peak_bytes 48 = arena 0 + alignment 0 + results 48 + scratch 0
+      lower_bound_bytes 48
+      beside it: inputs 48, states 0, constants 0
+      results: result0 f64[2,3]
+      step  kernel  value  reads    writes   bytes  birth  death
+         0  exp     %1     input0   result0     48      0      1
+         1  exp     %2     result0  result0     48      0      1
     """
     return _plan(graph, target, dict(layouts or {}), exact, in_loop=False)
 
 
 def loop(plan: Plan, trips: int) -> Plan:
-    """A plan of one Loop step: `plan`'s graph run `trips` times, states carried in place, each output stacked along a new first axis."""
+    """A plan of one Loop step: `plan`'s graph run `trips` times, states carried in place, each output stacked along a new first axis.
+
+    >>> from ir.ops.elementwise import exp
+    >>> from ir.target import Kernel
+    >>> graph = Graph()
+    >>> graph.outputs = [exp(graph.input(Spec((2, 3))))]
+    >>> once = plan(graph, Target("toy", {"exp": (Kernel("exp", "exp", None),)}))
+    >>> loop(once, 10).results[0].shape
+    (10, 2, 3)
+    """
     body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, in_loop=True)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
     first = len(body.buffers)

@@ -69,24 +69,30 @@ class Memory:
         self.operands: list[list[int]] = []  # the nodes that must have run before
         self.takes_over: list[list[int]] = []  # storages that the first output may be written into
         for k, node in enumerate(nodes):
-            reads = list(dict.fromkeys([home[v] for v in node.operands if v in home]))
+            reads = [home[v] for v in node.operands if v in home]
+            reads = reads if len(reads) < 2 else list(dict.fromkeys(reads))
             for storage in reads:
                 self.readers[storage].append(k)
             makes: list[int] = []
-            if node.op.view_of is not None and node.operands[node.op.view_of] in home:
-                home[node.outputs[0]] = home[node.operands[node.op.view_of]]
+            if node.op.view_of is not None:
+                base = node.operands[node.op.view_of]
+                if base in home:
+                    home[node.outputs[0]] = home[base]
             else:
                 for value in node.outputs:
                     home[value] = len(self.bytes)
                     makes.append(len(self.bytes))
                     self.bytes.append(value.spec.nbytes)
                     self.readers.append([])
-            spec = node.outputs[0].spec
-            over = [home[v] for at in node.op.overwrites if at < len(node.operands) and (v := node.operands[at]) in home and v.spec == spec]
+            over: list[int] = []
+            if node.op.overwrites:
+                spec, operands = node.outputs[0].spec, node.operands
+                over = [home[v] for at in node.op.overwrites if at < len(operands) and (v := operands[at]) in home and v.spec == spec]
             self.makes.append(makes)
             self.reads.append(reads)
             self.takes_over.append(over)
-            self.operands.append(list(dict.fromkeys([index[v.node] for v in node.operands if v.node in index])))
+            before = [index[v.node] for v in node.operands if v.node in index]
+            self.operands.append(before if len(before) < 2 else list(dict.fromkeys(before)))
         self.pinned = [False] * len(self.bytes)
         for value in graph.outputs:
             if value in home:
@@ -148,23 +154,30 @@ class _Scheduler:
 
     def change(self, k: int) -> int:
         """Bytes alive after node k less those before."""
-        memory = self.memory
-        total = sum([memory.bytes[s] for s in memory.makes[k] if self.left[s] or memory.pinned[s]])
-        return total - sum([memory.bytes[s] for s in memory.reads[k] if self.left[s] == 1 and not memory.pinned[s]])
+        bytes, pinned, left = self.memory.bytes, self.memory.pinned, self.left
+        total = 0
+        for storage in self.memory.makes[k]:
+            if left[storage] or pinned[storage]:
+                total += bytes[storage]
+        for storage in self.memory.reads[k]:
+            if left[storage] == 1 and not pinned[storage]:
+                total -= bytes[storage]
+        return total
 
     def run(self, k: int, seen: Callable[[int], None]) -> None:
         """Node k is next. Calls `seen` with each node that is ready now, or whose change is another now."""
-        self.done[k] = True
+        done, waits, left = self.done, self.waits, self.left
+        done[k] = True
         self.order.append(k)
         for user in self.users[k]:
-            self.waits[user] -= 1
-            if not self.waits[user]:
+            waits[user] -= 1
+            if not waits[user]:
                 seen(user)
         for storage in self.memory.reads[k]:
-            self.left[storage] -= 1
-            if self.left[storage] == 1:
+            left[storage] -= 1
+            if left[storage] == 1:
                 for reader in self.memory.readers[storage]:
-                    if not self.done[reader] and not self.waits[reader]:
+                    if not done[reader] and not waits[reader]:
                         seen(reader)
 
     def cheapest(self) -> list[int]:
@@ -212,8 +225,8 @@ class _Scheduler:
     def _group(self, storage: int) -> list[int]:
         """The readers that a storage still has, if all are ready and running them adds nothing; otherwise none."""
         memory = self.memory
-        if memory.pinned[storage] or not 0 < self.left[storage] <= FEW:
-            return []
+        if not 1 < self.left[storage] <= FEW or memory.pinned[storage]:
+            return []  # a single reader that adds nothing has gone already
         readers = [k for k in memory.readers[storage] if not self.done[k]]
         if any(self.waits[k] for k in readers):
             return []

@@ -1,6 +1,7 @@
 """A toy Target and graphs to plan: kernels that do nothing, some of them picky; a training step of a plain network; drawn graphs."""
 from __future__ import annotations
 
+import networkx as nx
 import numpy as np
 from hypothesis import strategies as st
 
@@ -63,6 +64,8 @@ def network(layers: int, batch: int, width: int, train: bool) -> Graph:
     graph.outputs = [loss] if train else [loss, *grads]
     if train:
         graph.updates = [(p, e.subtract(p, e.multiply(rate, g))) for p, g in zip(params, grads)]
+    needed = {v.node for v in graph.inputs}.union(*[nx.ancestors(graph.nx, v.node) | {v.node} for v in graph.results()])
+    graph.remove([node for node in graph.nx if node not in needed])
     return graph
 
 

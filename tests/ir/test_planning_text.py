@@ -1,7 +1,10 @@
 """A plan as text: golden tables, stable, the user's lines on demand, no addresses."""
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +56,17 @@ def test_lines_stand_behind_their_steps():
 @pytest.mark.parametrize("name", PLANS)
 def test_no_addresses(name):
     assert not re.search(r"0x[0-9a-f]{6,}| at 0x|object", str(PLANS[name]()))
+
+
+def test_text_does_not_hang_on_the_hash_seed():
+    program = (
+        "from tests.ir.plan_toys import TOY, network; from ir.planning import plan; import hashlib;"
+        "print(hashlib.sha256(plan(network(3, 8, 8, True), TOY).text(lines=False).encode()).hexdigest())"
+    )
+    root = Path(__file__).parents[2]
+
+    def run(seed: str) -> str:
+        seeded = {**os.environ, "PYTHONHASHSEED": seed}
+        return subprocess.run([sys.executable, "-c", program], cwd=root, env=seeded, capture_output=True, text=True, check=True).stdout
+
+    assert run("1") == run("2") != ""
