@@ -143,6 +143,6 @@ def _other(rng: np.random.Generator, name: str, pick: Any) -> Any:
         case "set_at" | "add_at":
             return TABLE[name](x, pick(), np.array([0, -1, 0]), axes=(axis,))
         case "where":
-            return TABLE[name](e.greater(x, pick()), x, pick())
+            return TABLE[name](e.greater(x, pick()), x, pick() if rng.random() < 0.5 else 0.0)
         case _:
             return TABLE[name](x, dtype=np.dtype("f" if rng.random() < 0.5 else "d"))

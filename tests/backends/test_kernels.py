@@ -16,7 +16,7 @@ from ir.graph import Value
 from ir.ops import TABLE
 from ir.planning import plan
 from ir.spec import spec_of
-from tests.backends.cases import VIEWS, WITHOUT, cases
+from tests.backends.cases import VIEWS, WITHOUT, cases, draw
 
 NAMES = [name for name in TABLE if name not in VIEWS + WITHOUT]
 NUMPY = backends.get("numpy")
@@ -37,12 +37,18 @@ def as_f(x: np.ndarray) -> np.ndarray:
 LAYOUTS: dict[str, Any] = {"C": lambda x: x, "F": as_f, "any": strided}
 
 
-def built(name: str, operands: list[Any], attrs: dict[str, Any], weak_inputs: bool = False) -> tuple[Graph, list[Any]] | None:
-    """A graph of one application; numbers are constants, or inputs. None where NumPy has no loop for these dtypes."""
+def built(
+    name: str, operands: list[Any], attrs: dict[str, Any], weak_inputs: bool = False, owned: bool = False
+) -> tuple[Graph, list[Any]] | None:
+    """A graph of one application; numbers are constants, or inputs. None where NumPy has no loop for these dtypes.
+
+    `owned`: the operation gets copies of the inputs, whose memory it may take over.
+    """
     graph, given, values = Graph(), [], list[Any]()
     for x in operands:
         if isinstance(x, np.ndarray) or weak_inputs:
-            values.append(graph.input(spec_of(x)))
+            value = graph.input(spec_of(x))
+            values.append(TABLE["copy"](value) if owned and isinstance(x, np.ndarray) else value)
             given.append(x)
         else:
             values.append(x)
@@ -74,9 +80,9 @@ def test_every_operation_has_a_kernel(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_against_the_reference(name: str, layout: str) -> None:
     rng = np.random.default_rng(1)
-    for exact in (False, True):
+    for exact, owned in ((False, False), (True, False), (False, True)):
         for operands, attrs in cases(name, rng):
-            made = built(name, operands, attrs)
+            made = built(name, operands, attrs, owned=owned)
             if made is None:
                 continue
             graph, given = made
@@ -117,3 +123,24 @@ def test_python_numbers_as_inputs(name: str) -> None:
                     got = NUMPY.emit(plan(graph, NUMPY.target()))(given)
                     for a, b in zip(got, evaluate(graph, given)[0], strict=True):
                         same(a, b, False, name)
+
+
+VIEW_ATTRS: dict[str, dict[str, Any]] = {
+    "reshape": {"shape": (2, 6)}, "transpose": {"axes": (1, 0)}, "broadcast_to": {"shape": (2, 3, 4)}, "expand_dims": {"axis": (1,)},
+    "squeeze": {"axis": (0,)}, "slice": {"index": ((2, None, -1), (1, 4, 2))},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_of_inputs_constants_and_states(name: str, layout: str) -> None:
+    given = draw(np.random.default_rng(4), (1, 4) if name == "squeeze" else (3, 4))
+    for kind in ("argument", "state", "constant", "owned"):
+        graph = Graph()
+        value = graph.constant(given) if kind == "constant" else graph.input(spec_of(given), "state" if kind == "state" else "argument")
+        view = TABLE[name](TABLE["negative"](value) if kind == "owned" else value, **VIEW_ATTRS[name])
+        graph.outputs = [TABLE["add"](view, view), view]
+        inputs = [] if kind == "constant" else [LAYOUTS[layout](given)]
+        program = NUMPY.emit(plan(graph, NUMPY.target(), layouts=dict.fromkeys(range(len(inputs)), layout)))
+        for got, want in zip(program(inputs), evaluate(graph, inputs)[0], strict=True):
+            same(got, want, True, f"{kind}\n{program.source}")
