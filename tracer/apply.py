@@ -4,6 +4,7 @@ Operands are Variables, traced arrays, traced scalars, plain arrays and numbers 
 records: a Variable gives a Variable (recorded lazily, or in the running trace), a traced array a traced array. With plain operands
 only, the running trace records; outside a trace the operation's plain NumPy meaning answers.
 """
+
 from __future__ import annotations
 
 from typing import Any

@@ -36,7 +36,7 @@ class Reach:
 
     def __init__(self, fn: Callable[..., Any] | None):
         self.found: list[Found] = list(_search(fn)) if fn is not None else []
-        self._by_id = {}
+        self._by_id: dict[int, Found] = {}
         for found in self.found:
             if not isinstance(found.thing, PLAIN):
                 self._by_id.setdefault(id(found.thing), found)
@@ -70,7 +70,7 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
         ]
     if isinstance(thing, types.FunctionType):
         return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing, fixed=not name))
-    if isinstance(thing, np.ndarray) or isinstance(thing, (type, types.ModuleType, types.BuiltinFunctionType)):
+    if isinstance(thing, (np.ndarray, type, types.ModuleType, types.BuiltinFunctionType)):
         return []
     if hasattr(thing, "__wrapped__") and callable(thing):
         return [(name, lambda: fetch().__wrapped__, thing.__wrapped__, 0)]
@@ -88,7 +88,7 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
         if isinstance(held, dict)
         else []
     )
-    call = getattr(type(thing), "__call__", None)
+    call = vars(type(thing)).get("__call__")
     if not name and isinstance(call, types.FunctionType):
         found.append(("", lambda: type(fetch()).__call__, call, 0))
     return found
@@ -109,7 +109,8 @@ def _of_function(fetch: Callable[[], Any], fn: types.FunctionType, fixed: bool) 
 
 def _names(code: types.CodeType) -> list[str]:
     """The global names of a code object and of the functions defined inside it."""
-    names, stack = [], [code]
+    names: list[str] = []
+    stack = [code]
     while stack:
         one = stack.pop()
         names += one.co_names
@@ -124,10 +125,9 @@ def _file_of(kind: type) -> str:
 
 def _filled(cell: Any) -> bool:
     try:
-        cell.cell_contents
+        return cell.cell_contents is not cell
     except ValueError:
         return False
-    return True
 
 
 def _own_cell(cell: Any) -> Callable[[], Any]:
@@ -166,6 +166,7 @@ def comparable(thing: Any) -> bool:
 def fingerprint(thing: Any) -> Any:
     """What a guard compares: the value and its type; of an array a copy's bytes, or past 1 MB their checksum."""
     if isinstance(thing, np.ndarray):
-        data = np.ascontiguousarray(thing).tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(np.ascontiguousarray(thing)).digest()
+        whole = np.ascontiguousarray(thing)
+        data = whole.tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(whole.data).digest()
         return (thing.shape, thing.dtype.str, data)
     return (type(thing), repr(thing) if isinstance(thing, (float, complex)) else thing)

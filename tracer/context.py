@@ -4,6 +4,7 @@ Operands of every kind become Values here: a traced array by reading its view, a
 captured input where the function can reach it by a path (else as a constant), a Python number as a weak constant.
 Invariant: a thing from outside enters once; all its uses share one storage, so that a write is seen by all of them.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -107,7 +108,8 @@ class Tracing:
         if isinstance(operand, stack.Operand):
             return self.value_of(operand.data)  # type: ignore[attr-defined]
         raise refuse(
-            f"a {kind.__name__} can't be an operand of a traced operation", "give arrays or numbers; of a list of arrays make one with np.stack"
+            f"a {kind.__name__} can't be an operand of a traced operation",
+            "give arrays or numbers; of a list of arrays make one with np.stack",
         )
 
     def _strides(self, op: Op, operands: tuple[Any, ...], out: Spec) -> np.ndarray | None:
@@ -121,7 +123,7 @@ class Tracing:
                 plain = plain and x.flags.c_contiguous
         if plain:
             return None
-        shaped = [x.stand_in() if type(x) is TracedArray else x for x in operands if isinstance(x, (TracedArray, np.ndarray))]
+        shaped: list[Any] = [x.stand_in() if type(x) is TracedArray else x for x in operands if isinstance(x, (TracedArray, np.ndarray))]
         return kept_order(shaped, out)
 
     # ---- what comes from outside
@@ -132,7 +134,13 @@ class Tracing:
             return array
         if owner.closed or owner not in stack.running():
             raise leaked(array)
-        base = self._enter(array.storage, lambda: TracedArray(array.storage, (), array.storage.value.spec.strong(), None), "traced", array.storage.value.spec, None)
+        base = self._enter(
+            array.storage,
+            lambda: TracedArray(array.storage, (), array.storage.value.spec.strong(), None),
+            "traced",
+            array.storage.value.spec,
+            None,
+        )
         for step in array.path:
             indices = [self.value_of(owner.wrap(v)) for v in step.indices]
             base = base.viewed(step.op, dict(step.attrs), indices)
@@ -229,7 +237,9 @@ class Tracing:
         found = [*self.arguments, *[array.storage for _, array in self._lifted.values()]]
         return sorted({id(s): s for s in found if s.source is not None}.values(), key=lambda s: s.source or 0)
 
-    def _enter(self, thing: Any, fetch: Callable[[], Any], kind: str, spec: Spec, name: str | None, array: np.ndarray | None = None) -> TracedArray:
+    def _enter(
+        self, thing: Any, fetch: Callable[[], Any], kind: str, spec: Spec, name: str | None, array: np.ndarray | None = None
+    ) -> TracedArray:
         known = self._lifted.get(id(thing))
         if known is not None:
             return known[1]
@@ -240,7 +250,11 @@ class Tracing:
             )
         line = user_line()
         index = len(self.graph.inputs)
-        value = self.graph.input(spec, {"variable": "state"}.get(kind, "captured"), Line(line.file, line.number, line.function, text=name or "") if line else None)
+        value = self.graph.input(
+            spec,
+            {"variable": "state"}.get(kind, "captured"),
+            Line(line.file, line.number, line.function, text=name or "") if line else None,
+        )
         storage = Storage(self, value, source=index, writeable=kind != "array")
         strided = stand_in(spec, array.strides) if array is not None and not array.flags.c_contiguous else None
         traced = TracedArray(storage, (), spec, strided, scalar=False)
@@ -258,7 +272,8 @@ def check_array(array: Any, what: str = "array") -> None:
     """DTypeError or TraceError for arrays that the project does not take: foreign dtypes, subclasses other than memmap."""
     if isinstance(array, np.ndarray) and type(array) is not np.ndarray and not isinstance(array, np.memmap):
         raise refuse(
-            f"{type(array).__name__} arrays are not traced", "use np.asarray(a): plain arrays, @ for products, np.where with a mask for masked ones",
+            f"{type(array).__name__} arrays are not traced",
+            "use np.asarray(a): plain arrays, @ for products, np.where with a mask for masked ones",
             op=what,
         )
     try:

@@ -2,6 +2,7 @@
 
 Traced arrays give traced arrays; a Variable among the operands, or plain arrays only, give a Variable.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from tracer.composite import composed
 from tracer.numpy_api.common import all_axes, spec
 from tracer.stack import Operand
 from tracer.variable import Variable, as_variable
-
 
 _READY = frozenset([np.ndarray, int, float, complex, bool, type(None)])
 

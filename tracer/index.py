@@ -3,6 +3,7 @@
 The key becomes at most three views (slice, squeeze, expand_dims) and then, where there are index arrays, a gather along some axes.
 Plain boolean masks turn into index arrays here, while tracing; a traced mask stays a mask, since its length depends on the data.
 """
+
 from __future__ import annotations
 
 import operator
@@ -15,7 +16,6 @@ from ir.ops.places import everything, triple
 from ir.source import user_line
 from tracer import refusal
 from tracer.stack import Operand, current
-
 
 refuse = partial(refusal.refuse, op="index")
 bad_shape = partial(refusal.bad_shape, op="index")
@@ -135,9 +135,7 @@ def _item(k: Any) -> Any:
     try:
         return operator.index(k)
     except TypeError:
-        raise refuse(
-            f"a {type(k).__name__} is no index", "index with integers, slices, ..., None, and integer or boolean arrays"
-        ) from None
+        raise refuse(f"a {type(k).__name__} is no index", "index with integers, slices, ..., None, and integer or boolean arrays") from None
 
 
 def _traced_item(k: Any) -> Any:
@@ -154,7 +152,9 @@ def _traced_item(k: Any) -> Any:
 
 def _bound(b: Any) -> Any:
     if isinstance(b, Operand) and type(b).rank > 1:
-        raise refuse("a slice with traced bounds has a length that depends on the data", "np.take(x, a + np.arange(n), axis=0) for a fixed length n")
+        raise refuse(
+            "a slice with traced bounds has a length that depends on the data", "np.take(x, a + np.arange(n), axis=0) for a fixed length n"
+        )
     return None if b is None else operator.index(b)
 
 
@@ -205,5 +205,7 @@ def _check_masks(items: list[Any], shape: tuple[int, ...]) -> None:
     axis = 0
     for k, width in zip(items, widths):
         if _is_array(k) and k.dtype == bool and tuple(shape[axis : axis + width]) != k.shape:
-            raise bad_shape(f"a mask of shape {k.shape} indexes axes of shape {shape[axis:axis + width]}", "a mask has the shape of what it masks")
+            raise bad_shape(
+                f"a mask of shape {k.shape} indexes axes of shape {shape[axis : axis + width]}", "a mask has the shape of what it masks"
+            )
         axis += hidden if k is Ellipsis else width

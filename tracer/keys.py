@@ -3,6 +3,7 @@
 Arrays count with shape, dtype (byte order included) and stride class, Python numbers with their kind alone, Variables with shape and
 dtype, all else with its value. Keys hold no arrays and no Variables, and objects only weakly.
 """
+
 from __future__ import annotations
 
 import weakref

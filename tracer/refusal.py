@@ -3,6 +3,7 @@
 Facts known to an operation's rule are raised there; these are the facts that only the tracer knows (a value is needed, a function
 is not traced, an assignment does not fit).
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable

@@ -4,6 +4,7 @@ Arithmetic between numbers is Python's, recorded as `python` operations and done
 needs the value (a branch, an index, `math.sqrt`, text), it gets it, and the inputs that it came from are pinned: the trace then holds
 for these values alone. A number given as a weak Spec has no value: there Python's asking is an error.
 """
+
 from __future__ import annotations
 
 import operator
@@ -65,8 +66,8 @@ class TracedScalar(Operand):
     def __init__(self, value: Value, concrete: Any, differentiated: bool = False):
         self.value, self.concrete, self.differentiated = value, concrete, differentiated
 
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
         return WEAK[self.value.spec.weak or "float"]
 
     @classmethod
@@ -96,7 +97,8 @@ class TracedScalar(Operand):
         """As `pin`, for what takes the number away from the graph: refused where a gradient would be lost."""
         if self.differentiated:
             raise refuse(
-                f"{what} of a number by which a gradient is taken: the gradient would be lost", "np.sqrt(x) and its kin in place of math's, or pass it undifferentiated"
+                f"{what} of a number by which a gradient is taken: the gradient would be lost",
+                "np.sqrt(x) and its kin in place of math's, or pass it undifferentiated",
             )
         return self.pin(what)
 
@@ -178,7 +180,12 @@ class TracedScalar(Operand):
     def __repr__(self) -> str:
         return f"<traced {self.value.spec}>" if self.concrete is None else f"<traced {self.value.spec} {self.concrete!r}>"
 
-    __round__, __trunc__, __floor__, __ceil__ = _concrete("__round__"), _concrete("__trunc__"), _concrete("__floor__"), _concrete("__ceil__")
+    __round__, __trunc__, __floor__, __ceil__ = (
+        _concrete("__round__"),
+        _concrete("__trunc__"),
+        _concrete("__floor__"),
+        _concrete("__ceil__"),
+    )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

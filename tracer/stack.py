@@ -2,6 +2,7 @@
 
 This is the lowest file of the tracer: it knows neither arrays nor graphs, so everything above may import it.
 """
+
 from __future__ import annotations
 
 import threading

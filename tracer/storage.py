@@ -7,9 +7,10 @@ last view is put into the view before it, and so on down to the storage, so that
 Whether NumPy gives a view or a copy for a reshape depends on strides. They are followed with stand-ins: arrays of the right shape
 and strides over one element of memory, never read, on which NumPy itself does the same view operation.
 """
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -137,7 +138,8 @@ def kept_order(operands: list[np.ndarray], out: Spec) -> np.ndarray | None:
     if out.ndim < 2:
         return None
     small = [as_strided(x, tuple([min(n, 2) for n in x.shape]), x.strides) for x in operands]
-    it = np.nditer([*small, None], flags=["zerosize_ok"], op_flags=[["readonly"]] * len(small) + [["writeonly", "allocate"]])
+    flags: Any = [["readonly"]] * len(small) + [["writeonly", "allocate"]]
+    it = np.nditer(cast(Any, [*small, None]), flags=["zerosize_ok"], op_flags=flags)
     strides = it.operands[-1].strides
     order = sorted(range(out.ndim), key=lambda axis: (-strides[axis], axis))
     if order == list(range(out.ndim)):

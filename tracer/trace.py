@@ -4,13 +4,11 @@ What enters: arrays, NumPy scalars, Specs and Variables as inputs, Python number
 returned tree, whose traced leaves are outputs of the graph, and the final values of arguments that the function wrote into. A trace
 that fails leaves nothing behind: no trace is running, no random state is spent, no Variable holds a traced array.
 """
+
 from __future__ import annotations
 
-import dis
 import inspect
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +19,10 @@ from ir.graph import Graph, Value
 from ir.source import Line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import trees
-from tracer.capture import Found, comparable, fingerprint
+from tracer.capture import comparable, fingerprint
 from tracer.context import Capture, Tracing, check_array, entered, native
+from tracer.draws import no_draws
+from tracer.holds import Guard, guards_of, no_overlap, now
 from tracer.scalar import TracedScalar
 from tracer.stack import Operand
 from tracer.storage import Storage, stand_in
@@ -47,14 +47,6 @@ class LeafOut:
     kind: str
     output: int | None = None
     value: Any = None
-
-
-@dataclass(frozen=True)
-class Guard:
-    """What must still hold for the trace to be used again. `check(leaves)` gets the flat arguments of a call."""
-
-    description: str
-    check: Callable[[list[Any]], bool]
 
 
 @dataclass
@@ -91,14 +83,16 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     return run_trace(fn, args, kwargs).graph
 
 
-def run_trace(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None) -> Trace:
+def run_trace(
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None
+) -> Trace:
     """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it."""
     leaves, in_tree = trees.flatten((args, kwargs))
     reachable = captures_of or fn
     tracing = Tracing(reachable)
     described = _enter(tracing, fn, args, leaves, in_tree)
     before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
-    with _no_draws(reachable, tracing.reach.found), entered(tracing):
+    with no_draws(reachable, tracing.reach.found), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
             result = fn(*args, **kwargs)
@@ -111,15 +105,17 @@ def run_trace(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, A
         finally:
             tracing.closed = True
             _restore(tracing)
-    _no_overlap(traced, leaves)
-    traced.guards += _guards(tracing, traced, leaves, before)
+    no_overlap(traced, leaves)
+    traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked = tracing.baked
-    traced.impure = [f.name for f, seen in before if fingerprint(_now(f)) != seen]
+    traced.impure = [f.name for f, seen in before if fingerprint(now(f.fetch)) != seen]
     return traced
 
 
 # ---- in
-def _enter(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Any], tree: trees.Structure) -> list[tuple[Any, LeafIn]]:
+def _enter(
+    tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], leaves: list[Any], tree: trees.Structure
+) -> list[tuple[Any, LeafIn]]:
     """For each leaf what the function sees in its place, and how it enters."""
     names = _names(fn, len(args), tree)
     code = getattr(inspect.unwrap(fn), "__code__", None)
@@ -146,7 +142,9 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
             return TracedScalar(tracing.graph.input(leaf, "argument", line), None), LeafIn("number", name, position)
         return _array(tracing, Spec(leaf.shape, check_dtype(leaf.dtype)), line, position), LeafIn("array", name, position)
     if type(leaf) is TracedArray:
-        return _array(tracing, leaf.spec, line, position, leaf.stand_in(), scalar=leaf.scalar, writeable=leaf.writeable), LeafIn("array", name, position)
+        return _array(tracing, leaf.spec, line, position, leaf.stand_in(), scalar=leaf.scalar, writeable=leaf.writeable), LeafIn(
+            "array", name, position
+        )
     if isinstance(leaf, Operand):
         traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position)  # type: ignore[attr-defined]
         return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
@@ -161,7 +159,14 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
 
 
 def _array(
-    tracing: Tracing, spec: Spec, line: Line | None, position: int, strides: np.ndarray | None = None, *, scalar: bool = False, writeable: bool = True
+    tracing: Tracing,
+    spec: Spec,
+    line: Line | None,
+    position: int,
+    strides: np.ndarray | None = None,
+    *,
+    scalar: bool = False,
+    writeable: bool = True,
 ) -> TracedArray:
     storage = Storage(tracing, tracing.graph.input(spec, "argument", line), writeable=writeable, source=position)
     tracing.arguments.append(storage)
@@ -245,117 +250,3 @@ def _restore(tracing: Tracing) -> None:
     for variable, before in tracing.grads:
         if getattr(variable, "grad", None) is not before:
             variable.grad = before
-
-
-# ---- what must hold
-def _guards(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[tuple[Found, Any]]) -> list[Guard]:
-    """Pinned numbers; plain values within reach; arrays within reach that did not enter the graph (all, where something is unknown)."""
-    guards = []
-    of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
-    for source, (line, what) in sorted(tracing.pinned.items()):
-        k = of_input.get(source)
-        if k is not None:
-            where = f" ({line.place()}: {what})" if line else f" ({what})"
-            guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k])))
-    inside = tracing.entered_ids()
-    for found, seen in before:
-        if fingerprint(_now(found)) != seen:
-            continue  # the function itself changes it
-        if isinstance(found.thing, np.ndarray):
-            if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
-                guards.append(Guard(f"{found.name} holds the same numbers", _same_thing(found, seen)))
-        else:
-            guards.append(Guard(f"{found.name} is {found.thing!r:.40}", _same_thing(found, seen)))
-    if traced.writes:
-        guards.append(Guard("no argument overlaps one that is written", lambda leaves: _overlap(traced, leaves) is None))
-    return guards
-
-
-def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
-    kind, shown = type(number), repr(number)
-    return lambda leaves: type(leaves[position]) is kind and repr(leaves[position]) == shown
-
-
-def _same_thing(found: Found, seen: Any) -> Callable[[list[Any]], bool]:
-    return lambda leaves: fingerprint(_now(found)) == seen
-
-
-def _now(found: Found) -> Any:
-    """What is reached by the path now; a missing thing is none of the things that can have been there."""
-    try:
-        return found.fetch()
-    except (LookupError, AttributeError, ValueError, TypeError):
-        return _GONE
-
-
-_GONE = object()
-
-
-def _no_overlap(traced: Trace, leaves: list[Any]) -> None:
-    pair = _overlap(traced, leaves)
-    if pair is not None:
-        one, two = traced.leaves[pair[0]], traced.leaves[pair[1]]
-        line = traced.graph.inputs[one.input or 0].node.line
-        raise TraceError(
-            f"{one.name} is written, and it shares memory with {two.name}", line=line, mend=f"pass a copy: {two.name}.copy()", op="assignment"
-        )
-
-
-def _overlap(traced: Trace, leaves: list[Any]) -> tuple[int, int] | None:
-    """The first written leaf that shares memory with another leaf."""
-    arrays = [(k, leaf) for k, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray) and not isinstance(leaf, Operand)]
-    for k, one in arrays:
-        if traced.leaves[k].input in traced.writes:
-            for j, two in arrays:
-                if j != k and np.may_share_memory(one, two):
-                    return k, j
-    return None
-
-
-# ---- draws
-@contextmanager
-def _no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
-    """TraceError when the random state was advanced inside; the state is put back, so that nothing was spent."""
-    generators = [f for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
-    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()
-    states = [_state(f.thing) for f in generators]
-    yield
-    drawn = None
-    if str(np.random.get_state(legacy=False)) != str(numpy_state):
-        np.random.set_state(numpy_state)
-        drawn = "np.random"
-    if random.getstate() != python_state:
-        random.setstate(python_state)
-        drawn = drawn or "random"
-    for f, state in zip(generators, states):
-        if str(_state(f.thing)) != str(state):
-            _set_state(f.thing, state)
-            drawn = drawn or f.name
-    if drawn:
-        raise TraceError(
-            f"numbers were drawn from {drawn} while tracing: every call would repeat them", line=_line_of(fn, drawn),
-            mend="draw outside and pass the numbers in", op="random",
-        )
-
-
-def _state(generator: Any) -> Any:
-    return generator.get_state(legacy=False) if isinstance(generator, np.random.RandomState) else generator.bit_generator.state
-
-
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.bit_generator.state = state
-
-
-def _line_of(fn: Callable[..., Any], name: str) -> Line | None:
-    """The line of the function that names the source of random numbers; its first line where none does."""
-    code = getattr(inspect.unwrap(fn), "__code__", None)
-    if code is None:
-        return None
-    word = name.split(".")[-1]
-    for instruction in dis.get_instructions(code):
-        if instruction.argval == word and instruction.positions and instruction.positions.lineno:
-            return Line(code.co_filename, instruction.positions.lineno, code.co_name)
-    return Line(code.co_filename, code.co_firstlineno, code.co_name)

@@ -3,11 +3,12 @@
 The structure that `flatten` gives is hashable and tells apart whatever may not share a trace: kinds of containers, keys, and the
 order of dicts (which optree's own treespecs hide).
 """
+
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import optree
 
@@ -35,7 +36,7 @@ class Structure:
         return str(self.spec).removeprefix("PyTreeSpec(").split(", NoneIsLeaf")[0]
 
 
-_LEAF = Structure(optree.tree_structure(0, none_is_leaf=True, namespace=_NAMESPACE), ((),))
+_LEAF = Structure(optree.tree_structure(cast(Any, 0), none_is_leaf=True, namespace=_NAMESPACE), ((),))
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:

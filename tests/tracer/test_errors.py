@@ -1,4 +1,5 @@
 """What can't be traced: each error is one of ours, names the line that is at fault, says why and how to mend it."""
+
 from __future__ import annotations
 
 import copy
@@ -106,8 +107,12 @@ def test_errors_name_line_cause_and_mend(fn: Any, kind: type[Error], mend: str) 
 @pytest.mark.parametrize(
     ("bad", "kind"),
     [
-        (np.array(["a"]), DTypeError), (np.array([1, None]), DTypeError), (np.array(["2020-01-01"], "M8[D]"), DTypeError),
-        (np.zeros(2, [("a", float)]), DTypeError), (np.matrix([[1.0]]), TraceError), (np.ma.array([1.0]), TraceError),
+        (np.array(["a"]), DTypeError),
+        (np.array([1, None]), DTypeError),
+        (np.array(["2020-01-01"], "M8[D]"), DTypeError),
+        (np.zeros(2, [("a", float)]), DTypeError),
+        (np.matrix([[1.0]]), TraceError),
+        (np.ma.array([1.0]), TraceError),
     ],
     ids=["str", "object", "datetime", "structured", "matrix", "masked"],
 )
@@ -128,7 +133,12 @@ def test_a_leaked_value_names_where_it_came_from() -> None:
     trace(keeps, np.ones(2))
     made = keeps.__code__.co_firstlineno + 1
     uses: list[Callable[[Any], Any]] = [
-        lambda v: v + 1.0, lambda v: np.ones(2) * v, np.sum, lambda v: v[0], lambda v: v.__setitem__(0, 1.0), copy.copy,
+        lambda v: v + 1.0,
+        lambda v: np.ones(2) * v,
+        np.sum,
+        lambda v: v[0],
+        lambda v: v.__setitem__(0, 1.0),
+        copy.copy,
         lambda v: trace(lambda x: x + v, np.zeros(2)),
     ]
     for use in uses:

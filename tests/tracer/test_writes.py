@@ -1,4 +1,5 @@
 """Reads and writes at an index, through views of views, against NumPy: drawn programs and stories of five lines."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -47,7 +48,11 @@ def keys(draw: Any, shape: tuple[int, ...], arrays: bool) -> tuple[Any, ...]:
             mask[: min(count, n)] = True
             items.append(mask if count <= n else np.full(common or (1,), 0))
         else:
-            items.append(np.array(draw(st.lists(st.integers(-n, n - 1), min_size=int(np.prod(common)), max_size=int(np.prod(common))))).reshape(common))
+            items.append(
+                np.array(draw(st.lists(st.integers(-n, n - 1), min_size=int(np.prod(common)), max_size=int(np.prod(common))))).reshape(
+                    common
+                )
+            )
     if dotted and len(axes) == split:
         items.append(Ellipsis)
     return tuple(items)
@@ -194,6 +199,7 @@ def test_views_of_views(data: Any) -> None:
 
 def agree_strided(program: Any, x: np.ndarray) -> None:
     """`agree` for an argument whose strides count (deepcopy would make it contiguous)."""
+
     def twin() -> np.ndarray:
         wide = np.zeros([max(1, n) * 2 for n in x.shape])
         base = np.lib.stride_tricks.as_strided(wide, x.shape, x.strides) if x.size else x.copy(order="K")
@@ -325,4 +331,3 @@ def test_arguments_that_overlap_are_refused_where_one_is_written() -> None:
     with pytest.raises(Error, match="shares memory"):
         run_trace(story, (x, x), {})
     agree(lambda x, y: x + y, x, x)
-

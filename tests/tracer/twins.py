@@ -1,4 +1,5 @@
 """A traced function against the same function run by plain NumPy: results and what is left in the arguments."""
+
 from __future__ import annotations
 
 import copy

@@ -3,6 +3,7 @@
 An implementation is written over `apply`, so it serves every kind of operand; most are compositions of a few lines. What is not in
 the tables raises a TraceError that names the function and the way out.
 """
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -32,7 +33,9 @@ _METHODS: dict[str, Callable[..., Any]] = {
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """`__array_ufunc__`: calls of ufuncs and of their methods on traced operands."""
     if method not in _METHODS:
-        raise refuse(f"np.{ufunc.__name__}.{method} is not traced", "write it with np.add.at, sums over slices, or np.cumsum", op=ufunc.__name__)
+        raise refuse(
+            f"np.{ufunc.__name__}.{method} is not traced", "write it with np.add.at, sums over slices, or np.cumsum", op=ufunc.__name__
+        )
     try:
         return _METHODS[method](ufunc, *inputs, **kwargs)
     except Error as error:
@@ -47,7 +50,8 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
         where = {"numpy.linalg": "np.linalg.", "numpy.fft": "np.fft."}.get(func.__module__ or "", "np.")
         raise refuse(
             f"{where}{name} is not traced",
-            meta.REFUSED.get(name, "compose it from traced functions, or compute it outside the traced function and pass the result in"), op=name,
+            meta.REFUSED.get(name, "compose it from traced functions, or compute it outside the traced function and pass the result in"),
+            op=name,
         )
     try:
         return implementation(*args, **kwargs)

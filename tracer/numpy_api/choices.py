@@ -1,4 +1,5 @@
 """Elementwise functions that are no ufuncs: where, clip, round, select, nan_to_num, comparisons within a tolerance, complex parts."""
+
 from __future__ import annotations
 
 import math
@@ -18,13 +19,21 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     if x is None and y is None:
         raise refuse(
             "np.where(c) with one argument has a length that depends on the data",
-            "use the mask itself: np.where(c, a, b); np.argsort(~c, kind='stable') lists the true places first", op="where",
+            "use the mask itself: np.where(c, a, b); np.argsort(~c, kind='stable') lists the true places first",
+            op="where",
         )
     return apply("where", operand(condition), operand(x), operand(y))
 
 
 def clip(
-    a: Any, a_min: Any = np._NoValue, a_max: Any = np._NoValue, out: Any = None, *, min: Any = np._NoValue, max: Any = np._NoValue, **kwargs: Any  # type: ignore[attr-defined]
+    a: Any,
+    a_min: Any = np._NoValue,
+    a_max: Any = np._NoValue,
+    out: Any = None,
+    *,
+    min: Any = np._NoValue,
+    max: Any = np._NoValue,
+    **kwargs: Any,
 ) -> Any:
     """As `np.clip`."""
     low, high = (a_min if given(a_min) else min), (a_max if given(a_max) else max)

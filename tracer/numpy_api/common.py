@@ -1,4 +1,5 @@
 """What the NumPy functions share: taking operands, axes, results with `out=`."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -69,12 +70,12 @@ def one_axis(axis: Any, ndim: int) -> int:
 
 def truth(flag: Any) -> bool:
     """A flag that may be `np._NoValue`."""
-    return False if flag is np._NoValue else bool(flag)  # type: ignore[attr-defined]
+    return False if flag is np._NoValue else bool(flag)
 
 
 def given(value: Any) -> bool:
     """Whether an optional argument was given."""
-    return value is not None and value is not np._NoValue  # type: ignore[attr-defined]
+    return value is not None and value is not np._NoValue
 
 
 def cast(x: Any, dtype: Any) -> Any:
@@ -82,7 +83,7 @@ def cast(x: Any, dtype: Any) -> Any:
     return x if spec(x) == spec(x).strong() and x.dtype == dtype else apply("cast", x, dtype=np.dtype(dtype).newbyteorder("="))
 
 
-def store(out: Any, result: Any, name: str, casting: str = "same_kind") -> Any:
+def store(out: Any, result: Any, name: str, casting: Any = "same_kind") -> Any:
     """`out=`: writes the result into a traced array and gives it. DTypeError, ShapeError as NumPy; TraceError for a plain array."""
     target = out[0] if type(out) is tuple else out
     if target is None:
@@ -95,13 +96,17 @@ def store(out: Any, result: Any, name: str, casting: str = "same_kind") -> Any:
     if not np.can_cast(mine.dtype, target.dtype, casting):
         raise bad_dtype(
             f"cannot cast output from {mine.dtype!r} to {target.dtype!r} with casting rule {casting!r}",
-            f"make a new array (x = x + y), or cast first: x.astype({mine.dtype})", op=name, operands=[("out", target.spec), ("result", mine)],
+            f"make a new array (x = x + y), or cast first: x.astype({mine.dtype})",
+            op=name,
+            operands=[("out", target.spec), ("result", mine)],
         )
     fits = mine.ndim <= target.ndim and all(n in (1, m) for n, m in zip(reversed(mine.shape), reversed(target.shape)))
     if not fits:
         raise bad_shape(
             f"non-broadcastable output operand with shape {target.shape} doesn't match the broadcast shape {mine.shape}",
-            "make a new array (x = x + y)", op=name, operands=[("out", target.spec), ("result", mine)],
+            "make a new array (x = x + y)",
+            op=name,
+            operands=[("out", target.spec), ("result", mine)],
         )
     target.assign(result)
     return target

@@ -1,4 +1,5 @@
 """Arrays of a given content: zeros, ones and full, by `*_like` and by `like=`; copies and casts. Each is a fresh array to write into."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from tracer.refusal import bad_dtype, refuse
 from tracer.stack import Operand
 
 
-def astype(x: Any, dtype: Any, *, casting: str = "unsafe", copy: bool = True) -> Any:
+def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True) -> Any:
     """A cast: a new array, or the same one with copy=False where nothing changes."""
     to = dtype_of(dtype)
     mine = spec(x)
@@ -66,7 +67,9 @@ def _like(value: Any) -> Callable[..., Any]:
     return function
 
 
-def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+) -> Any:
     """As `np.full_like`."""
     x = array(a)
     return _filled(fill_value, x.shape if shape is None else shape, dtype if given(dtype) else x.dtype)
@@ -102,7 +105,11 @@ def _outside(function: Callable[..., Any]) -> Callable[..., Any]:
     def made(*args: Any, like: Any = None, **kwargs: Any) -> Any:
         for a in [*args, *kwargs.values()]:
             if isinstance(a, Operand) and type(a).rank > 1:
-                raise refuse(f"np.{function.__name__} with a traced argument", "np.arange(n) with a Python int, and a mask or arithmetic", op=function.__name__)
+                raise refuse(
+                    f"np.{function.__name__} with a traced argument",
+                    "np.arange(n) with a Python int, and a mask or arithmetic",
+                    op=function.__name__,
+                )
         return apply("copy", function(*args, **kwargs))
 
     return made
@@ -111,7 +118,8 @@ def _outside(function: Callable[..., Any]) -> Callable[..., Any]:
 TABLE: dict[Any, Callable[..., Any]] = {
     np.zeros_like: _like(0), np.ones_like: _like(1), np.empty_like: _like(0), np.full_like: full_like, np.zeros: _new(0), np.ones: _new(1),
     np.empty: _new(0), np.full: full, np.array: lambda a, dtype=None, *, copy=True, **kw: as_array(a, dtype, copy=copy),
-    np.asarray: as_array, np.asanyarray: as_array, np.arange: _outside(np.arange), np.eye: _outside(np.eye), np.identity: _outside(np.identity),
+    np.asarray: as_array, np.asanyarray: as_array,
+    np.arange: _outside(np.arange), np.eye: _outside(np.eye), np.identity: _outside(np.identity),
     np.tri: _outside(np.tri), np.copy: lambda a, order="K", subok=False: apply("copy", array(a)),
     np.astype: lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype, copy=copy),
 }  # fmt: skip

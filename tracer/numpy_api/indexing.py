@@ -1,4 +1,5 @@
 """Reading and writing at indices by function, sorting: take, put, copyto, place, sort, argsort and their kin."""
+
 from __future__ import annotations
 
 import math
@@ -55,13 +56,15 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     x.reshape(-1)[apply("reshape", i, shape=(count,)) if i.ndim != 1 else i] = values
 
 
-def copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
     """As `np.copyto`."""
     x = _target(dst, "copyto")
     source = operand(src)
     mine = spec(source)
     if not mine.weak and not np.can_cast(mine.dtype, x.dtype, casting):
-        raise refuse(f"copyto casts {mine.dtype} to {x.dtype}, which the rule {casting!r} forbids", "casting='unsafe', or astype", op="copyto")
+        raise refuse(
+            f"copyto casts {mine.dtype} to {x.dtype}, which the rule {casting!r} forbids", "casting='unsafe', or astype", op="copyto"
+        )
     x.assign(source if where is True else apply("where", operand(where), cast(source, x.dtype), x))
 
 

@@ -1,4 +1,5 @@
 """Joining and splitting: concatenate and its kin, stacks, append and insert, splits into views, differences of neighbours."""
+
 from __future__ import annotations
 
 import builtins
@@ -32,16 +33,18 @@ def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = 
 
 def _sequence(arrays: Any) -> list[Any]:
     """The members of a sequence of arrays; an array stands for its rows."""
-    if isinstance(arrays, (np.ndarray, list, tuple)) or isinstance(arrays, Operand):
+    if isinstance(arrays, (np.ndarray, list, tuple, Operand)):
         return list(arrays)  # type: ignore[arg-type]
-    raise TypeError("arrays to stack must be passed as a \"sequence\" type such as list or tuple.")
+    raise TypeError('arrays to stack must be passed as a "sequence" type such as list or tuple.')
 
 
 def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
     """As `np.stack`."""
     parts = [array(a) for a in _sequence(arrays)]
     if len({x.shape for x in parts}) > 1:
-        raise bad_shape(f"the arrays have different shapes: {', '.join(str(x.shape) for x in parts)}", "all must have the same shape", op="stack")
+        raise bad_shape(
+            f"the arrays have different shapes: {', '.join(str(x.shape) for x in parts)}", "all must have the same shape", op="stack"
+        )
     return concatenate([expand_dims(x, axis) for x in parts], axis, out, dtype=dtype)
 
 
@@ -71,7 +74,9 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     x = array(ary)
     axis = resolve_axis(axis, x.ndim)
     n = x.shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)) or (isinstance(indices_or_sections, Operand) and type(indices_or_sections).rank == 1):
+    if isinstance(indices_or_sections, (int, np.integer)) or (
+        isinstance(indices_or_sections, Operand) and type(indices_or_sections).rank == 1
+    ):
         count = indices_or_sections.__index__()  # type: ignore[union-attr]
         if count <= 0:
             raise ValueError("number sections must be larger than 0.")
@@ -109,7 +114,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
     return tuple([apply("squeeze", cut(x, k, j, j + 1), axis=(k,)) for j in range(x.shape[k])])
 
 
-def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:  # type: ignore[attr-defined]
+def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
     """As `np.diff`."""
     x = array(a)
     k = resolve_axis(axis, x.ndim)
@@ -178,7 +183,8 @@ def _vstack_rows(tup: Sequence[Any], **kwargs: Any) -> Any:
 
 
 TABLE: dict[Any, Callable[..., Any]] = {
-    np.concatenate: concatenate, np.stack: stack, np.vstack: _vstack_rows, np.hstack: _at_least_first(1, 1), np.dstack: _at_least_first(3, 2),
+    np.concatenate: concatenate, np.stack: stack, np.vstack: _vstack_rows, np.hstack: _at_least_first(1, 1),
+    np.dstack: _at_least_first(3, 2),
     np.column_stack: column_stack, np.append: append, np.array_split: array_split, np.split: split, np.hsplit: _split_along(1, 1),
     np.vsplit: _split_along(0, 2), np.dsplit: _split_along(2, 3), np.unstack: unstack, np.diff: diff, np.delete: delete, np.insert: insert,
     np.block: block,

@@ -1,4 +1,5 @@
 """Products and norms: dot, matmul, tensordot, inner, outer, vdot, kron, norm, matrix_power."""
+
 from __future__ import annotations
 
 import math
@@ -28,7 +29,9 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     else:
         of_x, of_y = resolve_axes(axes[0], x.ndim), resolve_axes(axes[1], y.ndim)
     if [x.shape[k] for k in of_x] != [y.shape[k] for k in of_y]:
-        raise bad_shape(f"shape-mismatch for sum: axes {of_x} of {x.shape} and {of_y} of {y.shape}", "sizes summed over must be equal", op="tensordot")
+        raise bad_shape(
+            f"shape-mismatch for sum: axes {of_x} of {x.shape} and {of_y} of {y.shape}", "sizes summed over must be equal", op="tensordot"
+        )
     rest_x, rest_y = [k for k in range(x.ndim) if k not in of_x], [k for k in range(y.ndim) if k not in of_y]
     rows, columns, summed = [x.shape[k] for k in rest_x], [y.shape[k] for k in rest_y], math.prod([x.shape[k] for k in of_x])
     left = apply("reshape", transpose(x, (*rest_x, *of_x)), shape=(math.prod(rows), summed))
@@ -85,7 +88,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
         pick = reductions.max if ord > 0 else reductions.min
         result = pick(reductions.sum(apply("abs", x), summed), chosen - (summed < chosen))
         return apply("expand_dims", result, axis=tuple(sorted(axes))) if keep else result
-    raise refuse(f"np.linalg.norm of order {ord!r} over {len(axes)} axes is not traced", "ord None, 'fro', 1 or inf; vectors: any number", op="norm")
+    raise refuse(
+        f"np.linalg.norm of order {ord!r} over {len(axes)} axes is not traced", "ord None, 'fro', 1 or inf; vectors: any number", op="norm"
+    )
 
 
 def matrix_power(a: Any, n: int) -> Any:
@@ -119,7 +124,8 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 
 TABLE: dict[Any, Callable[..., Any]] = {
     np.dot: dot, np.tensordot: tensordot, np.inner: inner, np.outer: outer, np.vdot: vdot, np.kron: kron, np.linalg.norm: norm,
-    np.linalg.matrix_power: matrix_power, np.linalg.multi_dot: multi_dot, np.linalg.tensordot: lambda a, b, /, *, axes=2: tensordot(a, b, axes),
+    np.linalg.matrix_power: matrix_power, np.linalg.multi_dot: multi_dot,
+    np.linalg.tensordot: lambda a, b, /, *, axes=2: tensordot(a, b, axes),
     np.linalg.outer: lambda a, b, /: outer(a, b), np.linalg.matmul: lambda a, b, /: apply("matmul", operand(a), operand(b)),
     np.linalg.vector_norm: _vector_norm,
     np.linalg.matrix_norm: lambda x, /, *, keepdims=False, ord="fro": norm(x, ord, (-2, -1), keepdims),

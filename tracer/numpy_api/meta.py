@@ -1,4 +1,5 @@
 """Questions about shapes and dtypes, which need no value; and the functions that are refused, each with its mend."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -58,12 +59,26 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(["save", "savez", "savez_compressed", "savetxt"], _SAVE),
     **dict.fromkeys(["ascontiguousarray", "asfortranarray", "require", "asarray_chkfinite"], _LAYOUT),
     **dict.fromkeys(["real_if_close", "logn"], _SCIMATH),
-    **dict.fromkeys(["inv", "solve", "det", "slogdet", "cholesky", "svd", "eig", "eigh", "eigvals", "eigvalsh", "qr", "pinv", "lstsq"], _SOLVE),
+    **dict.fromkeys(["inv", "solve", "det", "slogdet", "cholesky", "svd", "qr", "pinv", "lstsq"], _SOLVE),
+    **dict.fromkeys(["eig", "eigh", "eigvals", "eigvalsh"], _SOLVE),
     "einsum": "np.tensordot, np.matmul or @, and transpose; sums of products with np.sum(x * y, axis)",
-    "trim_zeros": _LENGTH, "may_share_memory": "compare the names instead", "shares_memory": "compare the names instead",
-    "vectorize": "write it on whole arrays", "apply_along_axis": "write it on whole arrays with axis=", "piecewise": "np.select",
-    "bincount": "np.add.at(np.zeros(n, like=w), k, w)", "histogram": "np.add.at on computed bins", "searchsorted": "np.sum(a[:, None] < v, axis=0)",
-    "percentile": "np.sort(x, axis), then take and weigh", "quantile": "np.sort(x, axis), then take and weigh", "cumprod": "np.exp(np.cumsum(np.log(x))) for positive x",
-    "lexsort": "np.argsort(kind='stable') key by key", "partition": "np.sort", "argpartition": "np.argsort", "convolve": "sums of shifted slices",
-    "resize": "np.tile and a slice", "as_strided": "slices and np.stack", "sliding_window_view": "x[i[:, None] + np.arange(n)] with a plain i",
-}  # fmt: skip
+    "trim_zeros": _LENGTH,
+    "may_share_memory": "compare the names instead",
+    "shares_memory": "compare the names instead",
+    "vectorize": "write it on whole arrays",
+    "apply_along_axis": "write it on whole arrays with axis=",
+    "piecewise": "np.select",
+    "bincount": "np.add.at(np.zeros(n, like=w), k, w)",
+    "histogram": "np.add.at on computed bins",
+    "searchsorted": "np.sum(a[:, None] < v, axis=0)",
+    "percentile": "np.sort(x, axis), then take and weigh",
+    "quantile": "np.sort(x, axis), then take and weigh",
+    "cumprod": "np.exp(np.cumsum(np.log(x))) for positive x",
+    "lexsort": "np.argsort(kind='stable') key by key",
+    "partition": "np.sort",
+    "argpartition": "np.argsort",
+    "convolve": "sums of shifted slices",
+    "resize": "np.tile and a slice",
+    "as_strided": "slices and np.stack",
+    "sliding_window_view": "x[i[:, None] + np.arange(n)] with a plain i",
+}

@@ -1,4 +1,5 @@
 """Reductions: sums and their kin over axes, with `keepdims=`, `where=`, `initial=`, `dtype=` and `out=`; positions; cumulated sums."""
+
 from __future__ import annotations
 
 import builtins
@@ -12,7 +13,7 @@ from tracer.apply import apply
 from tracer.numpy_api.common import all_axes, array, cast, given, one_axis, operand, spec, store, truth
 from tracer.refusal import refuse
 
-NO: Any = np._NoValue  # type: ignore[attr-defined]
+NO: Any = np._NoValue
 
 
 def _reduce(op: str, x: Any, axis: Any, keepdims: Any, **attrs: Any) -> Any:
@@ -26,7 +27,9 @@ def _dtyped(dtype: Any, out: Any) -> dict[str, Any]:
 
 
 def _summing(name: str, combine: str, neutral: int) -> Callable[..., Any]:
-    def reduction(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Any:
+    def reduction(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO
+    ) -> Any:
         x = array(a)
         if given(where) and where is not True:
             x = apply("where", operand(where), x, np.zeros((), x.dtype) + np.asarray(neutral, x.dtype))
@@ -49,10 +52,14 @@ def _extreme(name: str, combine: str) -> Callable[..., Any]:
         x = array(a)
         if given(where) and where is not True:
             if not given(initial):
-                raise ValueError(f"reduction operation '{name}imum' does not have an identity, so to use a where mask one has to specify 'initial'")
+                raise ValueError(
+                    f"reduction operation '{name}imum' does not have an identity, so to use a where mask one has to specify 'initial'"
+                )
             x = apply("where", operand(where), x, np.asarray(initial, x.dtype))
         if given(initial) and builtins.any(x.shape[k] == 0 for k in all_axes(axis, x.ndim)):
-            shape = [1 if k in all_axes(axis, x.ndim) else n for k, n in enumerate(x.shape) if truth(keepdims) or k not in all_axes(axis, x.ndim)]
+            shape = [
+                1 if k in all_axes(axis, x.ndim) else n for k, n in enumerate(x.shape) if truth(keepdims) or k not in all_axes(axis, x.ndim)
+            ]
             return store(out, apply("broadcast_to", np.asarray(initial, x.dtype), shape=tuple(shape)), name)
         result = _reduce(name, x, axis, keepdims)
         if given(initial):
@@ -80,11 +87,24 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
 
 def _spread(name: str) -> Callable[..., Any]:
     def reduction(
-        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = NO, *, where: Any = NO, mean: Any = NO, correction: Any = NO
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: Any = 0,
+        keepdims: Any = NO,
+        *,
+        where: Any = NO,
+        mean: Any = NO,
+        correction: Any = NO,
     ) -> Any:
         x = array(a)
         if given(where) and where is not True or given(mean):
-            raise refuse("where= and mean= are not traced", "compute the mean of the chosen elements and np.mean(np.abs(x - m)**2, where=mask)", op=name)
+            raise refuse(
+                "where= and mean= are not traced",
+                "compute the mean of the chosen elements and np.mean(np.abs(x - m)**2, where=mask)",
+                op=name,
+            )
         if given(dtype):
             x = cast(x, np.dtype(dtype))
         return store(out, _reduce(name, x, axis, keepdims, ddof=correction if given(correction) else ddof), name)

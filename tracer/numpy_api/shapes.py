@@ -1,4 +1,5 @@
 """Shapes: reshape, transpose, axes moved, added and dropped; flips, rolls, repeats, triangles and diagonals."""
+
 from __future__ import annotations
 
 import math
@@ -192,7 +193,11 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """As `np.repeat`, with repeats known while tracing."""
     x = array(a)
     if isinstance(repeats, Operand) and type(repeats).rank > 1:
-        raise refuse("the length of np.repeat with traced repeats depends on the data", "np.take(x, index) with an index of fixed length", op="repeat")
+        raise refuse(
+            "the length of np.repeat with traced repeats depends on the data",
+            "np.take(x, index) with an index of fixed length",
+            op="repeat",
+        )
     if axis is None:
         x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
     axis = resolve_axis(axis, x.ndim)
@@ -239,7 +244,7 @@ def diag(v: Any, k: int = 0) -> Any:
 def _triangle(keep_lower: bool) -> Callable[..., Any]:
     def function(m: Any, k: int = 0) -> Any:
         x = array(m)
-        mask = np.tri(*x.shape[-2:], k=k if keep_lower else k - 1, dtype=bool)
+        mask = np.tri(x.shape[-2], x.shape[-1], k=k if keep_lower else k - 1, dtype=bool)
         zero = np.zeros((), x.dtype)
         return apply("where", mask, x, zero) if keep_lower else apply("where", mask, zero, x)
 
@@ -277,7 +282,9 @@ def pad(a: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
     if not isinstance(fill, (int, float, complex)) and spec(operand(fill)).shape != ():
         raise refuse("np.pad with a fill for each side is not traced", "give one number", op="pad")
     widths = _widths(pad_width, x.ndim)
-    base = apply("broadcast_to", apply("cast", operand(fill), dtype=x.dtype), shape=tuple([b + n + e for (b, e), n in zip(widths, x.shape)]))
+    base = apply(
+        "broadcast_to", apply("cast", operand(fill), dtype=x.dtype), shape=tuple([b + n + e for (b, e), n in zip(widths, x.shape)])
+    )
     return apply("set_slice", base, x, index=tuple([triple(slice(b, b + n), b + n + e) for (b, e), n in zip(widths, x.shape)]))
 
 

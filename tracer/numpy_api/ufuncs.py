@@ -1,4 +1,5 @@
 """NumPy's ufuncs: the call with `out=`, `where=`, `dtype=`, `casting=`, and the methods reduce, accumulate, outer and at."""
+
 from __future__ import annotations
 
 import math
@@ -16,12 +17,72 @@ from tracer.refusal import refuse
 # a ufunc and the operation that it is
 NAMES: dict[np.ufunc, str] = {
     getattr(np, name): name
-    for name in (
-        "add subtract multiply divide floor_divide remainder power negative positive sign square sqrt cbrt reciprocal exp exp2 expm1 "
-        "log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh hypot logaddexp maximum minimum fmax fmin "
-        "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor logical_not bitwise_and bitwise_or "
-        "bitwise_xor invert left_shift right_shift floor ceil rint trunc isnan isinf isfinite signbit copysign conj matmul"
-    ).split()
+    for name in [
+        "add",
+        "subtract",
+        "multiply",
+        "divide",
+        "floor_divide",
+        "remainder",
+        "power",
+        "negative",
+        "positive",
+        "sign",
+        "square",
+        "sqrt",
+        "cbrt",
+        "reciprocal",
+        "exp",
+        "exp2",
+        "expm1",
+        "log",
+        "log2",
+        "log10",
+        "log1p",
+        "sin",
+        "cos",
+        "tan",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "arctan2",
+        "sinh",
+        "cosh",
+        "tanh",
+        "hypot",
+        "logaddexp",
+        "maximum",
+        "minimum",
+        "fmax",
+        "fmin",
+        "equal",
+        "not_equal",
+        "less",
+        "less_equal",
+        "greater",
+        "greater_equal",
+        "logical_and",
+        "logical_or",
+        "logical_xor",
+        "logical_not",
+        "bitwise_and",
+        "bitwise_or",
+        "bitwise_xor",
+        "invert",
+        "left_shift",
+        "right_shift",
+        "floor",
+        "ceil",
+        "rint",
+        "trunc",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "signbit",
+        "copysign",
+        "conj",
+        "matmul",
+    ]
 } | {np.absolute: "abs"}
 
 
@@ -116,7 +177,9 @@ COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
 
 
 # ---- the call
-def call(ufunc: np.ufunc, *inputs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: str = "same_kind", **rest: Any) -> Any:
+def call(
+    ufunc: np.ufunc, *inputs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = "same_kind", **rest: Any
+) -> Any:
     """`ufunc(*inputs, ...)` on operands of which at least one (or `out`) is traced."""
     rest = {k: v for k, v in rest.items() if k not in ("order", "subok") and given(v)}
     if rest and not (ufunc is np.vecdot and set(rest) == {"axis"}):
@@ -144,14 +207,17 @@ def _apply(ufunc: np.ufunc, operands: list[Any], rest: dict[str, Any]) -> Any:
     ours = getattr(np, ufunc.__name__, None) is ufunc
     raise refuse(
         f"np.{ufunc.__name__} is not traced" if ours else f"the ufunc {ufunc.__name__} is not NumPy's",
-        "compose it from traced functions (arithmetic, exp, log, where, ...), or compute it outside and pass the result in", op=ufunc.__name__,
+        "compose it from traced functions (arithmetic, exp, log, where, ...), or compute it outside and pass the result in",
+        op=ufunc.__name__,
     )
 
 
-def _loop_cast(x: Any, dtype: np.dtype, casting: str, ufunc: np.ufunc) -> Any:
+def _loop_cast(x: Any, dtype: np.dtype, casting: Any, ufunc: np.ufunc) -> Any:
     mine = spec(x)
     if not mine.weak and not np.can_cast(mine.dtype, dtype, casting):
-        raise refuse(f"an operand {mine} is not cast to {dtype} with casting rule {casting!r}", "cast it with astype first", op=ufunc.__name__)
+        raise refuse(
+            f"an operand {mine} is not cast to {dtype} with casting rule {casting!r}", "cast it with astype first", op=ufunc.__name__
+        )
     return x if mine.weak is None and mine.dtype == dtype else apply("cast", x, dtype=dtype)
 
 
@@ -176,7 +242,9 @@ def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any =
     if given(dtype):
         rest["dtype"] = dtype
     target = out[0] if type(out) is tuple else out
-    return _REDUCE[ufunc](array(x), axis=axis, out=target, keepdims=keepdims, **{k: v for k, v in rest.items() if given(v) and v is not True})
+    return _REDUCE[ufunc](
+        array(x), axis=axis, out=target, keepdims=keepdims, **{k: v for k, v in rest.items() if given(v) and v is not True}
+    )
 
 
 def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
@@ -201,7 +269,11 @@ def at(ufunc: np.ufunc, x: Any, indices: Any, value: Any = None) -> None:
     elif ufunc is np.subtract:
         x.add_at(indices, apply("negative", operand(value)))
     else:
-        raise refuse(f"np.{ufunc.__name__}.at is not traced", "np.add.at, or x[i] = f(x[i], v) where no index stands twice", op=f"{ufunc.__name__}.at")
+        raise refuse(
+            f"np.{ufunc.__name__}.at is not traced",
+            "np.add.at, or x[i] = f(x[i], v) where no index stands twice",
+            op=f"{ufunc.__name__}.at",
+        )
 
 
 def shape_of(*operands: Any) -> tuple[int, ...]:
