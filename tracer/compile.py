@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import threading
-import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -23,6 +22,7 @@ from tracer import context, trees
 from tracer.entry import Entry
 from tracer.explain import Explanation, History
 from tracer.keys import changes, leaf_key
+from tracer.method import Method, WeakMethod
 from tracer.trace import run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -61,7 +61,7 @@ class Compiled:
         self._history = History(getattr(fn, "__name__", type(fn).__name__))
         self._last_key: Any = None
         self._lock = threading.RLock()
-        self._bound: weakref.WeakKeyDictionary[Any, Compiled] = weakref.WeakKeyDictionary()
+        self._methods: dict[int, Compiled] = {}
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +78,9 @@ class Compiled:
             quick = None
         leaves, structure = trees.flatten((args, kwargs))
         if any(type(leaf) is Spec for leaf in leaves):
-            raise ArgumentError("a Spec has no value to compute with", op=self._history.name, mend="call it with arrays; graph, plan and source take Specs")
+            raise ArgumentError(
+                "a Spec has no value to compute with", op=self._history.name, mend="call it with arrays; graph, plan and source take Specs"
+            )
         entry, inputs = self._find(leaves, structure, quick)
         return entry.run(inputs)
 
@@ -122,7 +124,7 @@ class Compiled:
                 if inputs is not None:
                     break
             else:
-                why = held[-1].why_not(leaves) if held else changes(self._last_key, key)
+                why = held[-1].why_not(leaves) if held else None
                 try:
                     entry = self._trace(leaves, structure, key, why)
                 finally:
@@ -137,27 +139,44 @@ class Compiled:
                 self._quick[quick] = held
             return entry, inputs
 
-    def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str) -> Entry:
+    def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
         args, kwargs = trees.unflatten(structure, leaves)
         traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of)
         entry = Entry(traced, self._backend, leaves)
-        self._history.add(entry, why)
+        self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))
         self._last_key = key
         return entry
 
     def _bound_cache(self) -> None:
-        while len(self._entries) > LIMIT:
-            self._entries.popitem(last=False)
-            self._quick.clear()
+        """Drops the oldest entries of the keys least recently used, until LIMIT are left."""
+        surplus = sum([len(held) for held in self._entries.values()]) - LIMIT
+        if surplus <= 0 and len(self._quick) <= LIMIT:
+            return
+        self._quick.clear()
+        for key in list(self._entries):
+            if surplus <= 0:
+                break
+            held = self._entries[key]
+            count = min(surplus, len(held))
+            surplus -= count
+            if count < len(held):
+                del held[:count]
+            else:
+                del self._entries[key]
 
     def __get__(self, holder: Any, kind: type | None = None) -> Any:
         """A method: compiled for each object on its own, so that `self` is what it closes over."""
-        if holder is None:
-            return self
-        bound = self._bound.get(holder)
-        if bound is None:
-            bound = self._bound[holder] = Compiled(self._fn.__get__(holder, kind), backend=self._backend.name)
-        return bound
+        return self if holder is None else Method(holder, self._for(holder, kind))
+
+    def _for(self, holder: Any, kind: type | None) -> Compiled:
+        """The compiled method of one object, by identity: forgotten with the object."""
+        key = id(holder)
+        with self._lock:
+            known = self._methods.get(key)
+            if known is None:
+                fn = WeakMethod(self._fn, holder, kind, gone=lambda _: self._methods.pop(key, None))
+                known = self._methods[key] = Compiled(fn, backend=self._backend.name)
+            return known
 
 
 def quick_key(args: tuple[Any, ...]) -> Any:

@@ -13,7 +13,6 @@ import numpy as np
 
 from ir.errors import ArgumentError
 from ir.spec import Spec
-from tracer import trees
 from tracer.scalar import TracedScalar
 from tracer.traced import TracedArray, leaked
 from tracer.variable import Variable
@@ -75,14 +74,16 @@ def describe(key: Any) -> str:
     return f"{key[1]!r}" if key[0] in (bool, str, bytes, type(None)) else f"a {key[0].__name__}"
 
 
-def changes(before: Any, now: Any) -> str:
-    """Why a call needs a trace of its own, by its key and the key of the trace before it (None: there was none)."""
+def changes(before: Any, now: Any, names: list[str]) -> str:
+    """Why a call needs a trace of its own, by its key and the key of the trace before it (None: there was none).
+
+    `names` are those of the arguments as the user would write them.
+    """
     if before is None:
         return "it is the first call"
     if before[0] != now[0]:
         return f"the tree of the arguments is {now[0]}, it was {before[0]}"
-    names = trees.names(trees.Structure(now[0].spec, tuple([path[1:] for path in now[0].paths])), "")
     for name, old, new in zip(names, before[1:], now[1:]):
         if old != new:
-            return f"argument {name or ''} is {describe(new)}, it was {describe(old)}".replace("  ", " ")
+            return f"argument {name} is {describe(new)}, it was {describe(old)}"
     return "an earlier trace of this kind was dropped from the cache"
