@@ -57,7 +57,8 @@ class Target:
     """A backend on a machine. Times in nanoseconds, `bandwidth` in bytes a nanosecond, `cache_bytes` of one worker's fast cache.
 
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
-    arena, in bytes; the arena itself is requested with that many bytes more.
+    arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
+    operand's memory.
     """
 
     name: str
@@ -70,3 +71,4 @@ class Target:
     alignment: int = 64
     regions: bool = False
     control: tuple[str, ...] = ("loop",)
+    in_place_from: int = 0

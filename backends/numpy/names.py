@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.site import type_name
+from ir.errors import VerifyError
 from ir.graph import Value
 from ir.plan import Fill, Loop, Place, Plan, View
 
@@ -180,10 +181,10 @@ class Names:
     def _geometry(self, base: str, root: Place, place: Place) -> str:
         """A view by shape and strides of a contiguous array."""
         if place.dtype == root.dtype and place.offset == root.offset:
-            if root.contiguous("C") and place.contiguous("C") and math.prod(place.shape) == math.prod(root.shape):
-                return f"{base}.reshape({place.shape})"
             if root.strides is not None and (place.shape, place.strides) == (root.shape[::-1], root.strides[::-1]):
                 return f"{base}.T"
+            if root.contiguous("C") and place.contiguous("C") and math.prod(place.shape) == math.prod(root.shape):
+                return f"{base}.reshape({place.shape})"
         return self._cut(base if root.contiguous("C") else f"{base}.T", place, place.offset)
 
 
@@ -223,8 +224,10 @@ def _view_text(view: View, source: str, names: Names) -> str:
         case "slice":
             parts = [":".join(["" if n is None else str(n) for n in triple]) for triple in attrs["index"]]
             return f"{source}[{', '.join([*parts, '...'])}]"
-        case _:
+        case "custom":
             return source
+        case other:
+            raise VerifyError(f"the NumPy emitter has no text for the view {other}", mend="add it to _view_text")
 
 
 def _hints(plan: Plan) -> dict[tuple[Any, ...], str]:

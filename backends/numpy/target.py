@@ -1,7 +1,8 @@
 """NumPy's Target: every kernel of the families beside this file, and this machine's costs as measured once (2 cores, AVX2).
 
 `alignment` is 64 bytes: a cache line, and what AVX-512 would like. Costs stand in the Target so that a plan depends on nothing else;
-workers and BLAS threads are the process's own for now (one worker).
+workers and BLAS threads are the process's own for now (one worker). A ufunc that writes over its own operand takes 1.9 us instead of
+0.8 where the array has one element (NumPy's test of overlap gives up there), hence `in_place_from=2`.
 """
 
 from __future__ import annotations
@@ -17,5 +18,5 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     **kernels_norm.KERNELS, **kernels_matmul.KERNELS, **kernels_nn.KERNELS, **kernels_index.KERNELS,
 }  # fmt: skip
 
-TARGET = Target("numpy", KERNELS, workers=1, call_ns=500.0, fork_ns=100_000.0, cache_bytes=1 << 20, bandwidth=10.0, alignment=64)
+TARGET = Target("numpy", KERNELS, call_ns=500.0, cache_bytes=1 << 20, bandwidth=10.0, alignment=64, in_place_from=2)
 TARGET_EXACT = replace(TARGET, kernels={name: tuple([k for k in group if k.exact]) for name, group in KERNELS.items()})

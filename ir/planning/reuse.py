@@ -6,6 +6,8 @@ Updates write a part of their output only, so operand 0 must lie there: it is co
 """
 from __future__ import annotations
 
+import math
+
 from ir.graph import Node
 from ir.op import Trait
 from ir.plan import Place
@@ -21,7 +23,7 @@ def settle_writes(draft: Draft, node: Node, kernel: Kernel, reads: Places, write
             base = draft.copied(base, f"{node.op.name} writes into it", node.line, order="K")
             reads = (base, *reads[1:])
         return reads, (base,)
-    for position in kernel.overwrites:
+    for position in kernel.overwrites if math.prod(writes[0].shape) >= draft.target.in_place_from else ():
         place = reads[position]
         if _free(draft, place) and fits(place, writes[0]) and _alone(node, reads, position):
             return reads, (place, *[draft.keep(w) for w in writes[1:]])

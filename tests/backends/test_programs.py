@@ -28,6 +28,7 @@ from tests.backends.drawn import draw_program
 from tests.backends.test_memory import ROOT
 
 NUMPY = backends.get("numpy")
+GOLDEN = f"{ROOT}/tests/backends/golden_network.txt"
 
 
 def copies(inputs: list[Any]) -> list[Any]:
@@ -122,10 +123,15 @@ def test_the_text_runs_by_hand() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-def test_golden_source() -> None:
+def golden_text() -> str:
+    """The network's program without comments. `python -m tests.backends.test_programs` writes it anew."""
     lines = [line.split("  #")[0].rstrip() for line in emitted(network()).source.splitlines() if not line.strip().startswith("#")]
-    with open(f"{ROOT}/tests/backends/golden_network.txt") as golden:
-        assert "\n".join(lines) + "\n" == golden.read()
+    return "\n".join(lines) + "\n"
+
+
+def test_golden_source() -> None:
+    with open(GOLDEN) as golden:
+        assert golden_text() == golden.read()
 
 
 def test_the_text_does_not_hang_on_the_hash_seed() -> None:
@@ -297,3 +303,8 @@ def test_python_numbers() -> None:
     got = program([np.ones(3, "f"), 3])
     assert got[0].dtype == np.float32 and (got[0] == 1.5).all() and got[1:] == [1.5, 27]
     assert isinstance(program.plan, Plan)
+
+
+if __name__ == "__main__":
+    with open(GOLDEN, "w") as file:
+        file.write(golden_text())
