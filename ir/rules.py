@@ -101,6 +101,11 @@ def owned(*names: str) -> Condition:
     return Condition(lambda m: all(owns(m[n]) for n in names))
 
 
+def leads(name: str) -> Condition:
+    """NumPy lays out the root as it does this one of its operands: no other has axes."""
+    return Condition(lambda m: all(v is m[name] or not v.ndim for v in m.root.node.operands))
+
+
 def owns(value: Value) -> bool:
     """Whether the node of `value` computes it into memory of its own."""
     return value.node.op.view_of is None and not value.node.op.has(Trait.SOURCE)

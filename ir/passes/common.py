@@ -1,7 +1,7 @@
 """Common subexpressions: what is computed twice is computed once; equal constants are one.
 
-Nodes are equal by operation, attributes and operands, the operands of a commutative operation in either order. Results stay apart:
-of two equal nodes that are both results neither goes, so that a caller who writes into one does not change the other. Opaque
+Nodes are equal by operation, attributes and operands; the operands of a commutative operation may stand in either order, but for
+`exact`, since NumPy takes the layout of the first where they differ. Results stay apart: of two equal nodes that are both results neither goes, so that a caller who writes into one does not change the other. Opaque
 operations are left alone.
 
 Before:
@@ -39,17 +39,17 @@ from collections.abc import Hashable
 from ir.graph import CONSTANT, Constant, Graph, Node, Value
 from ir.op import Trait
 
-EXACT = True
+EXACT = False
 
 
-def run(graph: Graph, *, exact: bool = True) -> int:
+def run(graph: Graph, *, exact: bool = False) -> int:
     """Merges equal nodes, in place; gives the number of nodes removed. One walk in the graph's order finds all there are."""
     results = set(graph.results())
     number: dict[Value, int] = {}  # equal Values have equal numbers
     first: dict[Hashable, Node] = {}
     merged = []
     for node in graph.order():
-        kept = node if node.op.has(Trait.OPAQUE) else first.setdefault(_key(node, number), node)
+        kept = node if node.op.has(Trait.OPAQUE) else first.setdefault(_key(node, number, exact), node)
         if kept is node:
             for value in node.outputs:
                 number[value] = len(number)
@@ -68,11 +68,11 @@ def run(graph: Graph, *, exact: bool = True) -> int:
     return len(merged)
 
 
-def _key(node: Node, number: dict[Value, int]) -> Hashable:
+def _key(node: Node, number: dict[Value, int], exact: bool) -> Hashable:
     if node.op is CONSTANT:
         return _constant_key(node.attrs["value"])
     operands = [number[v] for v in node.operands]
-    if node.op.has(Trait.COMMUTATIVE):
+    if not exact and node.op.has(Trait.COMMUTATIVE):
         operands[:2] = sorted(operands[:2])
     attrs = node.attrs
     return node.op, tuple(operands), tuple(attrs.items()) if len(attrs) < 2 else tuple(sorted(attrs.items()))

@@ -50,7 +50,7 @@ from ir.ops.reduce import sum
 from ir.ops.shape import broadcast_to, transpose
 from ir.passes.fold import FOLD
 from ir.rewrite import rewrite
-from ir.rules import Condition, Match, Rule, Rules, kind, one_use, owned, rank, same
+from ir.rules import Condition, Match, Rule, Rules, kind, leads, one_use, owned, rank, same, same_dtype
 from ir.spec import broadcast
 
 EXACT = False
@@ -58,6 +58,8 @@ _MODERATE = 2.0**16
 _LARGE = np.finfo(np.float64).max
 _REAL = kind("biuf")
 _FLOAT = kind("f")
+_MATRICES = rank("x", 2) & rank("y", 2)
+_DROPPED = owned("x") & leads("x")
 
 
 # ---- numbers
@@ -94,9 +96,14 @@ def _normal(number: Any, dtype: np.dtype) -> bool:
     return bool(limits.smallest_normal <= abs(number) <= limits.max)
 
 
+def _one_number(*names: str) -> Condition:
+    """One of these has a single element. `np.dot` then scales the other by it, which in BLAS makes 0 of 0 times NaN."""
+    return Condition(lambda m: any(m[n].spec.size == 1 for n in names))
+
+
 def _squares(m: Match) -> bool:
     """NumPy's power itself squares for one exponent 2, but in long double."""
-    return m.root.node.operands[1].ndim == 0 and m.root.dtype.kind + str(m.root.dtype.itemsize) not in ("f16", "c32", "f12", "c24")
+    return m.root.node.operands[1].ndim == 0 and m.root.dtype.char != "g"
 
 
 def _factor(m: Match, first: tuple[str, int], second: tuple[str, int]) -> Any:
@@ -133,6 +140,11 @@ def _steps_in(inner: str) -> Condition:
     return _FLOAT & one_use(inner) & _is_scalar("c", "d") & same(inner) & same("x")
 
 
+def _in_order(m: Match) -> bool:
+    """The operands stand as in the pattern: where their layouts differ, the first decides."""
+    return m.root.node.operands[0] is m["a"]
+
+
 def _negated(m: Match) -> Value:
     return _scalar(m, -_number(m, "c"), "c")
 
@@ -150,11 +162,9 @@ def _identity_axes(m: Match) -> bool:
 
 def _only_lead(m: Match) -> bool:
     """The reshape only adds or drops leading axes of size 1, which broadcasting does anyway."""
-    inner, outer = m["x"].shape, m["reshape"].shape
-    core = max(inner, outer, key=len)
-    rest = min(inner, outer, key=len)
-    lead = len(core) - len(rest)
-    return core[lead:] == rest and all(n == 1 for n in core[:lead])
+    short, long = sorted((m["x"].shape, m["reshape"].shape), key=len)
+    lead = len(long) - len(short)
+    return long == (1,) * lead + short
 
 
 def _filled(m: Match) -> Value | None:
@@ -223,27 +233,42 @@ RULES = Rules(
     FOLD,
     # signs
     Rule("twice negated", "negative(negative(x))", to="x", exact=owned("x")),
-    Rule("plus a negated", "add(a, negative(b))", to="subtract(a, b)"),
-    Rule("minus a negated", "subtract(a, negative(b))", to="add(a, b)"),
-    Rule("both negated", "multiply(negative(a), negative(b))", to="multiply(a, b)"),
-    Rule("times -1", "multiply(x, -1)", to="negative(x)", where=kind("if") & same("x")),
-    Rule("constant times negated", "multiply(negative(x), c)", where=_FLOAT & _is_scalar("c"), to=lambda m: multiply(m["x"], _negated(m))),
+    Rule("plus a negated", "add(a, negative(b))", to="subtract(a, b)", where=same_dtype("b"), exact=owned("b") & Condition(_in_order)),
+    Rule("minus a negated", "subtract(a, negative(b))", to="add(a, b)", where=same_dtype("b"), exact=owned("b")),
+    Rule(
+        "both negated", "multiply(negative(a), negative(b))", to="multiply(a, b)", where=same_dtype("a", "b"), exact=owned("a", "b"),
+    ),
+    Rule("times -1", "multiply(x, -1)", to="negative(x)", where=kind("if") & same("x"), exact=leads("x")),
+    Rule(
+        "constant times negated", "multiply(negative(x), c)", where=_FLOAT & _is_scalar("c") & same_dtype("x"),
+        to=lambda m: multiply(m["x"], _negated(m)),
+    ),
     Rule(
         "constant times, negated", "negative(multiply(x, c))", where=_FLOAT & _is_scalar("c") & one_use("multiply"),
         to=lambda m: multiply(m["x"], _negated(m)),
     ),
     # neutral elements: bits stay, for a sum with 0 only where the zero's sign says so
-    Rule("times 1", "multiply(x, 1)", to="x", where=_REAL & same("x"), exact=owned("x")),
+    Rule("times 1", "multiply(x, 1)", to="x", where=_REAL & same("x"), exact=_DROPPED),
     Rule("times 1, broadcast", "multiply(x, 1)", to="broadcast_to(x, shape=root.shape)", where=_REAL & ~same("x"), exact=False),
-    Rule("over 1", "divide(x, 1)", to="x", where=_REAL & same("x"), exact=owned("x")),
-    Rule("to the power 1", "power(x, 1)", to="x", where=_REAL & same("x"), exact=owned("x")),
-    Rule("minus 0", "subtract(x, 0)", to="x", where=_REAL & same("x"), exact=owned("x")),
-    Rule("plus -0.0", "add(x, -0.0)", to="x", where=_FLOAT & same("x"), exact=owned("x")),
-    Rule("plus 0, whole numbers", "add(x, 0)", to="x", where=kind("biu") & same("x"), exact=owned("x")),
+    Rule("over 1", "divide(x, 1)", to="x", where=_REAL & same("x"), exact=_DROPPED),
+    Rule("to the power 1", "power(x, 1)", to="x", where=_REAL & same("x"), exact=_DROPPED),
+    Rule("minus 0", "subtract(x, 0)", to="x", where=_REAL & same("x"), exact=_DROPPED),
+    Rule("plus -0.0", "add(x, -0.0)", to="x", where=_FLOAT & same("x"), exact=_DROPPED),
+    Rule("plus 0, whole numbers", "add(x, 0)", to="x", where=kind("biu") & same("x"), exact=_DROPPED),
     # cheaper forms
-    Rule("to the power 2", "power(x, 2)", to="square(x)", where=kind("iufc"), exact=Condition(_squares)),
+    Rule("to the power 2", "power(x, 2)", to="square(x)", where=kind("iuf"), exact=Condition(_squares)),
     Rule("over a power of two", "divide(x, c)", to=_reciprocal, where=_FLOAT & _is_scalar("c"), needs=lambda ops: ops[1] is CONSTANT),
-    Rule("product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2), exact=False),
+    Rule("product with a number", "matmul(x, y)", to="multiply(x, y)", where=_MATRICES & _one_number("x", "y"), exact=False),
+    Rule("dot with a number", "dot(x, y)", to="multiply(x, y)", where=_MATRICES & _one_number("x", "y"), exact=False),
+    Rule("linear with a number", "linear(x, W, b)", to="add(multiply(x, W), b)", where=_one_number("x", "W"), exact=False),
+    Rule(
+        "linear_vjp with a number", "linear_vjp(x, gy)", where=_one_number("x", "gy"), exact=False,
+        to="(multiply(transpose(x, axes=(1, 0)), gy), sum(gy, axis=(0,), keepdims=False))",
+    ),
+    Rule(
+        "product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2) & ~_one_number("x", "y"),
+        exact=False,
+    ),
     Rule(
         "sigmoid", "add(multiply(tanh(multiply(x, 0.5)), 0.5), 0.5)", to="sigmoid(x)",
         where=_FLOAT & one_use("tanh") & same("tanh"),
@@ -259,7 +284,7 @@ RULES = Rules(
     Rule("real part of a real", "real(x)", to="x", where=same("x"), exact=owned("x")),
     Rule("cast to its own dtype", "cast(x)", to="x", where=same("x"), exact=owned("x")),
     Rule("cast on the way", "cast(cast(x, dtype=first), dtype=second)", to="cast(x, dtype=second)", where=Condition(_loses_nothing)),
-    Rule("the same either way", "where(c, x, x)", to="x", where=same("x"), exact=owned("x")),
+    Rule("the same either way", "where(c, x, x)", to="x", where=same("x"), exact=False),
     Rule("always the same way", "where(c, x, y)", to=_chosen, exact=False),
     # views
     Rule("transposed twice", "transpose(transpose(x, axes=first), axes=second)", to=_composed),
@@ -282,7 +307,7 @@ RULES = Rules(
         needs=_any_broadcast,
     ),
     Rule("all of it read", "slice(x, index=where)", to="x", where=Condition(_all_of_it)),
-    Rule("all of it written", "set_slice(base, x, index=where)", to="x", where=same("x") & Condition(_all_of_it), exact=owned("x")),
+    Rule("all of it written", "set_slice(base, x, index=where)", to="x", where=same("x") & Condition(_all_of_it), exact=False),
     # spelling
     Rule("mean without a dtype", "mean(x, axis=axis, keepdims=keepdims, dtype=None)", to="mean(x, axis=axis, keepdims=keepdims)"),
     Rule("sum in its own dtype", "sum(x, axis=axis, keepdims=keepdims, dtype=dtype)", to=_default_dtype),
