@@ -20,7 +20,7 @@ from ir.op import Op
 from ir.source import user_line
 from ir.spec import Spec, weak_spec
 from tracer.config import Config
-from tracer.pending import PIECE, trim
+from tracer.pending import PIECE, flush, trim
 from tracer.records import PENDING, TAPE, Entry, Held, Input, Part, Place, Raw, Record, Several, array_spec, shared
 from tracer.stack import Operand
 
@@ -152,6 +152,8 @@ def _take(x: Any) -> tuple[Input, Spec]:
             if getrefcount(value) == _ALONE + (place.value is value) and value.base is None:
                 place.value = value
             else:
+                if x._read > TAPE.done:
+                    flush()  # a pending record reads the copy that this one takes the place of
                 place.value = np.array(value, spec.dtype)
             return place, spec
         if isinstance(value, np.memmap):

@@ -15,6 +15,7 @@ from ir.gradient import append_gradient
 from ir.graph import Value
 from ir.ops import TABLE
 from ir.source import user_line
+from tracer.config import using_config
 from tracer.fingerprint import extract
 from tracer.records import Held
 from tracer.stack import current
@@ -92,15 +93,15 @@ class History:
 HISTORY = History()
 
 
-def traced_backward(root: Any, tracing: Tracing, retain_grad: bool) -> None:
-    """`root.backward()` inside a trace. Gradients are Values of the same graph, so they differentiate again in any case."""
+def traced_backward(kind: type[Held], root: Any, tracing: Tracing, retain_grad: bool, create_graph: bool) -> None:
+    """`root.backward()` inside a trace. Gradients are Values of the same graph; with `create_graph` their history is their making."""
     start = root.data.value
     if start.dtype.kind not in "fc":
         raise GradientError(f"backward() starts at a value of dtype {start.dtype}", mend="cast to a float dtype first", line=user_line())
     known = HISTORY.variables(tracing)
     if root.grad is None:
         ones = TABLE["broadcast_to"](tracing.graph.constant(np.ones((), start.dtype), user_line()), shape=start.shape)
-        root.grad = type(root)(tracing.wrap(ones, array=True))
+        root.grad = _variable(kind, tracing.wrap(ones, array=True), True)
     if any(leaf for held, leaf in known if held is root):
         return
     seeded = [root, *[held for held, leaf in known if not leaf and held is not root and held.grad is not None]]
@@ -109,14 +110,25 @@ def traced_backward(root: Any, tracing: Tracing, retain_grad: bool) -> None:
         tracing, [held.data.value for held in seeded], [held.grad.data.value for held in seeded],
         [held.data.value for held, _ in targets], {held.data.value for held, leaf in known if leaf},
     )
-    for (held, leaf), grad in zip(targets, grads):
-        if grad is not None:
-            given = type(root)(tracing.wrap(grad, array=True))
-            held.grad = given if held.grad is None or not leaf else held.grad + given
+    with using_config("enable_backprop", create_graph):
+        for (held, leaf), grad in zip(targets, grads):
+            if grad is not None:
+                given = _variable(kind, tracing.wrap(grad, array=True), not create_graph)
+                held.grad = given if held.grad is None or not leaf else held.grad + given
     if not retain_grad:
         for held, leaf in known:
             if not leaf:
                 held.grad = None
+
+
+def _variable(kind: type[Held], array: TracedArray, leaf: bool) -> Held:
+    held = kind.__new__(kind)
+    held.name, held.grad, held._out, held._read, held._value = None, None, None, 0, array
+    if leaf:
+        HISTORY.leaf(held, array)
+    else:
+        HISTORY.result(held, True)
+    return held
 
 
 def _gradients(tracing: Tracing, roots: list[Value], seeds: list[Value], wrt: list[Value], leaves: set[Value]) -> list[Value | None]:

@@ -215,7 +215,7 @@ class Variable(Held):
         """
         tracing = current()
         if tracing is not None:
-            traced_backward(self, tracing, retain_grad)
+            traced_backward(Variable, self, tracing, retain_grad, create_graph)
             return
         backward(Variable, self, retain_grad, create_graph)
 
