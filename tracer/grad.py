@@ -17,6 +17,7 @@ from ir.errors import ArgumentError, GradientError
 from ir.ops import elementwise, scalar
 from tracer import context, trees
 from tracer.compile import Compiled
+from tracer.stack import Operand
 from tracer.traced import TracedArray, TracedScalar
 from tracer.variable import Variable
 
@@ -49,29 +50,29 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
     >>> tracer.value_and_grad(lambda x: np.sum(x * x))(np.array([3.0]))
     (np.float64(9.0), array([6.]))
     """
-    if not (isinstance(argnums, int) or (isinstance(argnums, tuple) and argnums and all(isinstance(n, int) for n in argnums))):
+    numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not numbers or not all(type(n) is int for n in numbers):
         raise ArgumentError(f"argnums is {argnums!r}", op="grad", mend="give the position of an argument, or a tuple of positions")
 
     def body(*args: Any, **kwargs: Any) -> Any:
-        numbers = argnums if isinstance(argnums, tuple) else (argnums,)
         for n in numbers:
             if not -len(args) <= n < len(args):
                 raise ArgumentError(f"argument {n} was not given: the call has {len(args)}", op="grad", mend="pass it by position")
-        marked, wrt, trees_of = list(args), [], []
-        for n in numbers:
+        marked, wrt = list(args), {}
+        for n in dict.fromkeys([n % len(args) for n in numbers]):
             leaves, tree = trees.flatten(args[n])
             pairs = [_mark(leaf) for leaf in leaves]
             marked[n] = trees.unflatten(tree, [new for new, _ in pairs])
-            wrt.append([value for _, value in pairs])
-            trees_of.append(tree)
+            wrt[n] = tree, [value for _, value in pairs]
         result = fn(*marked, **kwargs)
         loss = _loss(result[0] if has_aux else result)
         graph = loss.graph
         with graph.at(loss.node.line.during("backward") if loss.node.line else None):
             one = graph.constant(np.ones((), loss.dtype))
-        flat = gradient.append_gradient(graph, [loss], [one], [v for group in wrt for v in group])
-        arrays = iter(flat)
-        grads = tuple(trees.unflatten(tree, [TracedArray.of(next(arrays)) for _ in group]) for tree, group in zip(trees_of, wrt))
+        sought = [v for _, values in wrt.values() for v in values if v is not None]
+        found = iter(gradient.append_gradient(graph, [loss], [one], sought))
+        by_number = {n: _unmark(tree, [None if v is None else next(found) for v in values]) for n, (tree, values) in wrt.items()}
+        grads = tuple([by_number[n % len(args)] for n in numbers])
         return result, (grads if isinstance(argnums, tuple) else grads[0])
 
     return Transform(fn, body, "value_and_grad")
@@ -94,7 +95,17 @@ class Transform:
 
 
 def _mark(leaf: Any) -> tuple[Any, Any]:
-    """A copy of a leaf to differentiate by, and its Value: what the function does with the copy is told apart from the original."""
+    """A copy of a leaf to differentiate by, and its Value: what the function does with the copy is told apart from the original.
+
+    None, for a parameter that is left out, stays None and has no Value.
+    """
+    if leaf is None:
+        return None, None
+    if isinstance(leaf, (str, bytes, bool)) or not isinstance(leaf, (Operand, np.ndarray, np.generic, int, float, complex)):
+        raise GradientError(
+            f"no gradient by {leaf!r:.40}, which is {type(leaf).__name__}",
+            op="grad", mend="leave it out of argnums, or pass it as another argument",
+        )
     if isinstance(leaf, Variable):
         array, value = _mark(leaf.data)
         return Variable(array), value
@@ -105,6 +116,11 @@ def _mark(leaf: Any) -> tuple[Any, Any]:
     assert tracing is not None
     value = elementwise.copy(tracing.value_of(leaf))
     return TracedArray.of(value), value
+
+
+def _unmark(tree: trees.Structure, values: list[Any]) -> Any:
+    """The gradients in the tree of their argument."""
+    return trees.unflatten(tree, [None if v is None else TracedArray.of(v) for v in values])
 
 
 def _loss(result: Any) -> Any:

@@ -695,3 +695,19 @@ def test_a_static_argument_that_died_is_not_mistaken_for_another():
     fast = tracer.compile(lambda x, mode: x * mode.k)
     for k in range(5):
         np.testing.assert_array_equal(fast(A, Mode(k)), A * k)
+
+
+# ---- the source
+def test_the_source_runs_by_itself():
+    def fn(x, W, k):
+        return np.tanh(x @ W) * k, np.sum(x)
+
+    x, W = np.arange(12.0).reshape(3, 4), np.ones((4, 2))
+    fast = tracer.compile(fn)
+    source = fast.source(x, W, 2.0)
+    assert "test_compile.py" in source and "in fn" in source
+    names: dict = {}
+    exec(compile(source, "<source>", "exec"), names)
+    run = names["bind"](np.empty(fast.plan(x, W, 2.0).peak_bytes, np.uint8), (), (), None)
+    for got, due in zip(run([x, W, 2.0]), fast(x, W, 2.0), strict=True):
+        np.testing.assert_array_equal(got, due)
