@@ -45,10 +45,9 @@ class SGD:
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        value = float(lr)
-        if not (np.isfinite(value) and value >= 0):
+        if not (isinstance(lr, (int, float, np.integer, np.floating)) and np.isfinite(lr) and lr >= 0):
             raise ArgumentError(f"lr is {lr!r}", op="SGD", mend="give a finite number, 0 or greater")
-        self._lr = value
+        self._lr = float(lr)
 
     def hyper(self) -> dict[str, float]:
         return {"lr": self._lr}

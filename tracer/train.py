@@ -21,7 +21,9 @@ from tracer.traced import TracedArray, TracedScalar
 from tracer.variable import Parameter, Variable
 
 
-def train_step(loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy") -> TrainStep:
+def train_step(
+    loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy"
+) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
     `params` is a list or tree of Variables that `loss_fn(*batch)` closes over (their `.data` sees the updates), or a tree of float
@@ -42,7 +44,7 @@ class TrainStep:
     """What `train_step` gives. `params`, `iteration` and `optimizer` can be read between calls."""
 
     def __init__(self, loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any, has_aux: bool, backend: str, line: Line | None):
-        if not isinstance(optimizer, Optimizer):
+        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
             raise ArgumentError(
                 f"{optimizer!r} is not an optimizer", op="train_step", mend="pass one, for example tracer.optimizers.SGD(lr=0.1)"
             ).at(line=line)
@@ -50,10 +52,12 @@ class TrainStep:
         self._has_aux, self._line = has_aux, line
         self._given = params is not None
         leaves, self._tree = trees.flatten(params if self._given else ())
-        self._holders = [leaf if isinstance(leaf, Variable) else _own(leaf, line) for leaf in leaves]
+        self._holders = [_own(leaf, line) for leaf in leaves]
         self._closed_over = all(isinstance(leaf, Variable) for leaf in leaves)
         if not self._closed_over and any(isinstance(leaf, Variable) for leaf in leaves):
-            raise ArgumentError("params mixes Variables and arrays", op="train_step", mend="give Variables only, or arrays only").at(line=line)
+            raise ArgumentError(
+                "params mixes Variables and arrays", op="train_step", mend="give Variables only, or arrays only"
+            ).at(line=line)
         if self._given and not leaves:
             raise ArgumentError("params is empty", op="train_step", mend="give the parameters, or None to find them").at(line=line)
         self._slots: dict[int, dict[str, Variable]] = {}
@@ -67,10 +71,10 @@ class TrainStep:
 
     def run(self, *batch: Any, steps: int) -> np.ndarray:
         """`steps` iterations on one batch in one call; the losses as an array of shape (steps,). With aux: (losses, stacked aux)."""
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
+        if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
             raise ArgumentError(f"steps is {steps!r}", op="run", mend="give a whole number, 0 or greater")
-        result = self._compiled.loop(steps, *self._hyper(), *batch)
-        self.iteration += steps
+        result = self._compiled.loop(int(steps), *self._hyper(), *batch)
+        self.iteration += int(steps)
         return result
 
     def fit(self, batches: Iterable[Any]) -> np.ndarray:
@@ -173,12 +177,16 @@ class TrainStep:
 
 
 def _own(leaf: Any, line: Line | None) -> Variable:
-    """A parameter given as an array: our own copy in a Variable."""
+    """A parameter as a Variable: the one given, or one with our own copy of an array."""
+    if isinstance(leaf, Variable) and not leaf.absent and leaf.dtype.kind in "fc":
+        return leaf
     if isinstance(leaf, (np.ndarray, np.generic, float)) and np.asarray(leaf).dtype.kind in "fc":
         return Variable(np.array(leaf, order="C"))
+    absent = isinstance(leaf, Variable) and leaf.absent
+    of_dtype = f" of dtype {leaf.dtype}" if isinstance(leaf, (np.ndarray, np.generic, Variable)) and not absent else ""
     raise ArgumentError(
-        f"a parameter is {type(leaf).__name__}" + (f" of dtype {leaf.dtype}" if isinstance(leaf, np.ndarray) else ""),
-        op="train_step", mend="parameters are float arrays or Variables",
+        f"a parameter is {type(leaf).__name__}{of_dtype}" + (" without data" if absent else ""),
+        op="train_step", mend="parameters are float arrays or Variables of them",
     ).at(line=line)
 
 
@@ -192,7 +200,8 @@ def _loss_value(loss: Any, line: Line | None) -> Any:
     held = loss.data if isinstance(loss, Variable) else loss
     if not isinstance(held, TracedArray):
         raise GradientError(
-            f"the loss function returned {type(loss).__name__}, not a value computed from its arguments", mend="return the loss, a 0-d float"
+            f"the loss function returned {type(loss).__name__}, not a value computed from its arguments",
+            mend="return the loss, a 0-d float; with has_aux=True return (loss, aux)",
         ).at(op="train_step", line=line)
     value = held.value
     if value.shape != () or value.dtype.kind != "f":
