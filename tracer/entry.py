@@ -15,6 +15,7 @@ import numpy as np
 from backends.base import Backend
 from ir import Graph, Plan, planning
 from ir.errors import ArgumentError
+from ir.graph import CONSTANT
 from ir.passes import Record, optimize
 from ir.spec import Spec
 from tracer import trees
@@ -42,6 +43,7 @@ class Entry:
         for c in traced.captured:
             self._layouts[c.input] = "C" if c.input in updated else _layout(c.holder.data if c.holder is not None else c.fetch())
         self._captured = [_Captured(c, self._layouts[c.input], c.input in updated) for c in traced.captured]
+        self._baked = _baked_texts(graph)
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
@@ -102,7 +104,15 @@ class Entry:
     def loop(self, trips: int, inputs: list[Any]) -> Any:
         """`trips` runs as one Loop step; the outputs stacked along a new first axis."""
         if any(out.kind == "number" for out in self.traced.outs):
-            raise ArgumentError("a Python number among the results can't be stacked", op="run", mend="return arrays, or call the step itself")
+            raise ArgumentError(
+                "a Python number among the results can't be stacked", op="run", mend="return arrays, or call the step itself"
+            )
+        if self.traced.writes:
+            written = ", ".join([leaf.name for leaf in self.traced.leaves if leaf.input in self.traced.writes])
+            raise ArgumentError(
+                f"the function writes into {written}, so repeating the call is no repetition", op="run",
+                mend="write into a copy inside the function, or call the step itself",
+            )
         program = self._loops.get(trips)
         if program is None:
             if len(self._loops) >= 16:
@@ -133,7 +143,9 @@ class Entry:
         """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
         results = record_graph(Variable, self.traced.graph, inputs)
         plain = [v.data for v in results] if self._also_arrays else results
-        given = [results[out.output] if out.kind == "variable" and out.output is not None else _given(out, plain) for out in self.traced.outs]
+        given = []
+        for out in self.traced.outs:
+            given.append(results[out.output] if out.kind == "variable" and out.output is not None else _given(out, plain))
         return trees.unflatten(self.traced.out_tree, given)
 
     # ---- for explain
@@ -144,9 +156,10 @@ class Entry:
         inputs = graph.inputs
         return TraceRecord(
             when=self._began, why=why, seconds=time.time() - self._began, nodes=len(graph) - len(inputs), passes=list(self._passes),
-            arguments=[f"{leaf.name}: {inputs[leaf.input].spec if leaf.input is not None else 'part of the key'}" for leaf in self.traced.leaves],
+            arguments=[f"{x.name}: {inputs[x.input].spec if x.input is not None else 'part of the key'}" for x in self.traced.leaves],
             plan=plan or "recorded with its graph, planned with what reads it", guards=[g.description for g in self.traced.guards],
-            captured=[_captured_text(c) for c in self.traced.captured],
+            captured=[_captured_text(c) for c in self.traced.captured], baked=self._baked,
+            changed=[f"{name} was changed by the function itself: that happens only when tracing" for name in self.traced.impure],
         )
 
 
@@ -178,7 +191,9 @@ class _Captured:
         return self._looked_at(thing, array)
 
     def _looked_at(self, thing: Any, array: Any) -> Any:
-        if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape or array.dtype.newbyteorder("=") != self.spec.dtype:
+        if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape:
+            return None
+        if array.dtype.newbyteorder("=") != self.spec.dtype:
             return None
         if self.updated and not (array.flags.carray and array.dtype.isnative):
             # what the plan writes must be plain C-ordered memory: the Variable is laid so once, and stays
@@ -219,6 +234,19 @@ def _plain(kind: str, result: Any) -> Any:
 
 def _array(kind: str, result: Any) -> Any:
     return Variable(result) if kind == "variable" else result
+
+
+def _baked_texts(graph: Graph) -> list[str]:
+    """The arrays and NumPy numbers that entered the graph as they were while tracing, each with its bytes and line."""
+    found = []
+    for node in graph.order():
+        line = node.line
+        if node.op is not CONSTANT or line is None or node.phase != "forward":
+            continue
+        value = node.attrs["value"].value
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim):
+            found.append(f"{node.outputs[0].spec}, {value.nbytes} bytes: {line.place()}   {line.code}")
+    return found
 
 
 def _captured_text(capture: Capture) -> str:

@@ -27,6 +27,8 @@ class TraceRecord:
     plan: str
     guards: list[str]
     captured: list[str]
+    baked: list[str]
+    changed: list[str]
 
 
 @dataclass
@@ -78,11 +80,14 @@ def _record_lines(number: int, record: TraceRecord) -> list[str]:
     lines = [f"trace {number} at {when}, {record.seconds * 1e3:.1f} ms: {record.why}"]
     lines += [f"  argument {text}" for text in record.arguments]
     lines += [f"  captured {text}" for text in record.captured]
+    lines += [f"  baked in {text}" for text in record.baked]
     lines += [f"  holds while {text}" for text in record.guards]
+    lines += [f"  {text}" for text in record.changed]
     done: dict[str, list[Any]] = {}
     for one in record.passes:
         sums = done.setdefault(one.name, [0, 0.0])
         sums[0] += one.rewrites
         sums[1] += one.seconds
-    lines += [f"  pass {name}: {count} rewrite{'' if count == 1 else 's'}, {seconds * 1e3:.2f} ms" for name, (count, seconds) in done.items()]
+    for name, (count, seconds) in done.items():
+        lines.append(f"  pass {name}: {count} rewrite{'' if count == 1 else 's'}, {seconds * 1e3:.2f} ms")
     return lines + [f"  {record.nodes} operations left; {record.plan}"]

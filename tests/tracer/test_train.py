@@ -219,6 +219,23 @@ def test_bad_number_of_steps(steps):
         step.run(X, Y, steps=steps)
 
 
+def test_a_loss_that_writes_into_its_batch():
+    W = Variable(np.full((2, 1), 0.5))
+
+    def loss(x, y):
+        x *= 2
+        return F.mean_squared_error(y, F.matmul(x, W))
+
+    step = tracer.train_step(loss, SGD(lr=0.0), [W])
+    x = X.copy()
+    for k in (2, 4):
+        assert step(x, Y) == pytest.approx(descent(W.data, 0.0, k * X)[0])
+        np.testing.assert_array_equal(x, k * X)
+    with pytest.raises(tracer.ArgumentError, match="writes into x"):
+        step.run(x, Y, steps=2)
+    np.testing.assert_array_equal(x, 4 * X)
+
+
 def test_numpy_integers_count_as_numbers_of_steps():
     W = Variable(np.full((2, 1), 0.5))
     assert tracer.train_step(loss_of(W), SGD(lr=0.01), [W]).run(X, Y, steps=np.int64(3)).shape == (3,)
