@@ -91,6 +91,11 @@ def rank(name: str, *ndims: int) -> Condition:
     return Condition(lambda m: m[name].ndim in ndims)
 
 
+def single(*names: str) -> Condition:
+    """One of these has a single element."""
+    return Condition(lambda m: any(m[n].spec.size == 1 for n in names))
+
+
 def kind(kinds: str) -> Condition:
     """The root's dtype is of one of these kinds ("f" floats, "iu" integers, "c" complex, "b" bool)."""
     return Condition(lambda m: m.root.dtype.kind in kinds)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 from ir.errors import VerifyError
 from ir.graph import Graph
-from ir.passes import common, dead, fold, fuse_linear, inline_custom, shrink, simplify
+from ir.passes import common, dead, fold, fuse_linear, inline_custom, scale, shrink, simplify
 from ir.verify import verify
 
 BEFORE_GRADIENT: tuple[ModuleType, ...] = (dead, common)
-PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, fuse_linear, shrink)
+PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, fuse_linear, scale, shrink)
 ROUNDS = 4  # PASSES run again while they find something, at most so often
 VERIFY = False
 
@@ -76,7 +76,7 @@ def _run(graph: Graph, module: ModuleType, exact: bool) -> Record:
     rewrites = module.run(graph, exact=exact)
     seconds = perf_counter() - start
     name = module.__name__.rpartition(".")[2]
-    _verify(graph, f"the pass {name}")
+    _verify(graph, f"after the pass {name}")
     return Record(name, before, len(graph), rewrites, seconds)
 
 
@@ -86,5 +86,5 @@ def _verify(graph: Graph, culprit: str) -> None:
     try:
         verify(graph)
     except VerifyError as error:
-        error.cause = f"{culprit} is not valid: {error.cause}"
+        error.cause = f"{culprit}: {error.cause}"
         raise

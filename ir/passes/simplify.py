@@ -50,7 +50,7 @@ from ir.ops.reduce import sum
 from ir.ops.shape import broadcast_to, transpose
 from ir.passes.fold import FOLD
 from ir.rewrite import rewrite
-from ir.rules import Condition, Match, Rule, Rules, kind, leads, one_use, owned, rank, same, same_dtype
+from ir.rules import Condition, Match, Rule, Rules, kind, leads, one_use, owned, rank, same, same_dtype, single
 from ir.spec import broadcast
 
 EXACT = False
@@ -58,7 +58,6 @@ _MODERATE = 2.0**16
 _LARGE = np.finfo(np.float64).max
 _REAL = kind("biuf")
 _FLOAT = kind("f")
-_MATRICES = rank("x", 2) & rank("y", 2)
 _DROPPED = owned("x") & leads("x")
 
 
@@ -94,11 +93,6 @@ def _reciprocal(m: Match) -> Value | None:
 def _normal(number: Any, dtype: np.dtype) -> bool:
     limits = np.finfo(dtype)
     return bool(limits.smallest_normal <= abs(number) <= limits.max)
-
-
-def _one_number(*names: str) -> Condition:
-    """One of these has a single element. `np.dot` then scales the other by it, which in BLAS makes 0 of 0 times NaN."""
-    return Condition(lambda m: any(m[n].spec.size == 1 for n in names))
 
 
 def _squares(m: Match) -> bool:
@@ -258,15 +252,8 @@ RULES = Rules(
     # cheaper forms
     Rule("to the power 2", "power(x, 2)", to="square(x)", where=kind("iuf"), exact=Condition(_squares)),
     Rule("over a power of two", "divide(x, c)", to=_reciprocal, where=_FLOAT & _is_scalar("c"), needs=lambda ops: ops[1] is CONSTANT),
-    Rule("product with a number", "matmul(x, y)", to="multiply(x, y)", where=_MATRICES & _one_number("x", "y"), exact=False),
-    Rule("dot with a number", "dot(x, y)", to="multiply(x, y)", where=_MATRICES & _one_number("x", "y"), exact=False),
-    Rule("linear with a number", "linear(x, W, b)", to="add(multiply(x, W), b)", where=_one_number("x", "W"), exact=False),
     Rule(
-        "linear_vjp with a number", "linear_vjp(x, gy)", where=_one_number("x", "gy"), exact=False,
-        to="(multiply(transpose(x, axes=(1, 0)), gy), sum(gy, axis=(0,), keepdims=False))",
-    ),
-    Rule(
-        "product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2) & ~_one_number("x", "y"),
+        "product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2) & ~single("x", "y"),
         exact=False,
     ),
     Rule(

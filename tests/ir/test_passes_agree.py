@@ -80,7 +80,8 @@ class Drawer:
             case "transpose":
                 return T["transpose"](x, axes=tuple(self.rng.permutation(x.ndim).tolist()))
             case "reshape":
-                return T["reshape"](x, shape=self.pick([s for s in [*SHAPES, (6,), (1, 6), (1, 1)] if np.prod(s) == x.spec.size] or [x.shape]))
+                fitting = [s for s in [*SHAPES, (6,), (1, 6), (1, 1)] if np.prod(s) == x.spec.size]
+                return T["reshape"](x, shape=self.pick(fitting or [x.shape]))
             case "broadcast_to":
                 return T["broadcast_to"](x, shape=self.pick([x.shape, (2, *x.shape), (1, *x.shape), (3, 3), (2, 3)]))
             case "expand_dims":
@@ -99,13 +100,16 @@ class Drawer:
             case "power":
                 return T[name](x, self.pick([1, 2, 1.0, 2.0, np.asarray(2, x.dtype)[()], np.full(x.shape, 2.0)]))
             case "where":
-                return T[name](self.pick([T["greater"](x, 0), self.graph.constant(np.bool_(True)), self.graph.constant(np.zeros(x.shape, bool))]), y, z)
+                masks = [T["greater"](x, 0), self.graph.constant(np.bool_(True)), self.graph.constant(np.zeros(x.shape, bool))]
+                return T[name](self.pick(masks), y, z)
             case "cast":
-                return T[name](x, dtype=np.dtype(self.pick(["f8", "f4", "c16"] if x.dtype.kind == "c" else ["f8", "f4", "f2", "i8", "c16"][: 5 if x.dtype.kind in "ib" else 3])))
+                wholes, floats = ["f8", "f4", "f2", "i8", "c16"], ["f8", "f4", "c16"]
+                return T[name](x, dtype=np.dtype(self.pick(wholes if x.dtype.kind in "ib" else floats)))
             case "view":
                 return self.view(x)
             case "sum" | "mean":
-                return T[name](x, axis=self.axes(x.ndim), keepdims=bool(self.rng.integers(2)), **self.pick([{}, {"dtype": None}, {"dtype": np.dtype("f8")}]))
+                dtype = self.pick([{}, {"dtype": None}, {"dtype": np.dtype("f8")}])
+                return T[name](x, axis=self.axes(x.ndim), keepdims=bool(self.rng.integers(2)), **dtype)
             case "slice":
                 return T[name](x, index=tuple(self.pick([(0, n, 1), (0, n, 1), (0, (n + 1) // 2, 1)]) for n in x.shape))
             case "set_slice":

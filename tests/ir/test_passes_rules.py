@@ -1,0 +1,190 @@
+"""Each rule on the smallest graph that shows it, and what must stay as it is.
+
+A case is the rule's name, an expression before and one after; `exact` says whether the rule applies then
+too. The value is given to an opaque operation, so that nothing depends on its being a result. Names stand for inputs (see INPUTS).
+"""
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ir import Graph, Line, Spec
+from ir.ops import TABLE
+from ir.passes import PASSES, before_gradient, optimize
+
+WITH_RULES = [module for module in dict.fromkeys(PASSES) if hasattr(module, "RULES")]
+INPUTS = {
+    "x": Spec((2, 3)), "y": Spec((2, 3)), "W": Spec((3, 4)), "b": Spec((4,)), "row": Spec((1, 4)), "gy": Spec((2, 4)), "v": Spec((3,)),
+    "s": Spec(()), "one": Spec((1, 1)), "column": Spec((2, 1)), "h": Spec((2, 3), "f2"), "f": Spec((2, 3), "f4"), "i": Spec((2, 3), "i4"),
+    "u": Spec((2, 3), "u1"), "p": Spec((2, 3), "?"), "z": Spec((2, 3), "c16"), "n": Spec((), "f8", "float"), "cube": Spec((2, 1, 3)),
+}
+CASES = [
+    ("constant operands", "multiply(x, add(f64(2.0), 1.0))", "multiply(x, f64(3.0))", True),
+    ("twice negated", "negative(negative(exp(x)))", "exp(x)", True),
+    ("twice negated", "negative(negative(x))", "x", False),
+    ("plus a negated", "add(x, negative(exp(y)))", "subtract(x, exp(y))", True),
+    ("plus a negated", "add(negative(exp(y)), x)", "subtract(x, exp(y))", False),
+    ("minus a negated", "subtract(x, negative(exp(y)))", "add(x, exp(y))", True),
+    ("both negated", "multiply(negative(exp(x)), negative(exp(y)))", "multiply(exp(x), exp(y))", True),
+    ("times -1", "multiply(x, -1)", "negative(x)", True),
+    ("times -1", "multiply(-1.0, i)", "multiply(-1.0, i)", True),
+    ("constant times negated", "multiply(negative(x), 3.0)", "multiply(x, -3.0)", True),
+    ("constant times, negated", "negative(multiply(3.0, x))", "multiply(x, -3.0)", True),
+    ("times 1", "multiply(exp(x), 1)", "exp(x)", True),
+    ("times 1", "multiply(x, 1.0)", "x", False),
+    ("times 1", "multiply(filled(1.0, 2, 3), exp(x))", "exp(x)", False),
+    ("times 1, broadcast", "multiply(filled(1.0, 2, 3), v)", "broadcast_to(v, shape=(2, 3))", False),
+    ("over 1", "divide(exp(x), 1)", "exp(x)", True),
+    ("to the power 1", "power(exp(x), 1)", "exp(x)", True),
+    ("minus 0", "subtract(exp(x), 0)", "exp(x)", True),
+    ("plus -0.0", "add(-0.0, exp(x))", "exp(x)", True),
+    ("plus 0, whole numbers", "add(abs(i), 0)", "abs(i)", True),
+    ("to the power 2", "power(x, 2)", "square(x)", True),
+    ("to the power 2", "power(i, 2)", "square(i)", True),
+    ("to the power 2", "power(x, filled(2.0, 2, 3))", "square(x)", False),
+    ("over a power of two", "divide(x, 8)", "multiply(x, 0.125)", True),
+    ("over a power of two", "divide(i, -0.5)", "multiply(i, -2.0)", True),
+    ("over a power of two", "divide(f, f32(4.0))", "multiply(f, f32(0.25))", True),
+    ("product with a number", "matmul(column, one)", "multiply(column, one)", False),
+    ("dot with a number", "dot(column, one)", "multiply(column, one)", False),
+    ("linear with a number", "linear(column, one, filled(2.0, 1))", "add(multiply(column, one), filled(2.0, 1))", False),
+    (
+        "linear_vjp with a number", "linear_vjp(one, row)", "(multiply(transpose(one, axes=(1, 0)), row), sum(row, axis=(0,), keepdims=False))",
+        False,
+    ),
+    ("product with a number, then bias", "add(filled(2.0, 1), matmul(column, one))", "linear(column, one, filled(2.0, 1))", False),
+    ("dW with a number, and db", "(matmul(transpose(one, axes=(1, 0)), row), sum(row, axis=(0,), keepdims=False))", "linear_vjp(one, row)", False),
+    ("product of matrices", "matmul(x, W)", "dot(x, W)", False),
+    ("product of matrices", "matmul(v, W)", "dot(v, W)", False),
+    ("sigmoid", "add(0.5, multiply(tanh(multiply(x, 0.5)), 0.5))", "sigmoid(x)", True),
+    ("sigmoid", "add(multiply(0.5, tanh(divide(f, 2))), 0.5)", "sigmoid(f)", True),
+    ("scaled twice", "multiply(multiply(x, 3.0), 5.0)", "multiply(x, 15.0)", False),
+    ("scaled, then divided", "divide(multiply(x, 15.0), 3.0)", "multiply(x, 5.0)", False),
+    ("divided, then scaled", "multiply(divide(x, 3.0), 15.0)", "multiply(x, 5.0)", False),
+    ("divided twice", "divide(divide(x, 3.0), 5.0)", "divide(x, 15.0)", False),
+    ("copy", "copy(exp(x))", "exp(x)", True),
+    ("positive", "positive(exp(x))", "exp(x)", True),
+    ("conjugate of a real", "conj(exp(x))", "exp(x)", True),
+    ("real part of a real", "real(exp(x))", "exp(x)", True),
+    ("cast to its own dtype", "cast(exp(x), dtype=dtype('f8'))", "exp(x)", True),
+    ("cast on the way", "cast(cast(f, dtype=dtype('f8')), dtype=dtype('f2'))", "cast(f, dtype=dtype('f2'))", True),
+    ("cast on the way", "cast(cast(i, dtype=dtype('f8')), dtype=dtype('f4'))", "cast(i, dtype=dtype('f4'))", True),
+    ("cast on the way", "cast(cast(u, dtype=dtype('i8')), dtype=dtype('i2'))", "cast(u, dtype=dtype('i2'))", True),
+    ("the same either way", "where(p, x, x)", "x", False),
+    ("always the same way", "where(true(), exp(x), y)", "exp(x)", False),
+    ("transposed twice", "transpose(transpose(cube, axes=(1, 2, 0)), axes=(0, 2, 1))", "transpose(cube, axes=(1, 0, 2))", True),
+    ("nothing transposed", "transpose(x, axes=(0, 1))", "x", True),
+    ("axes added", "expand_dims(x, axis=(1,))", "reshape(x, shape=(2, 1, 3))", True),
+    ("axes dropped", "squeeze(cube, axis=(1,))", "reshape(cube, shape=(2, 3))", True),
+    ("reduced axes dropped", "reshape(max(x, axis=(1,), keepdims=True), shape=(2,))", "max(x, axis=(1,), keepdims=False)", True),
+    ("nothing reshaped", "reshape(x, shape=(2, 3))", "x", True),
+    ("reshaped twice", "reshape(reshape(x, shape=(6,)), shape=(3, 2))", "reshape(x, shape=(3, 2))", False),
+    ("nothing broadcast", "broadcast_to(x, shape=(2, 3))", "x", True),
+    ("broadcast twice", "broadcast_to(broadcast_to(v, shape=(2, 3)), shape=(4, 2, 3))", "broadcast_to(v, shape=(4, 2, 3))", True),
+    ("a filled constant broadcast", "broadcast_to(filled(2.0, 1, 1), shape=(2, 3))", "broadcast_to(f64(2.0), shape=(2, 3))", True),
+    ("axes that broadcasting adds", "broadcast_to(reshape(v, shape=(1, 3)), shape=(2, 3))", "broadcast_to(v, shape=(2, 3))", True),
+    ("a number transposed", "transpose(broadcast_to(s, shape=(2, 3)), axes=(1, 0))", "broadcast_to(s, shape=(3, 2))", True),
+    ("a number reshaped", "reshape(broadcast_to(s, shape=(2, 3)), shape=(6,))", "broadcast_to(s, shape=(6,))", True),
+    ("operands that broadcast anyway", "multiply(broadcast_to(s, shape=(2, 3)), x)", "multiply(s, x)", True),
+    ("operands that broadcast anyway", "exp(broadcast_to(v, shape=(2, 3)))", "broadcast_to(exp(v), shape=(2, 3))", False),
+    ("all of it read", "slice(x, index=((0, 2, 1), (0, 3, 1)))", "x", True),
+    ("all of it written", "set_slice(x, exp(y), index=((0, 2, 1), (0, 3, 1)))", "exp(y)", False),
+    ("mean without a dtype", "mean(x, axis=(0,), keepdims=False, dtype=None)", "mean(x, axis=(0,), keepdims=False)", True),
+    ("sum in its own dtype", "sum(x, axis=(0,), keepdims=False, dtype=dtype('f8'))", "sum(x, axis=(0,), keepdims=False)", True),
+    ("product, then bias", "add(b, dot(x, W))", "linear(x, W, b)", True),
+    ("product, then a row", "add(dot(x, W), row)", "linear(x, W, reshape(row, shape=(4,)))", True),
+    ("only dW", "linear_vjp(x, gy)[0]", "dot(transpose(x, axes=(1, 0)), gy)", True),
+    ("only db", "linear_vjp(x, gy)[1]", "sum(gy, axis=(0,), keepdims=False)", True),
+    ("dW and db", "(dot(transpose(x, axes=(1, 0)), gy), sum(gy, axis=(0,), keepdims=False))", "linear_vjp(x, gy)", True),
+    (
+        "dW and db of a row", "(dot(transpose(x, axes=(1, 0)), gy), sum(gy, axis=(0,), keepdims=True))",
+        "((g := linear_vjp(x, gy))[0], reshape(g[1], shape=(1, 4)))", True,
+    ),
+    ("sum of a broadcast value", "sum(broadcast_to(s, shape=(2, 3)), axis=(0, 1), keepdims=False)", "add(multiply(s, 6.0), 0.0)", False),
+    (
+        "sum of a broadcast value", "sum(broadcast_to(v, shape=(2, 3)), axis=(0, 1), keepdims=True)",
+        "reshape(add(multiply(sum(v, axis=(0,), keepdims=True), 2.0), 0.0), shape=(1, 1))", False,
+    ),
+]
+STAY = [
+    "add(x, 0.0)", "add(x, 0)", "subtract(x, -0.0)", "subtract(0, x)", "multiply(x, 0)", "subtract(x, x)", "divide(x, x)",
+    "negative(subtract(x, y))", "multiply(z, 1)", "multiply(z, -1.0)", "divide(z, 1)", "power(z, 2)", "power(z, 1)", "power(x, 0.5)",
+    "multiply(i, 1.0)", "add(i, 0.0)", "power(i, 2.0)", "add(x, negative(i))", "multiply(negative(u), 2.0)",
+    "divide(x, 3.0)", "divide(h, 1e5)", "divide(x, 0.0)", "multiply(multiply(x, 1e200), 1e-200)", "multiply(multiply(f, 1e30), 2e30)",
+    "multiply(multiply(h, 100.0), 0.01)", "multiply(multiply(f, 3.0), f64(5.0))",
+    "divide(1, add(1, exp(negative(x))))", "multiply(add(tanh(multiply(x, 0.5)), 1), 0.5)",
+    "cast(cast(x, dtype=dtype('f4')), dtype=dtype('f8'))", "cast(cast(i, dtype=dtype('f4')), dtype=dtype('f8'))",
+    "cast(cast(f, dtype=dtype('f8')), dtype=dtype('i4'))", "cast(cast(i, dtype=dtype('f8')), dtype=dtype('i2'))",
+    "cast(n, dtype=dtype('f8'))", "matmul(cube, W)", "add(dot(x, W), s)", "add(dot(x, W), gy)", "transpose(x, axes=(1, 0))",
+    "broadcast_to(v, shape=(2, 3))", "reshape(sum(x, axis=(1,), keepdims=False), shape=(2, 1))", "where(p, x, y)",
+    "sum(h, axis=(0,), keepdims=False, dtype=dtype('f4'))",
+    "mean(h, axis=(0,), keepdims=False, dtype=dtype('f2'))", "slice(x, index=((0, 2, 1), (0, 2, 1)))",
+    "sum(broadcast_to(column, shape=(2, 3)), axis=(0,), keepdims=False)", "maximum(x, x)",
+]
+
+
+def build(text: str) -> Graph:
+    """A graph over INPUTS of the expression; its value, or values, are given to an opaque operation."""
+    graph = Graph()
+    known: dict[str, Any] = {name: graph.input(spec) for name, spec in INPUTS.items()}
+    known |= TABLE | {"dtype": np.dtype}
+    known |= {
+        "number": graph.constant,
+        "f64": lambda number: graph.constant(np.float64(number)),
+        "f32": lambda number: graph.constant(np.float32(number)),
+        "true": lambda: graph.constant(np.True_),
+        "filled": lambda number, *shape: graph.constant(np.full(shape, number)),
+    }
+    found = eval(text, known)  # noqa: S307
+    values = found if isinstance(found, tuple) else (found,)
+    graph.outputs = [graph.apply(TABLE["opaque"], values, {"specs": (Spec(()),)})]
+    return graph
+
+
+def after(text: str, module: ModuleType, exact: bool) -> str:
+    graph = build(text)
+    module.run(graph, exact=exact)
+    graph.verify()
+    return graph.text(lines=False)
+
+
+def plain(text: str) -> str:
+    graph = build(text)
+    before_gradient(graph)
+    return graph.text(lines=False)
+
+
+def home(rule: str) -> ModuleType:
+    """The pass of a rule."""
+    return next(module for module in WITH_RULES if rule in [r.name for r in module.RULES])
+
+
+@pytest.mark.parametrize(("rule", "before", "becomes", "exact"), CASES)
+def test_rule(rule: str, before: str, becomes: str, exact: bool) -> None:
+    assert after(before, home(rule), exact=False) == plain(becomes)
+    assert after(before, home(rule), exact=True) == plain(becomes if exact else before)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule.name for module in WITH_RULES for rule in module.RULES} == {rule for rule, *_ in CASES}
+
+
+@pytest.mark.parametrize("text", STAY)
+@pytest.mark.parametrize("exact", [False, True])
+def test_what_stays(text: str, exact: bool) -> None:
+    graph = build(text)
+    optimize(graph, exact=exact)
+    assert graph.text(lines=False) == plain(text)
+
+
+def test_a_replacement_inherits_the_line() -> None:
+    graph = Graph()
+    x = graph.input(Spec((3,)))
+    with graph.at(Line("model.py", 12, "predict")):
+        y = TABLE["power"](x, 2)
+    graph.outputs = [y]
+    optimize(graph)
+    assert graph.outputs[0].node.op is TABLE["square"] and graph.outputs[0].node.line == Line("model.py", 12, "predict")
