@@ -22,7 +22,8 @@ from tracer import Variable, optimizers
 from tracer import functions as F
 
 OUTPUT = Path(__file__).resolve().parent / "output"
-ITERATIONS, CHUNK = 10_000, 100
+HIDDEN = 10
+ITERATIONS, CHUNK = 10_000, 100  # CHUNK iterations are one call
 
 
 def main() -> None:
@@ -30,9 +31,8 @@ def main() -> None:
     x = np.random.rand(100, 1)
     y = np.sin(2 * np.pi * x) + np.random.rand(100, 1)
 
-    I, H, O = 1, 10, 1
-    W1, b1 = Variable(0.01 * np.random.randn(I, H), name="W1"), Variable(np.zeros(H), name="b1")
-    W2, b2 = Variable(0.01 * np.random.randn(H, O), name="W2"), Variable(np.zeros(O), name="b2")
+    W1, b1 = Variable(0.01 * np.random.randn(1, HIDDEN), name="W1"), Variable(np.zeros(HIDDEN), name="b1")
+    W2, b2 = Variable(0.01 * np.random.randn(HIDDEN, 1), name="W2"), Variable(np.zeros(1), name="b2")
 
     def predict(x):
         h = F.sigmoid(F.linear(x, W1, b1))
@@ -51,32 +51,39 @@ def main() -> None:
 
 
 def train(step, x, y) -> np.ndarray:
-    """All iterations, in chunks of one call each, so that there is something to show on the way."""
+    """All iterations, in chunks of one call each, so that there is something to show on the way; gives the losses."""
+    terminal = sys.stdout.isatty()
     losses: list[np.ndarray] = []
-    bar = sys.stdout.isatty()
     for done in range(0, ITERATIONS, CHUNK):
         losses.append(step.run(x, y, steps=CHUNK))
-        if bar:
-            filled = 40 * (done + CHUNK) // ITERATIONS
-            sys.stdout.write(f"\r[{'#' * filled}{'.' * (40 - filled)}] {done + CHUNK:>6}/{ITERATIONS}")
-            sys.stdout.flush()
         if done % 1000 == 0:
-            print(f"{chr(13) + chr(27) + '[K' if bar else ''}iteration {done:>5}  loss {losses[-1][0]!r}" if bar else f"iteration {done:>5}  loss {float(losses[-1][0])!r}")
-    if bar:
+            text = f"iteration {done:>5}  loss {float(losses[-1][0])!r}"
+            print("\r" + text.ljust(60) if terminal else text)
+        if terminal:
+            print(progress_bar(done + CHUNK), end="", flush=True)
+    if terminal:
         print()
     return np.concatenate(losses)
+
+
+def progress_bar(done: int) -> str:
+    return f"\r[{'#' * (40 * done // ITERATIONS):.<40}] {done:>5}/{ITERATIONS}"
 
 
 def plot(x, y, predict, losses, path: Path) -> None:
     """Data and prediction on the left, the loss curve on the right."""
     t = np.arange(0, 1, 0.01)[:, np.newaxis]
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
-    left.scatter(x, y, s=12, label="data")
+    left.scatter(x, y, s=12, label="sin(2πx) + noise")
     left.plot(t, predict(t).data, color="r", label="prediction")
-    left.set(xlabel="x", ylabel="y", title="a noisy sine")
+    left.set(xlabel="x", ylabel="y", title="a noisy sine, learnt")
     left.legend()
     right.plot(losses)
-    right.set(xlabel="iteration", ylabel="loss", yscale="log", title=f"mean squared error, last {losses[-1]:.4f}")
+    right.set(xlabel="iteration", ylabel="mean squared error", yscale="log")
+    right.set_title(f"loss: {losses[0]:.3f} at first, {losses[-1]:.3f} at last")
+    right.yaxis.set_major_formatter("{x:.2f}")
+    right.yaxis.set_minor_formatter("{x:.2f}")
+    right.grid(which="both", alpha=0.3)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)

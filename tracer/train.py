@@ -52,7 +52,7 @@ class TrainStep:
         self._has_aux, self._line = has_aux, line
         self._given = params is not None
         leaves, self._tree = trees.flatten(params if self._given else ())
-        self._holders = [_own(leaf, line) for leaf in leaves]
+        self._holders = [_own(leaf, name, line) for leaf, name in zip(leaves, trees.names(self._tree, "params"))]
         self._closed_over = all(isinstance(leaf, Variable) for leaf in leaves)
         if not self._closed_over and any(isinstance(leaf, Variable) for leaf in leaves):
             raise ArgumentError(
@@ -128,6 +128,7 @@ class TrainStep:
         numbers = [inspect.Parameter(name, kind) for name in self.optimizer.hyper() if name not in [p.name for p in positional]]
         if len(numbers) == len(self.optimizer.hyper()):
             step.__signature__ = inspect.Signature(numbers + positional)  # type: ignore[attr-defined]
+            step.__wrapped__ = self.loss_fn  # type: ignore[attr-defined]  # whose line the arguments are shown with
         return step
 
     def _step(self, *numbers_and_batch: Any) -> Any:
@@ -176,12 +177,12 @@ class TrainStep:
             tracing.update(state, gradient.fit(new_slots[name].value, state))
 
 
-def _own(leaf: Any, line: Line | None) -> Variable:
+def _own(leaf: Any, name: str, line: Line | None) -> Variable:
     """A parameter as a Variable: the one given, or one with our own copy of an array."""
     if isinstance(leaf, Variable) and not leaf.absent and leaf.dtype.kind in "fc":
         return leaf
     if isinstance(leaf, (np.ndarray, np.generic, float)) and np.asarray(leaf).dtype.kind in "fc":
-        return Variable(np.array(leaf, order="C"))
+        return Variable(np.array(leaf, order="C"), name=name)
     absent = isinstance(leaf, Variable) and leaf.absent
     of_dtype = f" of dtype {leaf.dtype}" if isinstance(leaf, (np.ndarray, np.generic, Variable)) and not absent else ""
     raise ArgumentError(
