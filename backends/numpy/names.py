@@ -163,11 +163,9 @@ class Names:
             return self.functions(f"np.empty({place.shape}, {kind})")
         if place.contiguous("F"):
             return self.functions(f'np.empty({place.shape}, {kind}, "F")')
-        assert place.strides is not None
-        strides = place.strides
-        slow_first = sorted(range(len(strides)), key=lambda k: (-strides[k], k))
+        slow_first = _slow_first(place)
         shape = tuple([place.shape[k] for k in slow_first])
-        back = tuple([slow_first.index(k) for k in range(len(strides))])
+        back = tuple([slow_first.index(k) for k in range(len(shape))])
         return self.functions(f"np.empty({shape}, {kind}).transpose({back})")
 
     # ---- views of arrays that are given
@@ -185,7 +183,16 @@ class Names:
                 return f"{base}.T"
             if root.contiguous("C") and place.contiguous("C") and math.prod(place.shape) == math.prod(root.shape):
                 return f"{base}.reshape({place.shape})"
-        return self._cut(base if root.contiguous("C") else f"{base}.T", place, place.offset)
+        if not root.contiguous("C"):  # a buffer must be in C order: the axes of a dense array, the slowest first
+            base = f"{base}.T" if root.contiguous("F") else f"{base}.transpose({_slow_first(root)})"
+        return self._cut(base, place, place.offset)
+
+
+def _slow_first(place: Place) -> tuple[int, ...]:
+    """The axes of a dense place in the order of its memory."""
+    strides = place.strides
+    assert strides is not None
+    return tuple(sorted(range(len(strides)), key=lambda k: (-strides[k], k)))
 
 
 def _spot(place: Place) -> tuple[Any, ...]:
