@@ -1,9 +1,10 @@
 """Switches of define-by-run code: whether operations leave a history to differentiate, and whether the code trains or tests.
 
-They belong to the process, as in the frameworks that this style comes from.
+Each thread has its own, so that one that evaluates under `no_grad` takes no history from another that trains.
 """
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -11,11 +12,36 @@ from typing import Any
 from ir.errors import ArgumentError
 
 
-class Config:
-    """`enable_backprop`: results remember how they were made. `train`: for functions that act otherwise when testing."""
+class Switches(threading.local):
+    """The switches of the running thread."""
 
     enable_backprop: bool = True
     train: bool = True
+
+
+SWITCHES = Switches()
+
+
+class _Config(type):
+    @property
+    def enable_backprop(cls) -> bool:
+        return SWITCHES.enable_backprop
+
+    @enable_backprop.setter
+    def enable_backprop(cls, value: bool) -> None:
+        SWITCHES.enable_backprop = value
+
+    @property
+    def train(cls) -> bool:
+        return SWITCHES.train
+
+    @train.setter
+    def train(cls, value: bool) -> None:
+        SWITCHES.train = value
+
+
+class Config(metaclass=_Config):
+    """`enable_backprop`: results remember how they were made. `train`: for functions that act otherwise when testing."""
 
 
 @contextmanager
@@ -32,12 +58,12 @@ def using_config(name: str, value: Any) -> Iterator[None]:
     """
     if name not in ("enable_backprop", "train"):
         raise ArgumentError(f"there is no switch {name!r}", op="using_config", mend="the switches are enable_backprop and train")
-    old = getattr(Config, name)
-    setattr(Config, name, value)
+    old = getattr(SWITCHES, name)
+    setattr(SWITCHES, name, value)
     try:
         yield
     finally:
-        setattr(Config, name, old)
+        setattr(SWITCHES, name, old)
 
 
 def no_grad() -> AbstractContextManager[None]:

@@ -16,11 +16,11 @@ from ir.gradient import append_gradient
 from ir.graph import Graph, Value
 from ir.ops import TABLE
 from ir.source import user_line
-from tracer.config import Config
+from tracer.config import SWITCHES
 from tracer.fingerprint import Wiring, extract, history
 from tracer.lazy import record, record_graph
 from tracer.pending import (
-    PHASE, PIECE, WANTED, Deliver, awaited, compiled, flush, hand_out, operands, remember, settle, taken, to_deliver,
+    LARGEST, PHASE, PIECE, WANTED, Deliver, awaited, compiled, flush, hand_out, operands, remember, settle, taken, to_deliver, weight,
 )
 from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, places
 
@@ -44,16 +44,16 @@ def backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: bool
     records = history(place)
     passed = [p for r in records for p in places(r) if p is not None and not p.cut]
     seeds: dict[Place, Any] = {p: held.grad for p in passed if (held := p.holder()) is not None and held.grad is not None}
-    before, Config.enable_backprop = Config.enable_backprop, create_graph
+    before, SWITCHES.enable_backprop = SWITCHES.enable_backprop, create_graph
     try:
-        if create_graph or seeds or len(records) > PIECE or not _jointly(kind, place, records, retain_grad):
+        if create_graph or seeds or len(records) > PIECE or weight(records) > LARGEST or not _jointly(kind, place, records, retain_grad):
             seeds.setdefault(place, None)
             for piece in reversed(_pieces(records)):
                 _differentiate(kind, piece, seeds, retain_grad, not create_graph)
             if not create_graph:
                 flush()
     finally:
-        Config.enable_backprop = before
+        SWITCHES.enable_backprop = before
     if not retain_grad:
         for p in passed:
             held = p.holder()

@@ -152,6 +152,8 @@ def needs(entry: Entry) -> tuple[tuple[bool, ...], tuple[bool, ...]]:
             grads = append_gradient(graph, roots, seeds, wrt)
         except Error:  # an operation without gradient: backward() will say so; there is nothing to keep for it
             grads = []
+        except Exception:  # a rule of the user's that fails: it is backward() that must show it, so all that it might read is kept
+            grads = [*inputs, *outs]
         read.update(extract(grads, {v: v for v in [*inputs, *seeds, *outs]})[1])
         entry.needs = tuple([v in read for v in inputs]), tuple([v in read for v in outs])
     return entry.needs

@@ -173,7 +173,7 @@ def _forward_of(function: Function, variables: list[Variable]) -> _Forward:
     arrays = [name for name, held in state.items() if isinstance(held, np.ndarray)]
     specs = [None if v.absent else (v.shape, v.dtype) for v in variables]
     attrs = tuple([(name, _frozen(held)) for name, held in state.items()])
-    key = (type(function), attrs, *specs)
+    key = (type(function), Config.train, attrs, *specs)
     found = _forwards.get(key)
     if found is None or not found.holds():
         found = _trace_forward(function, variables, arrays, state)

@@ -19,14 +19,16 @@ from ir.graph import Graph
 from ir.op import Op
 from ir.source import user_line
 from ir.spec import Spec, weak_spec
-from tracer.config import Config
+from tracer.config import SWITCHES
 from tracer.pending import PIECE, flush, trim
 from tracer.records import PENDING, TAPE, Entry, Held, Input, Part, Place, Raw, Record, Several, array_spec, shared
 from tracer.stack import Operand
 
 ENTRIES = 8192
+NUMBERS = 256
 _CONSTANTS = frozenset([(int, n) for n in range(-2, 5)] + [(float, n) for n in (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0, 3.0, 4.0)])
 _entries: dict[tuple[Any, ...], Entry] = {}
+_numbers: dict[tuple[type, Any], Raw] = {}  # one operand for all uses of a number: one input of the program
 
 
 def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -57,7 +59,7 @@ def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, A
     entry = _entries.get(found := tuple(key))
     if entry is None:
         entry = _enter(found, op, operands, attrs, inputs)
-    cut = not Config.enable_backprop
+    cut = not SWITCHES.enable_backprop
     return _add(kind, entry, inputs, read, cut) if len(entry.outs) == 1 else _add_several(kind, entry, inputs, read, cut)
 
 
@@ -92,7 +94,7 @@ def record_graph(
                 mend="was data replaced by an array of another shape or dtype since it was used?", line=user_line(),
             )
         entry = _remember(key, Entry(held, {}, tuple(specs), tuple([shared(v.spec) for v in held.outputs]), {}))
-    cut = not Config.enable_backprop if cut is None else cut
+    cut = not SWITCHES.enable_backprop if cut is None else cut
     return (_add(kind, entry, inputs, read, cut),) if len(entry.outs) == 1 else _add_several(kind, entry, inputs, read, cut)
 
 
@@ -166,8 +168,14 @@ def _take(x: Any) -> tuple[Input, Spec]:
         spec = array_spec(x)
         return Raw(np.array(x, spec.dtype) if isinstance(x, np.ndarray) else x, spec), spec
     if kind is float or kind is int or kind is complex:
-        spec = weak_spec(kind.__name__)
-        return Raw(x, spec), spec
+        raw = _numbers.get((kind, x))
+        if raw is None:
+            if len(_numbers) >= NUMBERS:
+                _numbers.clear()
+            raw = Raw(x, weak_spec(kind.__name__))
+            if x:  # 0.0 and -0.0 are equal, but not the same
+                _numbers[kind, x] = raw
+        return raw, raw.spec
     if kind is bool:
         return _take(np.bool_(x))
     if kind is Record or kind is Part:  # a gradient's operand: a place, which may still be pending

@@ -20,6 +20,7 @@ from tracer.fingerprint import Wiring, needs, pending
 from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, places
 
 PIECE = 1000  # records in one program at the most
+LARGEST = 2000  # nodes in one program at the most, unless one record has more
 PHASE = 32  # so many entries in a row must agree for two places to count as the same place of a loop
 PROGRAMS = 1024  # programs kept
 
@@ -68,17 +69,30 @@ def trim() -> None:
 def compute(roots: Sequence[Place]) -> None:
     """Computes these results and all that they need."""
     records = pending(roots)
-    while len(records) > PIECE:
-        cut = boundary(records[: PIECE + PHASE])
+    while len(records) > PIECE or (len(records) > 1 and weight(records) > LARGEST):
+        cut = boundary(records)
         run(records[:cut], records[cut:])
         records = records[cut:]
     if records:
         run(records, ())
 
 
+def weight(records: Sequence[Application]) -> int:
+    """The number of nodes that these records are in a graph."""
+    return sum(record.entry.weight for record in records)
+
+
 def boundary(records: Sequence[Application]) -> int:
-    """Where to cut: at a place of a loop like the one where the list begins, so that pieces of a loop are alike; else at PIECE."""
-    entries = [record.entry for record in records]
+    """Where to cut: at a place of a loop like the one where the list begins, so that pieces of a loop are alike; else at PIECE.
+
+    A piece is lighter than LARGEST, or one record.
+    """
+    entries = [record.entry for record in records[: PIECE + PHASE]]
+    total = 0
+    for k, entry in enumerate(entries):
+        total += entry.weight
+        if total > LARGEST:
+            return max(k, 1)
     head = entries[:PHASE]
     for k in range(min(len(entries) - PHASE, PIECE), len(entries) // 2, -1):
         if entries[k] is head[0] and entries[k : k + PHASE] == head:

@@ -56,13 +56,14 @@ class Held(Operand):
 class Entry:
     """Operation or graph, attributes and specs of an application. `numbers`: by operand position, the numbers that are constants.
 
-    `needs` is filled when first asked for: which inputs and which outputs a gradient reads.
+    `weight` is the number of its nodes. `needs` is filled when first asked for: which inputs and which outputs a gradient reads.
     """
 
-    __slots__ = ("op", "attrs", "specs", "outs", "numbers", "needs")
+    __slots__ = ("op", "attrs", "specs", "outs", "numbers", "weight", "needs")
 
     def __init__(self, op: Op | Graph, attrs: dict[str, Any], specs: tuple[Spec, ...], outs: tuple[Spec, ...], numbers: dict[int, Any]):
         self.op, self.attrs, self.specs, self.outs, self.numbers = op, attrs, specs, outs, numbers
+        self.weight = len(op) if isinstance(op, Graph) else 1
         self.needs: tuple[tuple[bool, ...], tuple[bool, ...]] | None = None
 
     def build(self, graph: Graph, inputs: list[Value]) -> tuple[Value, ...]:

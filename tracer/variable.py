@@ -162,6 +162,14 @@ class Variable(Held):
         """The one element as a Python number."""
         return self.data.item()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles have data, name, gradient and own attributes; no history."""
+        return type(self), (self.data, self.name), {**vars(self), "grad": self.grad}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def to_cpu(self) -> None:
         """Does nothing: data lives in NumPy."""
 
