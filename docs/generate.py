@@ -16,7 +16,7 @@ def block(text: str, language: str = "text") -> str:
 
 def after_each_pass() -> str:
     """The graph of `predict` after every pass of the first round that changed it."""
-    graph = tracer.trace(example.predict, example.x, example.W1, example.b1, example.W2, example.b2)
+    graph = tracer.trace(example.predict, example.x)
     parts = []
     for module in passes.PASSES:
         before = graph.text(lines=False)
@@ -29,17 +29,15 @@ def after_each_pass() -> str:
 
 def page() -> str:
     """The page's text."""
-    arrays = (example.x, example.W1, example.b1, example.W2, example.b2)
-    params = [example.W1, example.b1, example.W2, example.b2]
-    step = tracer.train_step(example.loss, tracer.optimizers.SGD(lr=0.2), params)
-    source = Path(example.__file__).read_text()
+    x, y, step = example.x, example.y, example.step
     return TEMPLATE.format(
-        example=block(source, "python"),
-        traced=block(str(tracer.trace(example.predict, *arrays))),
+        example=block(Path(example.__file__).read_text(encoding="utf-8"), "python"),
+        traced=block(str(tracer.trace(example.predict, x))),
         passes=after_each_pass(),
-        joint=block(str(step.graph(example.x, example.y))),
-        plan=block(step.plan(example.x, example.y).text(lines=False)),
-        program=block(step.source(example.x, example.y), "python"),
+        pass_names=", ".join([f"`{module.__name__.rpartition('.')[2]}`" for module in passes.PASSES]),
+        joint=block(str(step.graph(x, y))),
+        plan=block(step.plan(x, y).text(lines=False)),
+        program=block(step.source(x, y), "python"),
     )
 
 
@@ -57,46 +55,64 @@ data for the planner and an emitter; `tracer` is what a user holds.
 
 | stage | files |
 | --- | --- |
-| run the function once on traced arrays | `tracer/trace.py`, `context.py`, `traced.py`, `numpy_api/`, `functions.py` |
+| run the function once on traced arrays | `tracer/trace.py`, `tracer/context.py`, `tracer/traced.py`, `tracer/numpy_api/` |
 | a view of a storage, writes as functional updates | `tracer/storage.py`, `ir/ops/update.py` |
 | the graph, its operations, its text | `ir/graph.py`, `ir/ops/`, `ir/text.py`, `ir/parse.py`, `ir/verify.py` |
-| reverse mode, graph to graph | `ir/gradient.py`, the `vjp` of each record |
+| reverse mode, graph to graph | `ir/gradient.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
-| NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `emit.py`, `run.py` |
-| the cache of entries | `tracer/compile.py`, `entry.py`, `keys.py` |
-| training | `tracer/train.py`, `optimizers.py` |
-| define-by-run Variables, recorded lazily | `tracer/variable.py`, `lazy.py`, `pending.py`, `eager_backward.py` |
+| NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
+| the cache of traces | `tracer/compile.py`, `tracer/entry.py`, `tracer/keys.py` |
+| training | `tracer/train.py`, `tracer/optimizers.py` |
+| define-by-run Variables, recorded lazily | `tracer/variable.py`, `tracer/lazy.py`, `tracer/pending.py` |
 
 ## The worked example
+
+All that follows is what `docs/predict.py` gives when it is run. The first layer is written with operators, the second with
+`linear_simple`: two spellings of the same thing.
 
 {example}
 ## Traced
 
-`tracer.trace(predict, x, W1, b1, W2, b2)` runs the function once. Each operation carries the user's line.
+`tracer.trace(predict, x)` (`tracer/trace.py`) calls the function once. In place of `x` it sees a traced array, a view of a storage
+whose current value is a `Value` of the graph; each operator, method and NumPy function on it adds a node (`ir/graph.py`) for an
+operation of the table in `ir/ops/`, whose record gives the spec of the result. What the function closes over becomes an input as well,
+fetched again at each call (`tracer/capture.py`). Every node keeps the user's line.
 
 {traced}
 ## After each pass
+
+`ir/passes/__init__.py` runs its list over the graph until nothing changes; under pytest `ir/verify.py` recomputes every spec between
+any two passes. The list: {pass_names}. Those that change something here:
 
 {passes}
 `x @ W + b`, `F.linear` and `F.linear_simple` have become the same node: the product before the bias has no buffer of its own.
 
 ## The joint graph
 
-`tracer.train_step(loss, SGD(lr=0.2), [W1, b1, W2, b2])` traces the loss, appends the gradient and the update, and runs the passes over
-all of it at once. The comments say which part is forward, backward and update; `update %a <- %b` ties a parameter to its new value.
+`step.graph(x, y)`. A training step (`tracer/train.py`) traces the loss, appends the backward nodes to the same graph
+(`ir/gradient.py`: each operation's `vjp` builds nodes, so gradients differentiate again) and the optimizer's update, and runs the
+passes over all of it at once. The comments say which part is forward, backward and update; `update %a <- %b` ties a parameter to its
+new value. The learning rate is an input: a new one never traces again.
 
 {joint}
 ## The plan
 
-Every buffer with its birth and death; `peak_bytes` is what NumPy's allocator will be asked for, to the byte.
+`step.plan(x, y)`. `ir/planning/` asks the backend's Target (`backends/numpy/target.py`) which kernels can do each node and at what
+cost, gives every value a place in a buffer (its own, an operand's that is dead by then, or a view), orders the steps, and packs the
+buffers of one arena by their births and deaths. `peak_bytes` is what NumPy's allocator will be asked for, to the byte, and no choice
+of offsets goes below `lower_bound_bytes`. The states are written last: all of them or none.
 
 {plan}
 ## The program
+
+`step.source(x, y)`. `backends/numpy/emit.py` turns each step into the calls that its kernel stands for; nothing is decided here any
+more. `bind` makes every view into the arena once (`backends/numpy/run.py` keeps a pool of such instances, so that threads and
+re-entrant calls never meet), `run` is what a call runs. `step.run(x, y, steps=n)` is the same program inside one loop.
 
 {program}"""
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")
     print(PAGE)

@@ -1,0 +1,36 @@
+"""The architecture page is what running its example gives, and what it names exists."""
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("seed", ["0", "1"])
+def test_the_page_is_what_its_example_gives(seed, tmp_path):
+    """From another folder, and whatever the hash seed: the page depends on nothing but the code."""
+    code = "import sys; from docs import generate; sys.stdout.buffer.write(generate.page().encode())"
+    env = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed}
+    done = subprocess.run([sys.executable, "-c", code], env=env, cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout.decode() == PAGE, "run `python -m docs.generate`"
+
+
+def test_files_that_the_page_names_exist():
+    named = set(re.findall(r"`((?:ir|backends|tracer|docs)/[\w/.]*)`", PAGE))
+    assert len(named) > 20
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_the_page_tells_the_whole_way():
+    for words in ("## Traced", "fuse_linear", "## The joint graph", "(backward)", "(update)", "update %", "peak_bytes", "def run(inputs):"):
+        assert words in PAGE, words
+    prose = re.sub(r"```.*?```", "", PAGE, flags=re.S)
+    assert 3000 < len(prose) < 8000  # one to two pages
