@@ -52,7 +52,7 @@ def main() -> None:
     print(f"sine step, trace + gradient + plan + emit + first run: {statistics.median(seconds(sine_step) for _ in range(7)) * 1e3:.1f} ms")
     x = np.array([1.0, -1.0])
     for rounds in (500, 1000, 5000):
-        taken = statistics.median(seconds(lambda: tracer.compile(tracer.grad(chain(rounds)))(x)) for _ in range(3))
+        taken = statistics.median(seconds(lambda n=rounds: tracer.compile(tracer.grad(chain(n)))(x)) for _ in range(3))
         print(f"chain of {rounds}, gradient, compiled and run once: {taken:.2f} s ({taken / rounds * 1e6:.0f} us a round)")
     if importlib.util.find_spec("jax"):
         import jax
@@ -65,7 +65,8 @@ def main() -> None:
                 x = x * 0.999 + 0.001 * (k % 2)
             return jnp.sum(x)
 
-        taken = statistics.median(seconds(lambda: jax.jit(jax.value_and_grad(lambda x: jax_chain(x)))(x)[0].block_until_ready()) for _ in range(3))
+        first = lambda: jax.jit(jax.value_and_grad(lambda x: jax_chain(x)))(x)[0].block_until_ready()
+        taken = statistics.median(seconds(first) for _ in range(3))
         ours = statistics.median(seconds(lambda: tracer.compile(tracer.value_and_grad(chain(500)))(x)) for _ in range(3))
         print(f"chain of 500, first value and gradient: ours {ours:.2f} s, JAX {taken:.2f} s, ratio {ours / taken:.2f}")
 

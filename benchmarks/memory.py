@@ -133,7 +133,13 @@ def ours(kind: str) -> Any:
     return tracer.compile(tracer.value_and_grad(lambda p, x, y: forward(np, kind, p, x, y)))
 
 
-CONTESTANTS: dict[str, Callable[..., Step]] = {"numpy": by_hand, "autograd": by_autograd, "torch": by_torch, "jax": by_jax, "gradplan": by_us}
+CONTESTANTS: dict[str, Callable[..., Step]] = {
+    "numpy": by_hand,
+    "autograd": by_autograd,
+    "torch": by_torch,
+    "jax": by_jax,
+    "gradplan": by_us,
+}
 
 
 # ---- the table
@@ -144,7 +150,7 @@ def main(kind: str) -> None:
     print(f"planned peak {plan.peak_bytes / MIB:.1f} MiB, lower bound {plan.lower_bound_bytes / MIB:.1f} MiB, ", end="")
     print(f"ratio {plan.peak_bytes / plan.lower_bound_bytes:.4f}\n")
     print("| contestant | step MiB | whole process MiB | loss |\n| --- | ---: | ---: | ---: |")
-    threads = {name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     for name in CONTESTANTS:
         if importlib.util.find_spec(NEEDS[name]) is None:
             print(f"| {name} | not installed | | |")
