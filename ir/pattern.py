@@ -113,6 +113,7 @@ def _attribute(e: ast.expr) -> Name | Literal:
 def fill(value: Value, known: dict[Node, Any] | None = None) -> Any:
     """The number that fills a constant, seen through views of it; None where there is no such number. `known` keeps it by node.
 
+    >>> from ir.graph import Graph
     >>> fill(Graph().constant(np.ones((2, 3))))
     np.float64(1.0)
     """
@@ -158,30 +159,34 @@ Way = tuple[Any, dict[str, Any]]  # what is still to be met, (tree, Value, rest)
 
 def bind(tree: Apply, node: Node, bound: dict[str, Any], fills: dict[Node, Any]) -> Iterator[dict[str, Any]]:
     """The bindings under which `tree` is `node`, those of `bound` included: none, one, or several where operations commute."""
-    ways = _ways(tree, node, None, bound)
+    ways = _ways(tree, node, None, bound, fills)
     while ways:
         goals, bound = ways.pop()
         while goals is not None:
             wanted, value, goals = goals
             if type(wanted) is Apply:
-                more = _ways(wanted, value.node, goals, bound) if value.index == 0 else []
+                more = _ways(wanted, value.node, goals, bound, fills) if value.index == 0 else []
                 if not more:
                     break
                 goals, bound = more.pop()
                 ways += more
-            elif type(wanted) is Name:
-                if wanted.name != "_" and bound.setdefault(wanted.name, value) is not value:
-                    break
-            elif not equal_number(fill(value, fills), wanted.value):
+            elif wanted.name != "_" and bound.setdefault(wanted.name, value) is not value:
                 break
         else:
             yield bound
 
 
-def _ways(tree: Apply, node: Node, goals: Any, bound: dict[str, Any]) -> list[Way]:
+def _ways(tree: Apply, node: Node, goals: Any, bound: dict[str, Any], fills: dict[Node, Any]) -> list[Way]:
     """The ways in which `node` can be `tree`, the operands' order as given last: none, one, or two where the operation commutes."""
     operands = node.operands
     if not tree.accepts(node.op) or (tree.rest is None and len(operands) != len(tree.operands)):
+        return []
+    orders: list[Sequence[Value]] = []
+    if tree.commutes:
+        swapped = (operands[1], operands[0], *operands[2:])
+        orders += [swapped] if _plausible(tree, swapped, fills) else []
+    orders += [operands] if tree.rest is not None or _plausible(tree, operands, fills) else []
+    if not orders:
         return []
     bound = dict(bound)
     for key, wanted in tree.attrs:
@@ -194,21 +199,22 @@ def _ways(tree: Apply, node: Node, goals: Any, bound: dict[str, Any]) -> list[Wa
     if tree.rest is not None:
         bound[tree.rest] = operands
         return [(goals, bound)]
-    ways: list[Way] = []
-    if tree.commutes:
-        swapped = (operands[1], operands[0], *operands[2:])
-        ways += [(_together(tree, swapped, goals), dict(bound))] if _plausible(tree, swapped) else []
-    return ways + ([(_together(tree, operands, goals), bound)] if _plausible(tree, operands) else [])
+    return [(_together(tree, order, goals), dict(bound)) for order in orders]
 
 
-def _plausible(tree: Apply, operands: Sequence[Value]) -> bool:
+def _plausible(tree: Apply, operands: Sequence[Value], fills: dict[Node, Any]) -> bool:
+    """Whether the operands may be the pattern's as far as numbers and operations say: most patterns that do not fit end here."""
     for wanted, value in zip(tree.operands, operands):
-        if type(wanted) is not Name and not _may_be(wanted, value.node.op):
+        if type(wanted) is Apply:
+            if not wanted.accepts(value.node.op):
+                return False
+        elif type(wanted) is Literal and not equal_number(fill(value, fills), wanted.value):
             return False
     return True
 
 
 def _together(tree: Apply, operands: Sequence[Value], goals: Any) -> Any:
     for wanted, value in zip(reversed(tree.operands), reversed(operands)):
-        goals = (wanted, value, goals)
+        if type(wanted) is not Literal:  # `_plausible` has seen to these
+            goals = (wanted, value, goals)
     return goals

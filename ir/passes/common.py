@@ -1,8 +1,8 @@
 """Common subexpressions: what is computed twice is computed once; equal constants are one.
 
 Nodes are equal by operation, attributes and operands; the operands of a commutative operation may stand in either order, but for
-`exact`, since NumPy takes the layout of the first where they differ. Results stay apart: of two equal nodes that are both results neither goes, so that a caller who writes into one does not change the other. Opaque
-operations are left alone.
+`exact`, since NumPy takes the layout of the first where they differ. Results stay apart: of two equal nodes that are both results
+neither goes, so that a caller who writes into one does not change the other. Opaque operations are left alone.
 
 Before:
 

@@ -40,7 +40,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.rewrite import rewrite
-from ir.rules import Match, Rule, Rules
+from ir.rules import Condition, Match, Rule, Rules
 from ir.spec import spec_of
 
 EXACT = True
@@ -48,10 +48,15 @@ _FAMILIES = ("elementwise", "shape", "scalar", "reduce", "matmul", "index", "nn"
 _WARNS = ("mean", "var", "std")  # through `warnings`, where too few elements are left
 
 
+def _may_fold(m: Match) -> bool:
+    node = m.root.node
+    if len(node.outputs) > 1 or node.op.family not in _FAMILIES or node.op.name in _WARNS:
+        return False
+    return not _too_large(node) and not _drops_imaginary(node)
+
+
 def _fold(m: Match) -> Value | None:
     node = m.root.node
-    if len(node.outputs) > 1 or node.op.family not in _FAMILIES or node.op.name in _WARNS or _too_large(node) or _drops_imaginary(node):
-        return None
     found = _compute(node)
     if found is None or spec_of(found) != node.outputs[0].spec or not np.asarray(found).flags.c_contiguous:
         return None
@@ -76,7 +81,9 @@ def _compute(node: Node) -> Any:
         return None
 
 
-FOLD = Rule("constant operands", "ANY(*xs)", needs=lambda ops: all(op is CONSTANT for op in ops), to=_fold)
+FOLD = Rule(
+    "constant operands", "ANY(*xs)", needs=lambda ops: all(op is CONSTANT for op in ops), where=Condition(_may_fold), to=_fold,
+)
 RULES = Rules(FOLD)
 
 

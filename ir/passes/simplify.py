@@ -163,7 +163,7 @@ def _only_lead(m: Match) -> bool:
 
 def _filled(m: Match) -> Value | None:
     """A constant filled with one number broadcasts as that number does."""
-    number = m.rewriter.fill(m["x"]) if m["x"].ndim and m["x"].node.op is CONSTANT else None
+    number = m.rewriter.fill(m["x"])
     return None if number is None else broadcast_to(m.graph.constant(number), shape=m.root.shape)
 
 
@@ -283,7 +283,10 @@ RULES = Rules(
     Rule("reshaped twice", "reshape(reshape(x))", to="reshape(x, shape=root.shape)", exact=False),
     Rule("nothing broadcast", "broadcast_to(x)", to="x", where=same("x")),
     Rule("broadcast twice", "broadcast_to(broadcast_to(x))", to="broadcast_to(x, shape=root.shape)"),
-    Rule("a filled constant broadcast", "broadcast_to(x)", to=_filled),
+    Rule(
+        "a filled constant broadcast", "broadcast_to(x)", needs=lambda ops: ops[0] is CONSTANT, where=Condition(lambda m: m["x"].ndim > 0),
+        to=_filled,
+    ),
     Rule("axes that broadcasting adds", "broadcast_to(reshape(x))", to="broadcast_to(x, shape=root.shape)", where=Condition(_only_lead)),
     Rule(
         "a number transposed", "transpose(broadcast_to(x))", to="broadcast_to(x, shape=root.shape)", where=rank("x", 0),

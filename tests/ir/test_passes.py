@@ -119,7 +119,10 @@ def test_a_layer_is_the_same_however_it_is_written(loss: str, sizes: tuple[int, 
 
 @pytest.mark.parametrize("dtype", ["f2", "f4", "c8", "c16"])
 def test_a_layer_of_any_dtype(dtype: str) -> None:
-    loss = LOSSES["squares"] if dtype[0] == "f" else lambda h: T["real"](T["sum"](T["multiply"](h, T["conj"](h)), axis=(0, 1), keepdims=False))
+    def power(h: Value) -> Value:
+        return T["real"](T["sum"](T["multiply"](h, T["conj"](h)), axis=(0, 1), keepdims=False))
+
+    loss = LOSSES["squares"] if dtype[0] == "f" else power
     texts = {name: layer(build, loss, "xWb", (5, 3, 4), dtype, 2, False).text(lines=False) for name, build in LAYERS.items()}
     assert len(set(texts.values())) == 1
     assert "linear_vjp" in texts["linear"]
@@ -193,7 +196,8 @@ def test_nothing_large_is_made_from_something_small() -> None:
 def test_python_numbers_stay_python_numbers() -> None:
     graph = Graph()
     x = graph.input(Spec((3,), "f4"))
-    graph.outputs = [T["multiply"](x, T["python"](graph.constant(2), graph.constant(0.25), fn="mul")), T["python"](graph.constant(2), fn="neg")]
+    half = T["python"](graph.constant(2), graph.constant(0.25), fn="mul")
+    graph.outputs = [T["multiply"](x, half), T["python"](graph.constant(2), fn="neg")]
     optimize(graph)
     assert [v.spec.weak for v in graph.outputs] == [None, "int"] and graph.outputs[0].dtype == np.float32
     assert graph.outputs[0].node.operands[1].node.attrs["value"].value == 0.5

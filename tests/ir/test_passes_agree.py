@@ -113,6 +113,7 @@ class Drawer:
             case "slice":
                 return T[name](x, index=tuple(self.pick([(0, n, 1), (0, n, 1), (0, (n + 1) // 2, 1)]) for n in x.shape))
             case "set_slice":
+                y = y if x.dtype.kind in "fc" else x  # NaN has no place among integers
                 return T[name](x, y, index=tuple((0, n, 1) for n in x.shape))
             case "dot" | "matmul" | "layer":
                 x = self.pick([v for v in self.values if v.ndim == 2] or [x])

@@ -52,11 +52,15 @@ CASES = [
     ("dot with a number", "dot(column, one)", "multiply(column, one)", False),
     ("linear with a number", "linear(column, one, filled(2.0, 1))", "add(multiply(column, one), filled(2.0, 1))", False),
     (
-        "linear_vjp with a number", "linear_vjp(one, row)", "(multiply(transpose(one, axes=(1, 0)), row), sum(row, axis=(0,), keepdims=False))",
+        "linear_vjp with a number", "linear_vjp(one, row)",
+        "(multiply(transpose(one, axes=(1, 0)), row), sum(row, axis=(0,), keepdims=False))",
         False,
     ),
     ("product with a number, then bias", "add(filled(2.0, 1), matmul(column, one))", "linear(column, one, filled(2.0, 1))", False),
-    ("dW with a number, and db", "(matmul(transpose(one, axes=(1, 0)), row), sum(row, axis=(0,), keepdims=False))", "linear_vjp(one, row)", False),
+    (
+        "dW with a number, and db", "(matmul(transpose(one, axes=(1, 0)), row), sum(row, axis=(0,), keepdims=False))",
+        "linear_vjp(one, row)", False,
+    ),
     ("product of matrices", "matmul(x, W)", "dot(x, W)", False),
     ("product of matrices", "matmul(v, W)", "dot(v, W)", False),
     ("sigmoid", "add(0.5, multiply(tanh(multiply(x, 0.5)), 0.5))", "sigmoid(x)", True),
