@@ -19,6 +19,7 @@ from ir import Graph, Plan
 from ir.errors import ArgumentError
 from ir.spec import Spec
 from tracer import context, trees
+from tracer.config import Config
 from tracer.entry import Entry
 from tracer.explain import Explanation, History
 from tracer.keys import changes, leaf_key
@@ -113,7 +114,7 @@ class Compiled:
 
     def _find(self, leaves: list[Any], structure: trees.Structure, quick: Any) -> tuple[Entry, list[Any]]:
         """The entry for these leaves, traced now if there is none, and its inputs."""
-        key = (structure, *map(leaf_key, leaves))
+        key = (structure, (Config.enable_backprop, Config.train), *map(leaf_key, leaves))
         with self._lock:
             held = self._entries.get(key)
             if held is None:
@@ -181,7 +182,7 @@ class Compiled:
 
 def quick_key(args: tuple[Any, ...]) -> Any:
     """A key of a call with plain positional arrays and numbers, made without walking trees; None for any other call."""
-    key: list[Any] = []
+    key: list[Any] = [Config.enable_backprop, Config.train]
     for arg in args:
         kind = type(arg)
         if kind is np.ndarray:

@@ -1,7 +1,7 @@
 """What makes a trace reusable, and why not: the key of a call, leaf by leaf, and the difference of two keys in words.
 
 Arrays count with shape, dtype (byte order included) and stride class, Python numbers with their kind alone, Variables with shape and
-dtype, all else with its value. Keys hold no arrays and no Variables, and objects only weakly.
+dtype, all else with its value; the switches of Config count too. Keys hold no arrays and no Variables, and objects only weakly.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ def changes(before: Any, now: Any, names: list[str]) -> str:
         return "it is the first call"
     if before[0] != now[0]:
         return f"the tree of the arguments is {now[0]}, it was {before[0]}"
-    for name, old, new in zip(names, before[1:], now[1:]):
+    if before[1] != now[1]:
+        return "Config.enable_backprop, Config.train are {}, {}, they were {}, {}".format(*now[1], *before[1])
+    for name, old, new in zip(names, before[2:], now[2:]):
         if old != new:
             return f"argument {name} is {describe(new)}, it was {describe(old)}"
     return "an earlier trace of this kind was dropped from the cache"
