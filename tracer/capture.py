@@ -159,8 +159,8 @@ def _attribute(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
 
 
 def comparable(thing: Any) -> bool:
-    """Whether a guard can hold on to it: a plain value or a plain array (a stand-in of a running trace is neither)."""
-    return isinstance(thing, (*PLAIN, np.ndarray)) and not isinstance(thing, Operand)
+    """Whether a guard can hold on to it: a plain value, a NumPy scalar or a plain array (a stand-in of a running trace is neither)."""
+    return isinstance(thing, (*PLAIN, np.ndarray, np.generic)) and not isinstance(thing, Operand)
 
 
 def fingerprint(thing: Any) -> Any:
@@ -169,4 +169,6 @@ def fingerprint(thing: Any) -> Any:
         whole = np.ascontiguousarray(thing)
         data = whole.tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(whole.data).digest()
         return (thing.shape, thing.dtype.str, data)
+    if isinstance(thing, np.generic):
+        return (thing.dtype.str, thing.tobytes())
     return (type(thing), repr(thing) if isinstance(thing, (float, complex)) else thing)

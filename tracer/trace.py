@@ -146,6 +146,8 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
             "array", name, position
         )
     if isinstance(leaf, Operand):
+        if leaf.absent:  # type: ignore[attr-defined]
+            return type(leaf)(None), LeafIn("static", name)  # type: ignore[call-arg]
         traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position)  # type: ignore[attr-defined]
         return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
     if isinstance(leaf, (np.ndarray, np.generic)):
