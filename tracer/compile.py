@@ -17,6 +17,7 @@ import numpy as np
 import backends
 from ir import Graph, Plan
 from ir.errors import ArgumentError
+from ir.source import user_line
 from ir.spec import Spec
 from tracer import context, trees
 from tracer.config import Config
@@ -55,6 +56,8 @@ class Compiled:
     """A compiled function. `graph`, `plan`, `source` show what a call with these arguments would run; `explain` what happened so far."""
 
     def __init__(self, fn: Callable[..., Any], *, backend: str = "numpy", captures_of: Callable[..., Any] | None = None):
+        if not callable(fn):
+            raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend = backends.get(backend)
         self._fn, self._captures_of = fn, captures_of or fn
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()

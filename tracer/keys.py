@@ -13,6 +13,7 @@ import numpy as np
 
 from ir.errors import ArgumentError
 from ir.spec import Spec
+from tracer.context import check_array
 from tracer.scalar import TracedScalar
 from tracer.traced import TracedArray, leaked
 from tracer.variable import Variable
@@ -43,6 +44,8 @@ def leaf_key(leaf: Any) -> Any:
         raise leaf.leaked()
     if isinstance(leaf, np.generic):
         return ("scalar", leaf.dtype)
+    if isinstance(leaf, np.ndarray):
+        check_array(leaf)  # refuses subclasses
     if isinstance(leaf, (bool, str, bytes, type(None), type)):
         return (kind, leaf)
     try:

@@ -526,6 +526,24 @@ def test_unknown_backend_names_the_known():
         tracer.compile(lambda x: x, backend="abacus")
 
 
+@pytest.mark.parametrize("thing", [3, "fn", np.ones(3)], ids=str)
+def test_what_is_no_function(thing):
+    with pytest.raises(tracer.ArgumentError, match="no function"):
+        tracer.compile(thing)
+
+
+REFUSED = [np.ma.array([1.0]), np.array([None]), np.array(["a"]), np.zeros(2, "M8[s]"), {1, 2}]
+
+
+@pytest.mark.parametrize("leaf", REFUSED, ids=["masked", "objects", "strings", "dates", "set"])
+def test_arguments_that_are_refused(leaf):
+    with pytest.raises(tracer.Error) as error:
+        tracer.compile(lambda x: x)(leaf)
+    assert "mend" in str(error.value)
+    if isinstance(leaf, np.ma.MaskedArray):
+        assert "MaskedArray arrays are not traced" in str(error.value)
+
+
 # ---- errors leave nothing
 def test_an_exception_in_the_middle_leaves_no_state():
     W, fail = Variable(A.copy()), [True]
