@@ -77,7 +77,8 @@ def test_numbers(graph: Graph) -> None:
     ("number", "literal", "equal"),
     [
         (0.0, 0, True), (0.0, -0.0, False), (-0.0, -0.0, True), (-0.0, 0, False), (0, 0, True),
-        (np.float16(-0.0), -0.0, True), (True, 1, True), (1 + 0j, 1, True), (0j, 0, True), (complex(0, -0.0), 0, False), (complex(-0.0, 0.0), -0.0, True),
+        (np.float16(-0.0), -0.0, True), (True, 1, True),
+        (1 + 0j, 1, True), (0j, 0, True), (complex(0, -0.0), 0, False), (complex(-0.0, 0.0), -0.0, True),
         (np.nan, np.nan, False), (None, 0, False),
     ],
 )
