@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ir.errors import BackendUnavailable
-from tracer.records import Held
+from tracer.variable import Variable
 
 gpu_enable = False
 
@@ -30,7 +30,7 @@ def as_numpy(x: Any) -> np.ndarray:
     >>> as_numpy(3.0)
     array(3.)
     """
-    held = x.data if isinstance(x, Held) else x
+    held = x.data if isinstance(x, Variable) else x
     return np.array(held) if np.isscalar(held) else held
 
 

@@ -20,9 +20,23 @@ from tracer.config import SWITCHES
 from tracer.fingerprint import Wiring, extract, history
 from tracer.lazy import record, record_graph
 from tracer.pending import (
-    LARGEST, PHASE, PIECE, WANTED, Deliver, awaited, compiled, flush, hand_out, operands, remember, settle, taken, to_deliver, weight,
+    LARGEST,
+    PHASE,
+    PIECE,
+    WANTED,
+    Deliver,
+    awaited,
+    compiled,
+    flush,
+    hand_out,
+    operands,
+    remember,
+    settle,
+    taken,
+    to_deliver,
+    weight,
 )
-from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, places
+from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
 
 ONES, GIVEN, ASKED, STOP = 16, 32, 64, 128  # facts about results, beside those in pending.py
 _joint: dict[tuple[Any, ...], tuple[Any, Deliver, list[int]]] = {}
@@ -34,13 +48,19 @@ def backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: bool
 
     The starting gradient is `root.grad`, ones where there is none. `retain_grad` gives intermediate Variables theirs too.
     """
+    with TAPE.lock:
+        _backward(kind, root, retain_grad, create_graph)
+
+
+def _backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: bool) -> None:
     place = root._out
     if place is None or place.cut:
         if root.grad is None:
-            root.grad = _held(kind, np.ones(root._value.shape, root._value.dtype))
+            spec = array_spec(root._value) if place is None else place.spec
+            root.grad = _held(kind, np.ones(spec.shape, spec.dtype))
         return
     if place.spec.dtype.kind not in "fc":
-        raise GradientError(f"backward() starts at a value of dtype {place.spec.dtype}", mend="cast to a float dtype first", line=user_line())
+        raise GradientError(f"backward() starts at {place.spec}", mend="cast to a float dtype first", line=user_line())
     records = history(place)
     passed = [p for r in records for p in places(r) if p is not None and not p.cut]
     seeds: dict[Place, Any] = {p: held.grad for p in passed if (held := p.holder()) is not None and held.grad is not None}
@@ -79,14 +99,8 @@ def _jointly(kind: type[Held], root: Place, records: list[Application], retain: 
                 fact |= ASKED
         facts.append(fact)
     inside = set(outs)
-    with TAPE.lock:
-        if any((type(x) is Record or type(x) is Part) and not x.done for x in leaves) or not inside.issuperset(awaited(TAPE.waiting)):
-            return False
-        return _run_jointly(kind, wiring, facts)
-
-
-def _run_jointly(kind: type[Held], wiring: Wiring, facts: list[int]) -> bool:
-    outs, leaves = wiring.outs, wiring.leaves
+    if any((type(x) is Record or type(x) is Part) and not x.done for x in leaves) or not inside.issuperset(awaited(TAPE.waiting)):
+        return False
     with taken():
         values, layouts = operands(leaves)
         asked = [_takes_gradient(x) for x in leaves]

@@ -16,7 +16,6 @@ from ir.graph import Graph, Value
 from ir.spec import Spec
 from tracer.records import Application, Entry, Input, Part, Place, Record, places
 
-
 _serial = attrgetter("serial")
 
 

@@ -79,7 +79,12 @@ class Function:
         if not Config.enable_backprop or not ins:
             return [wrapped(tracing.wrap(y, array=True)) for y in ys]
         kept: list[Value] = []
-        state = {name: _exchange(held, lambda a: kept.append(a.value) or a) for name, held in vars(self).items() if name not in ("inputs", "outputs")}  # type: ignore[func-returns-value]
+
+        def keep(array: TracedArray) -> TracedArray:
+            kept.append(array.value)
+            return array
+
+        state = {name: _exchange(held, keep) for name, held in _state(self).items()}
         rule = Rule(type(self), state, [x is not None for x in xs])
         given = TABLE["custom"](*ys, *ins, *kept, outs=len(ys), rule=rule)
         outs = [wrapped(tracing.wrap(v, array=True)) for v in (given if isinstance(given, tuple) else (given,))]
@@ -87,9 +92,11 @@ class Function:
         return outs
 
     def _eager(self, inputs: tuple[Any, ...]) -> list[Variable]:
-        variables = [Variable(None) if x is None else x if isinstance(x, Variable) else as_variable(as_array(x)) for x in inputs]
+        variables = [Variable(None) if x is None else as_variable(x) for x in inputs]
         forward = _forward_of(self, variables)
-        operands = [v for v in variables if not v.absent] + [getattr(self, name) for name in forward.arrays] + [fetch() for fetch in forward.fetch]
+        operands: list[Any] = [v for v in variables if not v.absent]
+        operands += [getattr(self, name) for name in forward.arrays]
+        operands += [fetch() for fetch in forward.fetch]
         outs = list(record_graph(Variable, forward.graph, operands))
         self.inputs, self.outputs = variables, [weakref.ref(out) for out in outs]
         return outs
@@ -108,10 +115,13 @@ class Rule:
         graph = outs[0].graph
         count = sum(self._given)
         with resume(graph) as tracing, using_config("enable_backprop", True):
-            rest = iter(ins[:count])
+            rest, kept = iter(ins[:count]), iter(ins[count:])
+
+            def restore(array: TracedArray) -> TracedArray:
+                return tracing.wrap(next(kept), array=not array.scalar)
+
             twin = self._kind.__new__(self._kind)
-            kept = iter(ins[count:])
-            vars(twin).update({name: _exchange(held, lambda a: tracing.wrap(next(kept), array=not a.scalar)) for name, held in self._state.items()})
+            vars(twin).update({name: _exchange(held, restore) for name, held in self._state.items()})
             twin.inputs = [wrapped(tracing.wrap(next(rest), array=True)) if given else Variable(None) for given in self._given]
             ys = [wrapped(tracing.wrap(y, array=True)) for y in outs]
             twin.outputs = [_always(y) for y in ys]
@@ -120,7 +130,8 @@ class Rule:
             found = tuple(found) if isinstance(found, (tuple, list)) else (found,)
             if len(found) != len(self._given):
                 raise ArgumentError(
-                    f"backward of {self.name} gave {len(found)} gradients for {len(self._given)} operands", mend="give one for each operand of forward, None where there is none"
+                    f"backward of {self.name} gave {len(found)} gradients for {len(self._given)} operands",
+                    mend="give one for each operand of forward, None where there is none",
                 )
             values = [None if gx is None or (isinstance(gx, Held) and gx._value is None) else tracing.value_of(gx) for gx in found]
         return (*[v for v, given in zip(values, self._given) if given], *[None] * (len(ins) - count))
@@ -134,7 +145,14 @@ def _entering(tracing: Tracing, x: Any) -> Variable:
     """An operand of a traced call as a Variable."""
     if isinstance(x, Variable):
         return x
-    return Variable(None) if x is None else wrapped(x if type(x) is TracedArray else tracing.wrap(tracing.value_of(as_array(x)), array=True))
+    if x is None:
+        return Variable(None)
+    return wrapped(x if type(x) is TracedArray else tracing.wrap(tracing.value_of(as_array(x)), array=True))
+
+
+def _state(function: Function) -> dict[str, Any]:
+    """What is kept on the object, without what a call leaves there."""
+    return {name: held for name, held in vars(function).items() if name not in ("inputs", "outputs")}
 
 
 def _exchange(held: Any, change: Callable[[TracedArray], Any]) -> Any:
@@ -154,10 +172,10 @@ class _Forward:
     `guards` are plain values and arrays out of the graph that tracing may have read: (how to get it, what it was).
     """
 
-    __slots__ = ("graph", "arrays", "fetch", "guards", "holder")
+    __slots__ = ("graph", "arrays", "fetch", "guards")
 
-    def __init__(self, graph: Graph, arrays: list[str], fetch: list[Callable[[], Any]], guards: list[tuple[Callable[[], Any], Any]], holder: Any):
-        self.graph, self.arrays, self.fetch, self.guards, self.holder = graph, arrays, fetch, guards, holder
+    def __init__(self, graph: Graph, arrays: list[str], fetch: list[Callable[[], Any]], guards: list[tuple[Callable[[], Any], Any]]):
+        self.graph, self.arrays, self.fetch, self.guards = graph, arrays, fetch, guards
 
     def holds(self) -> bool:
         """Whether all that tracing may have read is as it was."""
@@ -169,10 +187,10 @@ _forwards: dict[tuple[Any, ...], _Forward] = {}
 
 def _forward_of(function: Function, variables: list[Variable]) -> _Forward:
     """The traced forward for an object in this state and operands of these kinds; traced now if there is none."""
-    state = {name: held for name, held in vars(function).items() if name not in ("inputs", "outputs")}
+    state = _state(function)
     arrays = [name for name, held in state.items() if isinstance(held, np.ndarray)]
     specs = [None if v.absent else (v.shape, v.dtype) for v in variables]
-    attrs = tuple([(name, _frozen(held)) for name, held in state.items()])
+    attrs = tuple([(name, array_spec(held) if name in arrays else _frozen(held)) for name, held in state.items()])
     key = (type(function), Config.train, attrs, *specs)
     found = _forwards.get(key)
     if found is None or not found.holds():
@@ -201,7 +219,7 @@ def _trace_forward(function: Function, variables: list[Variable], arrays: list[s
         for found in tracing.reach.found
         if not found.name.startswith("self") and id(found.thing) not in inside and comparable(found.thing)
     ]
-    return _Forward(graph, arrays, [c.fetch for c in tracing.captured], guards, function if any(c.name.startswith("self") for c in tracing.captured) else None)
+    return _Forward(graph, arrays, [c.fetch for c in tracing.captured], guards)
 
 
 def array_spec_of(held: Variable) -> Any:
@@ -211,8 +229,6 @@ def array_spec_of(held: Variable) -> Any:
 
 def _frozen(held: Any) -> Any:
     """A hashable stand-in for a part of a function's state: equal for equal plain values and containers of them, else by identity."""
-    if isinstance(held, np.ndarray):
-        return array_spec(held)
     if isinstance(held, (*PLAIN, type, np.dtype)):
         return type(held), repr(held) if isinstance(held, float) else held
     if type(held) in (list, tuple):

@@ -36,6 +36,11 @@ def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, A
 
     Raises the operation's ShapeError or DTypeError at once, with operand specs and the user's line.
     """
+    with TAPE.lock:  # what is pending now must still be when the record is on the tape
+        return _record(kind, op, operands, attrs)
+
+
+def _record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
     inputs: list[Input] = []
     read: list[Held] = []
     key: list[Any] = [op]
@@ -72,6 +77,11 @@ def record_graph(
     whether no gradient passes, by default as `Config.enable_backprop` says. Raises ArgumentError where an operand does not have the
     spec of its input.
     """
+    with TAPE.lock:
+        return _record_graph(kind, graph, operands, not SWITCHES.enable_backprop if cut is None else cut)
+
+
+def _record_graph(kind: type[Held], graph: Graph | Callable[..., Graph], operands: Sequence[Any], cut: bool) -> tuple[Any, ...]:
     inputs: list[Input] = []
     specs: list[Spec] = []
     read: list[Held] = []
@@ -94,7 +104,6 @@ def record_graph(
                 mend="was data replaced by an array of another shape or dtype since it was used?", line=user_line(),
             )
         entry = _remember(key, Entry(held, {}, tuple(specs), tuple([shared(v.spec) for v in held.outputs]), {}))
-    cut = not SWITCHES.enable_backprop if cut is None else cut
     return (_add(kind, entry, inputs, read, cut),) if len(entry.outs) == 1 else _add_several(kind, entry, inputs, read, cut)
 
 
@@ -117,16 +126,16 @@ def _add(kind: type[Held], entry: Entry, inputs: list[Input], read: list[Held], 
 def _add_several(kind: type[Held], entry: Entry, inputs: list[Input], read: list[Held], cut: bool) -> tuple[Any, ...]:
     """As `_add`, for several results (or none)."""
     made = Several(entry, inputs)
-    variables = []
-    parts = []
+    variables, parts, waiting = [], [], []
     for k in range(len(entry.outs)):
         held = kind.__new__(kind)
         held._value, held._read, held.name, held.grad = PENDING, 0, None, None
         held._out = part = Part(made, k, cut, weakref.ref(held))
         parts.append(weakref.ref(part))
+        waiting.append(part.holder)
         variables.append(held)
     made.parts = tuple(parts)
-    TAPE.waiting += [held._out.holder for held in variables]
+    TAPE.waiting += waiting
     number = TAPE.number
     for x in read:
         x._read = number
@@ -162,7 +171,7 @@ def _take(x: Any) -> tuple[Input, Spec]:
             spec = array_spec(value)
             return Raw(np.array(value, spec.dtype), spec, x), spec
         if value is None:
-            raise ArgumentError("a Variable without data is used as an operand", mend="its data was set to None: use it before", line=user_line())
+            raise ArgumentError("a Variable without data is an operand", mend="use it before its data is set to None", line=user_line())
         raise DTypeError(f"a Variable holds a {type(value).__name__}", mend="values of a trace can't be used outside it", line=user_line())
     if isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, Operand):
         spec = array_spec(x)
@@ -189,7 +198,7 @@ def _take_place(place: Place) -> tuple[Input, Spec]:
     if place.done and place.value is None:
         held = place.holder()
         if held is None or held._value is None:
-            raise ArgumentError("a value that the gradient needs was released", mend="keep the data of intermediate Variables until backward")
+            raise ArgumentError("a value that the gradient needs was released", mend="set data to None after backward only")
         return _take(held)
     return place, place.spec
 

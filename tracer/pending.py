@@ -17,7 +17,7 @@ from ir.graph import Graph
 from ir.passes import optimize
 from ir.planning import plan
 from tracer.fingerprint import Wiring, needs, pending
-from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, places
+from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Record, places
 
 PIECE = 1000  # records in one program at the most
 LARGEST = 2000  # nodes in one program at the most, unless one record has more
@@ -50,10 +50,13 @@ def awaited(waiting: list[weakref.ref[Held]]) -> list[Place]:
     return [held._out for ref in waiting if (held := ref()) is not None and held._value is PENDING and held._out is not None]
 
 
-def flush() -> None:
-    """Computes every value that a living Variable waits for."""
+def flush(held: Held | None = None) -> None:
+    """Computes every value that a living Variable waits for, that of `held` among them."""
     with taken() as waiting:
-        compute(awaited(waiting))
+        roots = awaited(waiting)
+        if held is not None and held._value is PENDING and held._out is not None and held._out not in roots:
+            roots.append(held._out)
+        compute(roots)
 
 
 def trim() -> None:

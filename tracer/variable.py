@@ -21,8 +21,8 @@ from tracer.config import Config
 from tracer.eager_backward import backward, unchain, unchain_backward
 from tracer.index import parse
 from tracer.lazy import record
-from tracer.pending import compute, flush
-from tracer.records import PENDING, TAPE, Held, Record
+from tracer.pending import flush
+from tracer.records import PENDING, TAPE, Application, Held
 from tracer.refusal import refuse
 from tracer.stack import current
 from tracer.traced import TracedArray
@@ -91,7 +91,7 @@ class Variable(Held):
         tracing = current()
         if tracing is None:
             return record(Variable, op, operands, attrs)
-        found = tracing.record(op, tuple([x.data if isinstance(x, Held) else x for x in operands]), attrs)
+        found = tracing.record(op, tuple([x.data if isinstance(x, Variable) else x for x in operands]), attrs)
         return tuple([wrapped(x) for x in found]) if type(found) is tuple else wrapped(found)
 
     # ---- the value
@@ -103,9 +103,7 @@ class Variable(Held):
         if tracing is not None:
             return value if value is None or type(value) is TracedArray else tracing.lift(self)
         if value is PENDING:
-            flush()
-            if self._value is PENDING:
-                compute([self._out])  # type: ignore[list-item]
+            flush(self)
             return self._value
         if self._read > TAPE.done:
             flush()
@@ -174,15 +172,18 @@ class Variable(Held):
         """Does nothing: data lives in NumPy."""
 
     # ---- what is known without a value
+    def _described(self) -> Any:
+        """What has its shape and dtype: its spec while it is pending, else its array."""
+        out, value = self._out, self._value  # in this order: another thread may compute it in between
+        return out.spec if value is PENDING else value  # type: ignore[union-attr]
+
     @property
     def shape(self) -> tuple[int, ...]:
-        value = self._value
-        return self._out.spec.shape if value is PENDING else value.shape  # type: ignore[union-attr]
+        return self._described().shape
 
     @property
     def dtype(self) -> np.dtype:
-        value = self._value
-        return self._out.spec.dtype if value is PENDING else value.dtype  # type: ignore[union-attr]
+        return self._described().dtype
 
     @property
     def ndim(self) -> int:
@@ -190,8 +191,7 @@ class Variable(Held):
 
     @property
     def size(self) -> int:
-        value = self._value
-        return self._out.spec.size if value is PENDING else value.size  # type: ignore[union-attr]
+        return self._described().size
 
     def __len__(self) -> int:
         if not self.shape:
@@ -205,7 +205,7 @@ class Variable(Held):
 
     # ---- gradients
     @property
-    def creator(self) -> Record | None:
+    def creator(self) -> Application | None:
         """The record that gave it, as far as gradients go back; None for a Variable without history."""
         out = self._out
         return None if out is None or out.cut else out.record
@@ -237,7 +237,7 @@ class Variable(Held):
     def unchain_backward(self) -> None:
         """Cuts the history behind this Variable's own operation: what it was made from is a beginning from now on."""
         if current() is not None:
-            raise refuse("unchain_backward() inside a traced function", "call unchain() on what is carried to the next step, or keep the loop outside")
+            raise refuse("unchain_backward() inside a traced function", "call unchain() on what is carried on, or keep the loop outside")
         unchain_backward(self)
 
     # ---- operations

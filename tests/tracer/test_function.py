@@ -229,6 +229,27 @@ def test_an_array_attribute_that_changes_is_seen():
     assert y.data.tolist() == [3.0, 5.0] and z.data.tolist() == [13.0, 15.0]
 
 
+class Weighted(Function):
+    def __init__(self, weights):
+        self.weights = weights
+
+    def forward(self, x):
+        return x * self.weights[0] + self.weights[1]
+
+    def backward(self, gy):
+        return gy * self.weights[0]
+
+
+def test_arrays_in_a_list_on_the_object():
+    x = Variable(np.array([1.0, 2.0]))
+    for k in (1.0, 2.0):
+        weights = [np.array([k, k]), np.array([0.0, 1.0])]
+        f = Weighted(weights)
+        assert f(x).data.tolist() == [k, 2 * k + 1]
+        weights[0] *= 10
+        assert f(x).data.tolist() == [10 * k, 20 * k + 1]
+
+
 def test_an_object_called_twice_keeps_both_states():
     f = MinMax()
     x, y = Variable(np.array([1.0, 5.0])), Variable(np.array([3.0, 2.0]))
