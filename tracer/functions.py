@@ -69,16 +69,21 @@ def pow(x: Any, c: Any) -> Any:
     return apply("power", *_operands(x, c))
 
 
+def _absent(b: Any) -> bool:
+    return b is None or (isinstance(b, Variable) and b.absent)
+
+
 def linear(x: Any, W: Any, b: Any = None) -> Any:
     """`x.dot(W) + b` for x (N, I), W (I, O) and b (O,) or None: (N, O). One operation: the product is not kept."""
-    x, W, b = _operands(x, W, b)
-    return apply("dot", x, W) if b is None else apply("linear", x, W, b)
+    if _absent(b):
+        return apply("dot", *_operands(x, W))
+    return apply("linear", *_operands(x, W, b))
 
 
 def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
     """As `linear`, written as a product and a sum. The data of the product is released at once: neither of the two needs it."""
     t = matmul(x, W)
-    if b is None:
+    if _absent(b):
         return t
     y = apply("add", *_operands(t, b))
     if isinstance(t, Variable):
