@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import networkx as nx
@@ -138,7 +138,7 @@ class Node:
         self, graph: Graph, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None
     ):
         self.graph, self.op, self.operands, self.attrs, self.line = graph, op, operands, attrs, line
-        self.outputs = tuple([Value(self, k, spec) for k, spec in enumerate(specs)])
+        self.outputs = (Value(self, 0, specs[0]),) if len(specs) == 1 else tuple([Value(self, k, spec) for k, spec in enumerate(specs)])
         self.serial = 0
 
     @property
@@ -202,20 +202,16 @@ class Graph:
                 raise VerifyError(f"operand {position} of {op.name} belongs to another graph").at(op=op.name, line=line)
         node = Node(self, op, operands, attrs, specs, line)
         node.serial = self._serial = self._serial + 1
-        self.nx.add_node(node)
-        for position, operand in enumerate(operands):
-            self.nx.add_edge(operand.node, node, key=position, index=operand.index)
+        if not operands:
+            self.nx.add_node(node)
+        for position, operand in enumerate(operands):  # the first edge adds the node
+            self.nx.add_edge(operand.node, node, position, index=operand.index)
         self._order = None
         return node
 
-    @contextmanager
-    def at(self, line: Line | None) -> Iterator[None]:
+    def at(self, line: Line | None) -> AbstractContextManager[None]:
         """New nodes inherit `line` (rewrites and gradients: the line of what they replace or differentiate)."""
-        before, self._line = self._line, line
-        try:
-            yield
-        finally:
-            self._line = before
+        return _At(self, line)
 
     def inline(self, other: Graph, operands: Sequence[Value], phase: str | None = None) -> dict[Value, Value]:
         """Copies `other`'s nodes into this graph, its inputs standing for `operands`. Gives the map from its Values to ours."""
@@ -238,23 +234,25 @@ class Graph:
         return twin, mapped
 
     # ---- rewriting
-    def replace(self, old: Value, new: Value) -> None:
-        """Every use of `old` (operands, outputs, updates) becomes `new`. The specs must be equal."""
+    def replace(self, old: Value, new: Value) -> list[Node]:
+        """Every use of `old` (operands, outputs, updates) becomes `new`; gives the nodes that used it. The specs must be equal."""
         if old is new:
-            return
+            return []
         if old.spec != new.spec:
             raise VerifyError(f"a rewrite replaces {old.spec} by {new.spec}").at(op=old.node.op.name, line=old.node.line)
-        for node, position in self.uses(old):
+        uses = self.uses(old)
+        for node, position in uses:
             self._rewire(node, position, new)
         self.outputs = [new if v is old else v for v in self.outputs]
         self.updates = [(state, new if v is old else v) for state, v in self.updates]
         self._order = None
+        return [node for node, _ in uses]
 
     def _rewire(self, node: Node, position: int, new: Value) -> None:
         old = node.operands[position]
         node.operands = (*node.operands[:position], new, *node.operands[position + 1 :])
         self.nx.remove_edge(old.node, node, key=position)
-        self.nx.add_edge(new.node, node, key=position, index=new.index)
+        self.nx.add_edge(new.node, node, position, index=new.index)
 
     def remove(self, nodes: Iterable[Node]) -> None:
         """Removes nodes that nothing else uses."""
@@ -264,12 +262,12 @@ class Graph:
     # ---- asking
     def uses(self, value: Value) -> list[tuple[Node, int]]:
         """(node, operand position) for each use as an operand, in the order in which the uses were made."""
-        return [
-            (node, position)
-            for node, edges in self.nx.succ[value.node].items()
-            for position, edge in edges.items()
-            if edge["index"] == value.index
-        ]
+        index = value.index
+        return [(user, at) for user, edges in self.users(value.node).items() for at, edge in edges.items() if edge["index"] == index]
+
+    def users(self, node: Node) -> Mapping[Node, Mapping[int, Mapping[str, int]]]:
+        """The nodes with an operand from `node`, each with its edges by operand position. Not to be written into."""
+        return self.nx._succ[node]  # `nx.succ` wraps every level in a view, which takes ten times as long
 
     def results(self) -> list[Value]:
         """The outputs, then the new values of states."""
@@ -309,6 +307,21 @@ class Graph:
         def verify(self) -> None: ...
         def to_dot(self) -> str: ...
         def render(self, path: str | os.PathLike[str]) -> None: ...
+
+
+class _At:
+    """What `Graph.at` gives."""
+
+    __slots__ = ("graph", "line", "before")
+
+    def __init__(self, graph: Graph, line: Line | None):
+        self.graph, self.line = graph, line
+
+    def __enter__(self) -> None:
+        self.before, self.graph._line = self.graph._line, self.line
+
+    def __exit__(self, *error: object) -> None:
+        self.graph._line = self.before
 
 
 def _walk(root: Node, seen: set[Node], found: list[Node]) -> None:

@@ -59,7 +59,7 @@ class Rewriter:
     def uses_of(self, value: Value, limit: int) -> int:
         """How many uses the value has, as operands and as a result; counts no further than `limit`."""
         count = int(value in self.results)
-        for edges in self.graph.nx.succ[value.node].values():
+        for edges in self.graph.users(value.node).values():
             if count >= limit:
                 break
             count += sum([edge["index"] == value.index for edge in edges.values()])
@@ -110,7 +110,7 @@ class Rewriter:
     def _partner(self, tree: Apply, roots: list[Value], bound: dict[str, Any]) -> tuple[list[Value], dict[str, Any]]:
         """Adds a further root, found among the users of a Value that is bound already, and what it binds."""
         shared = next(bound[t.name] for t in tree.operands if isinstance(t, Name) and t.name in bound)
-        for node in list(self.graph.nx.succ[shared.node])[:_PARTNERS_TRIED]:
+        for node in list(self.graph.users(shared.node))[:_PARTNERS_TRIED]:
             if tree.accepts(node.op) and node.outputs[0] not in roots:
                 for more in bind(tree, node, bound, self.fills):
                     return [*roots, node.outputs[0]], more
@@ -186,8 +186,7 @@ class Rewriter:
 
     # ---- what a rewrite sets off
     def _replace(self, old: Value, new: Value) -> None:
-        users = [node for node, _ in self.graph.uses(old)]
-        self.graph.replace(old, new)
+        users = self.graph.replace(old, new)
         if old in self.results:
             self.results.discard(old)
             self.results.add(new)
@@ -211,7 +210,7 @@ class Rewriter:
             node = stack.pop()
             if node not in self.graph.nx or node.op is INPUT:
                 continue
-            users = self.graph.nx.succ[node]
+            users = self.graph.users(node)
             if not users and self.results.isdisjoint(node.outputs):
                 self.graph.remove([node])
                 stack += [v.node for v in node.operands]

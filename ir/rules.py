@@ -152,7 +152,7 @@ class Rule:
     def allows(self, m: Match, exact: bool) -> bool:
         if exact and (self.exact is False or isinstance(self.exact, Condition) and not self.exact(m)):
             return False
-        return self.where(m)
+        return self.where is always or self.where(m)
 
 
 class Rules:

@@ -56,6 +56,11 @@ def _in_phase(line: Line, text: str | None, phase: str) -> Line:
     return replace(line, text=text, phase=phase)  # equal lines may show different texts
 
 
+@lru_cache(1 << 14)
+def _line(file: str, number: int, function: str, phase: str) -> Line:
+    return Line(file, number, function, phase)
+
+
 def is_library(file: str) -> bool:
     """True for files of this project's packages, NumPy and the interpreter's frozen modules."""
     known = _ours.get(file)
@@ -70,6 +75,6 @@ def user_line(phase: str = "forward") -> Line | None:
     while frame is not None:
         code = frame.f_code
         if not is_library(code.co_filename):
-            return Line(code.co_filename, frame.f_lineno, code.co_name, phase)
+            return _line(code.co_filename, frame.f_lineno, code.co_name, phase)
         frame = frame.f_back  # type: ignore[assignment]
     return None

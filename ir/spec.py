@@ -32,7 +32,7 @@ class Spec:
 
     def __init__(self, shape: Iterable[int] | int, dtype: Any = np.float64, weak: str | None = None):
         shape = (shape,) if isinstance(shape, (int, np.integer)) else shape
-        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "shape", tuple(map(int, shape)))
         object.__setattr__(self, "dtype", dtype if type(dtype) is np.dtype else np.dtype(dtype))
         object.__setattr__(self, "weak", weak)
 
@@ -86,7 +86,7 @@ def check_dtype(dtype: np.dtype) -> np.dtype:
     """The native form of a dtype we take (bool, ints, floats, complex); DTypeError for the others."""
     if dtype.kind not in "biufc":
         raise DTypeError(f"dtype {dtype} is not supported", mend="use bool, integer, float or complex arrays; encode others as integers")
-    return dtype.newbyteorder("=")
+    return dtype if dtype.isnative else dtype.newbyteorder("=")
 
 
 def spec_of(value: Any) -> Spec:

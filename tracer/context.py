@@ -69,6 +69,7 @@ class Tracing:
         self.grads: list[tuple[Any, Any]] = []  # Variables met, and their gradients before the trace
         self.baked: list[tuple[str, Line | None]] = []
         self._lifted: dict[int, tuple[Any, TracedArray]] = {}  # id -> (the thing itself, kept alive; its traced array)
+        self._numbers: dict[tuple[type, Any], Value] = {}  # one constant for each Python number
         self._reach: Reach | None = None
 
     @property
@@ -83,7 +84,7 @@ class Tracing:
         """Adds a node and wraps what it gives. A view operation on a traced array gives a view instead."""
         if op.name in VIEWS and type(operands[0]) is TracedArray and (op.view_of == 0 or operands[0].dtype.kind == "c"):
             return self.adopt(operands[0]).viewed(op, attrs, [self.value_of(x) for x in operands[1:]])
-        out = self.graph.apply(op, [self.value_of(x) for x in operands], attrs)
+        out = self.graph.apply(op, [x if type(x) is float else self.value_of(x) for x in operands], attrs)
         if type(out) is tuple:
             return tuple([self.wrap(v) for v in out])
         return self.wrap(out, self._strides(op, operands, out.spec), array=op.has(Trait.ARRAY))
@@ -207,9 +208,16 @@ class Tracing:
         if isinstance(number, np.generic):
             check_array(number)
             self.unknown = self.unknown or user_line()
-        elif isinstance(number, int) and not isinstance(number, bool) and not -(2**63) <= number < 2**64:
-            raise DTypeError(f"the integer {number} does not fit any dtype", mend="use a float, or scale it", op="number", line=user_line())
-        return self.graph.constant(number, user_line())
+            return self.graph.constant(number, user_line())
+        key = (type(number), number if number and type(number) is not complex else repr(number))  # zeros have signs
+        known = self._numbers.get(key)
+        if known is None:
+            if isinstance(number, int) and not isinstance(number, bool) and not -(2**63) <= number < 2**64:
+                raise DTypeError(
+                    f"the integer {number} does not fit any dtype", mend="use a float, or scale it", op="number", line=user_line()
+                )
+            known = self._numbers[key] = self.graph.constant(number, user_line())
+        return known
 
     def pin(self, inputs: frozenset[int], what: str) -> None:
         """Python needed the value of a number that came from these inputs: the trace holds for their present values alone."""
