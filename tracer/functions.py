@@ -74,10 +74,16 @@ def _absent(b: Any) -> bool:
 
 
 def linear(x: Any, W: Any, b: Any = None) -> Any:
-    """`x.dot(W) + b` for x (N, I), W (I, O) and b (O,) or None: (N, O). One operation: the product is not kept."""
+    """`x.dot(W) + b` for x (N, I), W (I, O) and b (O,) or None: (N, O). One operation: the product is not kept.
+
+    Other numbers of axes are a product and a sum, as NumPy has them.
+    """
     if _absent(b):
         return apply("dot", *_operands(x, W))
-    return apply("linear", *_operands(x, W, b))
+    x, W, b = _operands(x, W, b)
+    if (x.ndim, W.ndim, b.ndim) != (2, 2, 1):
+        return apply("add", apply("dot", x, W), b)
+    return apply("linear", x, W, b)
 
 
 def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
