@@ -181,13 +181,9 @@ def _names(fn: Callable[..., Any], count: int, tree: trees.Structure) -> list[st
         parameters = list(inspect.signature(fn).parameters.values())
     except (TypeError, ValueError):
         parameters = []
-    heads: list[str] = []
-    for k in range(count):
-        here = parameters[min(k, len(parameters) - 1)] if parameters else None
-        if here is None or (k >= len(parameters) and here.kind is not here.VAR_POSITIONAL):
-            heads.append(f"args[{k}]")
-        else:
-            heads.append(f"{here.name}[{k - len(parameters) + 1}]" if here.kind is here.VAR_POSITIONAL else here.name)
+    positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    rest = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), "args")
+    heads = [*positional, *[f"{rest}[{k}]" for k in range(count - len(positional))]]
     found = []
     for path in tree.paths:
         head = heads[path[1]] if path[0] == 0 else str(path[1])
