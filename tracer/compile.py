@@ -25,6 +25,7 @@ from tracer.entry import Entry
 from tracer.explain import Explanation, History
 from tracer.keys import changes, leaf_key
 from tracer.method import Method, WeakMethod
+from tracer.pause import no_collection
 from tracer.trace import run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -145,7 +146,8 @@ class Compiled:
 
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
         args, kwargs = trees.unflatten(structure, leaves)
-        traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of)
+        with no_collection():
+            traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of)
         entry = Entry(traced, self._backend, leaves)
         self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))
         self._last_key = key

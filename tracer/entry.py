@@ -23,6 +23,7 @@ from tracer.context import Capture
 from tracer.explain import TraceRecord
 from tracer.keys import layout
 from tracer.lazy import record_graph
+from tracer.pause import no_collection
 from tracer.trace import LeafIn, LeafOut, Trace
 from tracer.variable import Variable
 
@@ -54,17 +55,20 @@ class Entry:
     @cached_property
     def graph(self) -> Graph:
         """The graph after all passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
-        graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
-        optimize(graph, log=self._passes)
+        with no_collection():
+            graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
+            optimize(graph, log=self._passes)
         return graph
 
     @cached_property
     def plan(self) -> Plan:
-        return planning.plan(self.graph, self._backend.target(), layouts=self._layouts)
+        with no_collection():
+            return planning.plan(self.graph, self._backend.target(), layouts=self._layouts)
 
     @cached_property
     def program(self) -> Any:
-        return self._backend.emit(self.plan)
+        with no_collection():
+            return self._backend.emit(self.plan)
 
     # ---- a call
     def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
