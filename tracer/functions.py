@@ -28,44 +28,57 @@ def _operands(*xs: Any) -> list[Any]:
     return [as_variable(xs[0]), *[None if x is None else numpy_api.operand(x) for x in xs[1:]]]
 
 
-def _unary(op: str, doc: str) -> Callable[[Any], Any]:
+def _documented(doc: str, example: str) -> str:
+    """A docstring with its example; `call|result`."""
+    call, shown = example.split("|")
+    return f"{doc}\n\n    >>> {call}\n    {shown}\n    "
+
+
+def _unary(op: str, doc: str, example: str) -> Callable[[Any], Any]:
     def function(x: Any) -> Any:
         return apply(op, *_operands(x))
 
     function.__name__ = function.__qualname__ = op
-    function.__doc__ = doc
+    function.__doc__ = _documented(doc, example)
     return function
 
 
-def _binary(op: str, doc: str) -> Callable[[Any, Any], Any]:
+def _binary(op: str, doc: str, example: str) -> Callable[[Any, Any], Any]:
     def function(x0: Any, x1: Any) -> Any:
         return apply(op, *_operands(x0, x1))
 
     function.__name__ = function.__qualname__ = op
-    function.__doc__ = doc
+    function.__doc__ = _documented(doc, example)
     return function
 
 
-exp = _unary("exp", "The exponential of each element.")
-log = _unary("log", "The natural logarithm of each element.")
-sin = _unary("sin", "The sine of each element.")
-cos = _unary("cos", "The cosine of each element.")
-tanh = _unary("tanh", "The hyperbolic tangent of each element.")
-sqrt = _unary("sqrt", "The square root of each element.")
-square = _unary("square", "The square of each element.")
-absolute = _unary("abs", "The absolute value of each element.")
-sigmoid = _unary("sigmoid", "The logistic function of each element, by `tanh(x * 0.5) * 0.5 + 0.5`; its gradient is `y * (1 - y)`.")
-neg = _unary("negative", "Each element negated.")
-add = _binary("add", "The sum, broadcast.")
-sub = _binary("subtract", "The difference, broadcast.")
-mul = _binary("multiply", "The product of elements, broadcast.")
-div = _binary("divide", "The quotient, broadcast.")
-maximum = _binary("maximum", "The greater of two, element by element.")
-minimum = _binary("minimum", "The lesser of two, element by element.")
+exp = _unary("exp", "The exponential of each element.", "exp(0.0)|variable(1.0)")
+log = _unary("log", "The natural logarithm of each element.", "log(1.0)|variable(0.0)")
+sin = _unary("sin", "The sine of each element.", "sin(0.0)|variable(0.0)")
+cos = _unary("cos", "The cosine of each element.", "cos(0.0)|variable(1.0)")
+tanh = _unary("tanh", "The hyperbolic tangent of each element.", "tanh(0.0)|variable(0.0)")
+sqrt = _unary("sqrt", "The square root of each element.", "sqrt(4.0)|variable(2.0)")
+square = _unary("square", "The square of each element.", "square(3.0)|variable(9.0)")
+absolute = _unary("abs", "The absolute value of each element.", "absolute(-3.0)|variable(3.0)")
+sigmoid = _unary(
+    "sigmoid", "The logistic function of each element, by `tanh(x * 0.5) * 0.5 + 0.5`; its gradient is `y * (1 - y)`.",
+    "sigmoid(0.0)|variable(0.5)",
+)
+neg = _unary("negative", "Each element negated.", "neg(3.0)|variable(-3.0)")
+add = _binary("add", "The sum, broadcast.", "add(1.0, 2.0)|variable(3.0)")
+sub = _binary("subtract", "The difference, broadcast.", "sub(1.0, 2.0)|variable(-1.0)")
+mul = _binary("multiply", "The product of elements, broadcast.", "mul(3.0, 2.0)|variable(6.0)")
+div = _binary("divide", "The quotient, broadcast.", "div(3.0, 2.0)|variable(1.5)")
+maximum = _binary("maximum", "The greater of two, element by element.", "maximum(1.0, 2.0)|variable(2.0)")
+minimum = _binary("minimum", "The lesser of two, element by element.", "minimum(1.0, 2.0)|variable(1.0)")
 
 
 def pow(x: Any, c: Any) -> Any:
-    """`x ** c` for each element."""
+    """`x ** c` for each element.
+
+    >>> pow(3.0, 2)
+    variable(9.0)
+    """
     return apply("power", *_operands(x, c))
 
 
@@ -77,6 +90,9 @@ def linear(x: Any, W: Any, b: Any = None) -> Any:
     """`x.dot(W) + b` for x (N, I), W (I, O) and b (O,) or None: (N, O). One operation: the product is not kept.
 
     Other numbers of axes are a product and a sum, as NumPy has them.
+
+    >>> linear(np.ones((1, 2)), np.ones((2, 3)), np.zeros(3))
+    variable([[2. 2. 2.]])
     """
     if _absent(b):
         return apply("dot", *_operands(x, W))
@@ -87,7 +103,11 @@ def linear(x: Any, W: Any, b: Any = None) -> Any:
 
 
 def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
-    """As `linear`, written as a product and a sum. The data of the product is released at once: neither of the two needs it."""
+    """As `linear`, written as a product and a sum. The data of the product is released at once: neither of the two needs it.
+
+    >>> linear_simple(np.ones((1, 2)), np.ones((2, 3)), np.zeros(3))
+    variable([[2. 2. 2.]])
+    """
     t = matmul(x, W)
     if _absent(b):
         return t
@@ -98,7 +118,11 @@ def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
 
 
 def sigmoid_simple(x: Any) -> Any:
-    """`1 / (1 + exp(-x))`."""
+    """`1 / (1 + exp(-x))`.
+
+    >>> sigmoid_simple(0.0)
+    variable(0.5)
+    """
     return _sigmoid_simple(*_operands(x))
 
 
@@ -108,7 +132,11 @@ def _sigmoid_simple(x: Any) -> Any:
 
 
 def mean_squared_error(x0: Any, x1: Any) -> Any:
-    """The sum of squared differences, divided by the batch (`len` of the difference), not by the number of elements."""
+    """The sum of squared differences, divided by the batch (`len` of the difference), not by the number of elements.
+
+    >>> mean_squared_error(np.zeros((2, 3)), np.ones((2, 3)))
+    variable(3.0)
+    """
     return _mean_squared_error(*_operands(x0, x1))
 
 
@@ -119,18 +147,30 @@ def _mean_squared_error(x0: Any, x1: Any) -> Any:
 
 
 def matmul(x: Any, W: Any) -> Any:
-    """The product `x.dot(W)`."""
+    """The product `x.dot(W)`.
+
+    >>> matmul(np.ones((1, 2)), np.ones((2, 3)))
+    variable([[2. 2. 2.]])
+    """
     return apply("dot", *_operands(x, W))
 
 
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The sum over all axes, or those named."""
+    """The sum over all axes, or those named.
+
+    >>> sum(np.ones((2, 3)), axis=0)
+    variable([2. 2. 2.])
+    """
     (x,) = _operands(x)
     return apply("sum", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
 
 
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
-    """`x` summed down to a shape that broadcasts to its own."""
+    """`x` summed down to a shape that broadcasts to its own.
+
+    >>> sum_to(np.ones((2, 3)), (1, 3))
+    variable([[2. 2. 2.]])
+    """
     (x,) = _operands(x)
     shape = tuple(shape)
     lead = x.ndim - len(shape)
@@ -140,25 +180,42 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
 
 
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
-    """`x` repeated to that shape."""
+    """`x` repeated to that shape.
+
+    >>> broadcast_to(np.arange(2.0), (2, 2))
+    variable([[0. 1.]
+              [0. 1.]])
+    """
     (x,) = _operands(x)
     return x if x.shape == tuple(shape) else apply("broadcast_to", x, shape=tuple(shape))
 
 
 def reshape(x: Any, shape: Any) -> Any:
-    """The elements in another shape; one size may be -1."""
+    """The elements in another shape; one size may be -1.
+
+    >>> reshape(np.arange(4.0), (1, -1))
+    variable([[0. 1. 2. 3.]])
+    """
     (x,) = _operands(x)
     return numpy_api.TABLE[np.reshape](x, shape)
 
 
 def transpose(x: Any, axes: Any = None) -> Any:
-    """The axes in another order, reversed by default."""
+    """The axes in another order, reversed by default.
+
+    >>> transpose(np.ones((2, 1)))
+    variable([[1. 1.]])
+    """
     (x,) = _operands(x)
     return numpy_api.TABLE[np.transpose](x, axes)
 
 
 def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The mean over all axes, or those named."""
+    """The mean over all axes, or those named.
+
+    >>> average(np.arange(3.0))
+    variable(1.0)
+    """
     (x,) = _operands(x)
     return apply("mean", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
 
@@ -167,34 +224,58 @@ mean = average
 
 
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The greatest over all axes, or those named; ties share the gradient."""
+    """The greatest over all axes, or those named; ties share the gradient.
+
+    >>> max(np.arange(3.0))
+    variable(2.0)
+    """
     (x,) = _operands(x)
     return apply("max", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
 
 
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    """The least over all axes, or those named; ties share the gradient."""
+    """The least over all axes, or those named; ties share the gradient.
+
+    >>> min(np.arange(3.0))
+    variable(0.0)
+    """
     (x,) = _operands(x)
     return apply("min", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
 
 
 def clip(x: Any, x_min: Any, x_max: Any) -> Any:
-    """Each element brought into [x_min, x_max]."""
+    """Each element brought into [x_min, x_max].
+
+    >>> clip(np.arange(3.0), 0.5, 1.5)
+    variable([0.5 1.  1.5])
+    """
     return apply("clip", *_operands(x, x_min, x_max))
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
-    """`x` where the condition holds, else `y`."""
+    """`x` where the condition holds, else `y`.
+
+    >>> where(np.array([True, False]), 1.0, 2.0)
+    variable([1. 2.])
+    """
     return apply("where", *_operands(condition, x, y))
 
 
 def relu(x: Any) -> Any:
-    """The greater of x and 0, element by element."""
+    """The greater of x and 0, element by element.
+
+    >>> relu(np.array([-1.0, 2.0]))
+    variable([0. 2.])
+    """
     (x,) = _operands(x)
     return apply("maximum", x, 0.0 if spec(x).dtype.kind in "fc" else 0)
 
 
 def get_item(x: Any, slices: Any) -> Any:
-    """`x[slices]`."""
+    """`x[slices]`.
+
+    >>> get_item(np.arange(3.0), slice(1, None))
+    variable([1. 2.])
+    """
     (x,) = _operands(x)
     return x[slices]

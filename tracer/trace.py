@@ -101,7 +101,10 @@ def run_trace(
         except Error:
             raise
         except Exception as error:
-            raise (_hidden(error) or error) from error.__cause__
+            hidden = _hidden(error)
+            if hidden is None:
+                raise
+            raise hidden from None
         finally:
             tracing.closed = True
             _restore(tracing)
