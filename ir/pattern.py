@@ -10,6 +10,7 @@ a pattern are bound under their own names too. `{first, second}` is a pattern wi
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,7 +58,7 @@ class Apply:
     def accepts(self, op: Op) -> bool:
         if self.op is not None:
             return op is self.op
-        return op.has(self.trait) if self.trait else not op.has(Trait.SOURCE)
+        return not op.has(Trait.SOURCE) if self.trait is Trait.NONE else op.has(self.trait)
 
     def may_take(self, ops: Sequence[Op]) -> bool:
         """Whether operands computed by these operations may be the pattern's, in this order or, where it commutes, the other."""
@@ -151,6 +152,8 @@ def equal_number(number: Any, literal: Any) -> bool:
 
 
 def _signs(number: Any) -> tuple[bool, bool]:
+    if isinstance(number, (int, float)):
+        return math.copysign(1, number) < 0, False
     return bool(np.signbit(np.real(number))), bool(np.signbit(np.imag(number)))
 
 

@@ -149,7 +149,8 @@ class _Writer:
         fields.update({key: repr(value) for key, value in call.node.attrs.items() if key not in fields})
         lines = [template.format(*_Lazy(names, call.reads), **fields) for template in templates]
         for line in lines:
-            self.uses_support.update(re.findall(r"\b(?:quiet|loud)\b", line))
+            if "quiet" in line or "loud" in line:
+                self.uses_support.update(re.findall(r"\b(?:quiet|loud)\b", line))
         return [names.functions(line) for line in lines]
 
     def _tail(self, steps: list[Step]) -> list[str]:

@@ -7,6 +7,7 @@ fixed buffer of its own, but small ones it copies whole: `ufunc_scratch` says wh
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def ufunc_scratch(ufunc: np.ufunc, *reads: Place) -> int:
     NumPy goes through the operands in order and, as long as it may hope for a plain loop, casts those of at most one axis by a copy;
     at the first larger one that needs a cast it gives up hope. What has no axes is copied in any case.
     """
-    loop = ufunc_dtypes(ufunc, tuple([Spec(p.shape, p.dtype) for p in reads]))
+    loop = ufunc_dtypes(ufunc, tuple([_scalar(p.dtype) for p in reads]))
     total, hope = 0, True
     for place, dtype in zip(reads, loop):
         if place.dtype != dtype:
@@ -83,6 +84,11 @@ def ufunc_scratch(ufunc: np.ufunc, *reads: Place) -> int:
             if hope or place.shape == ():
                 total += max(1, math.prod(place.shape) * dtype.itemsize)
     return total
+
+
+@lru_cache
+def _scalar(dtype: np.dtype) -> Spec:
+    return Spec((), dtype)
 
 
 def scratch_of(ufunc: np.ufunc) -> Any:

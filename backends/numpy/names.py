@@ -51,6 +51,7 @@ class Names:
         self.arrays: list[np.ndarray] = []
         self.array_names: list[str] = []
         self._taken = set(RESERVED)
+        self._counts: dict[str, int] = {}  # up to which number a hint is taken
         self._names: dict[tuple[Any, ...], str] = {}
         self._consts: dict[str, str] = {}
         self._functions: dict[str, str] = {}
@@ -62,10 +63,12 @@ class Names:
     def fresh(self, hint: str) -> str:
         """A new name, the hint itself if it is free; a hint that ends with "_" is always numbered."""
         hint = re.sub(r"\W", "_", hint)
-        name, count = (f"{hint}1", 1) if hint.endswith("_") else (hint, 1)
+        stem, count = hint.rstrip("_"), self._counts.get(hint, 1)
+        name = f"{stem}_{count}" if count > 1 or hint.endswith("_") else hint
         while name in self._taken:
             count += 1
-            name = f"{hint.rstrip('_')}_{count}"
+            name = f"{stem}_{count}"
+        self._counts[hint] = count
         self._taken.add(name)
         return name
 
