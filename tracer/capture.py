@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ from tracer.stack import Operand
 
 DEPTH = 2
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
+CONTAINERS = (list, tuple, dict)
+CALLABLES = (types.FunctionType, types.BuiltinFunctionType, np.ufunc)
 LARGE = 1 << 20
 
 
@@ -159,12 +162,18 @@ def _attribute(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
 
 
 def comparable(thing: Any) -> bool:
-    """Whether a guard can hold on to it: a plain value, a NumPy scalar or a plain array (a stand-in of a running trace is neither)."""
-    return isinstance(thing, (*PLAIN, np.ndarray, np.generic)) and not isinstance(thing, Operand)
+    """Whether a guard can hold on to it: a plain value, array, container or function (a stand-in of a running trace is none)."""
+    return isinstance(thing, (*PLAIN, *CONTAINERS, *CALLABLES, np.ndarray, np.generic)) and not isinstance(thing, Operand)
 
 
 def fingerprint(thing: Any) -> Any:
-    """What a guard compares: the value and its type; of an array a copy's bytes, or past 1 MB their checksum."""
+    """What a guard compares: the value and its type; of an array a copy's bytes, or past 1 MB their checksum; of a container what
+    it has places for (what lies there is looked at by itself); of a function which one it is.
+    """
+    if isinstance(thing, CALLABLES):
+        return thing if isinstance(thing, np.ufunc) else weakref.ref(thing)  # ufuncs allow no weak reference
+    if isinstance(thing, CONTAINERS):
+        return (type(thing), tuple(thing) if isinstance(thing, dict) else len(thing))
     if isinstance(thing, np.ndarray):
         whole = np.ascontiguousarray(thing)
         data = whole.tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(whole.data).digest()
