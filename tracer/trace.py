@@ -98,6 +98,7 @@ def run_trace(
             result = fn(*args, **kwargs)
             traced = Trace(tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured)
             _leave(tracing, traced, result, described)
+            _no_gradients_left(tracing)
         except Error:
             raise
         except Exception as error:
@@ -244,6 +245,18 @@ def _hidden(error: Exception) -> TraceError | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _no_gradients_left(tracing: Tracing) -> None:
+    """TraceError where gradients go to Variables from outside and the function uses none of them: a later call would not set them."""
+    graph = tracing.graph
+    left = [(v, v.grad.data.value) for v, before in tracing.grads if v.grad is not None and v.grad is not before]
+    if left and not any(value in graph.results() or graph.uses(value) for _, value in left):
+        variable, value = left[0]
+        raise TraceError(
+            f"the traced function leaves a gradient on the Variable {variable.name or ''}".rstrip() + "; a later call would not",
+            line=value.node.line, op="backward", mend="return v.grad.data, or use tracer.grad or tracer.train_step",
+        )
 
 
 def _restore(tracing: Tracing) -> None:
