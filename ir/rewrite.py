@@ -155,8 +155,9 @@ class Rewriter:
             return False
         if old not in self.results:
             return True
-        scalar = not old.spec.shape and old.spec.weak is None  # in NumPy a number or an array: an input may be either
-        if new in self.results or scalar and (old.node.op.has(Trait.ARRAY) != new.node.op.has(Trait.ARRAY) or new.node.op is INPUT):
+        scalar = not old.spec.shape and old.spec.weak is None  # in NumPy a number or an array; inputs and constants may be either
+        kept = old.node.op.has(Trait.ARRAY) == new.node.op.has(Trait.ARRAY) and not new.node.op.has(Trait.SOURCE)
+        if new in self.results or (scalar and not kept):
             return False
         return not owns(old) or owns(new) or new.node.op is CONSTANT
 
