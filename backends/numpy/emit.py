@@ -2,7 +2,7 @@
 
     import numpy as np                  functions and small constants, once a program
     def bind(arena, const, state, moved):
-        h = ndarray(...)                views of the arena and of states, once an Instance
+        h = ndarray(...)                views of the arena and of states, once an Instance (very many: in a tuple `held`)
         def run(inputs):
             x, y, W1_now = inputs       views of what the caller gives, results: at each call
             ...                         the steps, under the lines of the user's they come from
@@ -41,6 +41,8 @@ _SIGNS = {
     "or_": "|",
     "xor": "^",
 }
+MANY = 1000  # names that `run` takes from around it one by one: Python compiles that in time that grows with the square
+_DEFINED = re.compile(r"(\w+) = ")
 _KEYWORD = re.compile(r', (\w+=(?:\w+|"\w+"))')
 _CALL = re.compile(r"^(\w+)\((.*)\)$")
 
@@ -100,7 +102,12 @@ class _Writer:
             bind.append(f"{', '.join(names.array_names)}, = const")
         if states:
             bind.append(f"{', '.join([names.inputs[k] for k in states])}, = state")
-        bind += [*names.bound, "", "def run(inputs):", *_indent(run), "", "return run"]
+        bind += names.bound
+        held = [*names.array_names, *[found[1] for line in names.bound if (found := _DEFINED.match(line))]]
+        if len(held) > MANY:
+            bind.append(f"held = {', '.join(held)}")
+            run.insert(0, f"{', '.join(held)} = held")
+        bind += ["", "def run(inputs):", *_indent(run), "", "return run"]
         head = ["from functools import partial", ""] if self.uses_partial else []
         head.append("import numpy as np")
         if self.uses_support:
