@@ -17,6 +17,10 @@ from tracer.refusal import needs_value, refuse
 from tracer.stack import Operand
 
 
+# the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
+_COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
+
+
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
     def method(self: Surface, other: Any) -> Any:
         return apply(op, self, other) if _known(other) else numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
@@ -220,6 +224,8 @@ class Surface(Operand):
             raise refuse("pow(x, y, mod) is not traced", "(x ** y) % mod", op="pow")
         if self.dtype == bool and type(other) is int and other == 2:
             return apply("square", self)  # as NumPy: int8, where np.power gives int64
+        if self.dtype.kind == "c" and type(other) in (int, float) and (type(other), other) in _COMPLEX_POWERS:
+            return apply(_COMPLEX_POWERS[type(other), other], self)
         return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
 
     def __divmod__(self, other: Any) -> Any:
