@@ -74,7 +74,7 @@ def user_line(phase: str = "forward") -> Line | None:
     frame = sys._getframe(1)
     while frame is not None:
         code = frame.f_code
-        if not is_library(code.co_filename):
+        if not (_ours.get(code.co_filename) or is_library(code.co_filename)):
             return _line(code.co_filename, frame.f_lineno, code.co_name, phase)
         frame = frame.f_back  # type: ignore[assignment]
     return None
