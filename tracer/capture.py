@@ -72,7 +72,7 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
             (name, lambda: fetch().__func__, thing.__func__, 0),
         ]
     if isinstance(thing, types.FunctionType):
-        return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing, fixed=not name))
+        return [] if is_library(thing.__code__.co_filename) else list(_of_function(fetch, thing))
     if isinstance(thing, (np.ndarray, type, types.ModuleType, types.BuiltinFunctionType)):
         return []
     if hasattr(thing, "__wrapped__") and callable(thing):
@@ -97,10 +97,10 @@ def _inside(name: str, fetch: Callable[[], Any], thing: Any, depth: int) -> list
     return found
 
 
-def _of_function(fetch: Callable[[], Any], fn: types.FunctionType, fixed: bool) -> Iterator[tuple[str, Callable[[], Any], Any, int]]:
-    for k, (cell_name, cell) in enumerate(zip(fn.__code__.co_freevars, fn.__closure__ or ())):
+def _of_function(fetch: Callable[[], Any], fn: types.FunctionType) -> Iterator[tuple[str, Callable[[], Any], Any, int]]:
+    for cell_name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()):
         if _filled(cell):
-            yield cell_name, _own_cell(cell) if fixed else _cell(fetch, k), cell.cell_contents, 0
+            yield cell_name, _cell(cell), cell.cell_contents, 0
     for name in _names(fn.__code__):
         if name in fn.__globals__ and not isinstance(fn.__globals__[name], types.ModuleType):
             yield name, _global(fetch, name), fn.__globals__[name], 0
@@ -133,12 +133,8 @@ def _filled(cell: Any) -> bool:
         return False
 
 
-def _own_cell(cell: Any) -> Callable[[], Any]:
-    return lambda: cell.cell_contents  # the cells of a function never change, only what is in them
-
-
-def _cell(fetch: Callable[[], Any], k: int) -> Callable[[], Any]:
-    return lambda: fetch().__closure__[k].cell_contents
+def _cell(cell: Any) -> Callable[[], Any]:
+    return lambda: cell.cell_contents  # a function's cells never change, only what is in them; which function it is, is guarded
 
 
 def _global(fetch: Callable[[], Any], name: str) -> Callable[[], Any]:

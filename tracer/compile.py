@@ -12,8 +12,6 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
-import numpy as np
-
 import backends
 from ir import Graph, Plan
 from ir.errors import ArgumentError
@@ -62,7 +60,7 @@ class Compiled:
         self._backend = backends.get(backend)
         self._fn, self._captures_of = fn, captures_of or fn
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
-        self._quick: dict[Any, list[Entry]] = {}
+        self._last: Entry | None = None  # of the last call: the next one most often has its kind
         self._history = History(getattr(fn, "__name__", type(fn).__name__))
         self._last_key: Any = None
         self._lock = threading.RLock()
@@ -73,26 +71,24 @@ class Compiled:
         if context.current() is not None:  # inlined: what it does belongs to the trace around it
             return self._fn(*args, **kwargs)
         self._history.calls += 1
-        if not kwargs:
-            quick = quick_key(args)
-            for entry in self._quick.get(quick, ()):
-                inputs = entry.gather(args)
-                if inputs is not None:
-                    return entry.run(inputs)
-        else:
-            quick = None
+        last = self._last
+        if last is not None and not kwargs and last.fits(args):
+            inputs = last.gather(args)
+            if inputs is not None:
+                return last.run(inputs)
         leaves, structure = trees.flatten((args, kwargs))
         if any(type(leaf) is Spec for leaf in leaves):
             raise ArgumentError(
                 "a Spec has no value to compute with", op=self._history.name, mend="call it with arrays; graph, plan and source take Specs"
             )
-        entry, inputs = self._find(leaves, structure, quick)
+        entry, inputs = self._find(leaves, structure)
+        self._last = entry
         return entry.run(inputs)
 
     def loop(self, trips: int, *args: Any) -> Any:
         """`trips` runs in one call, as one Loop step; each output stacked."""
         leaves, structure = trees.flatten((args, {}))
-        entry, inputs = self._find(leaves, structure, None)
+        entry, inputs = self._find(leaves, structure)
         self._history.calls += 1
         return entry.loop(trips, inputs)
 
@@ -114,9 +110,9 @@ class Compiled:
 
     def _entry(self, args: Any, kwargs: Any) -> Entry:
         leaves, structure = trees.flatten((args, kwargs))
-        return self._find(leaves, structure, None)[0]
+        return self._find(leaves, structure)[0]
 
-    def _find(self, leaves: list[Any], structure: trees.Structure, quick: Any) -> tuple[Entry, list[Any]]:
+    def _find(self, leaves: list[Any], structure: trees.Structure) -> tuple[Entry, list[Any]]:
         """The entry for these leaves, traced now if there is none, and its inputs."""
         key = (structure, (Config.enable_backprop, Config.train), *map(leaf_key, leaves))
         with self._lock:
@@ -140,8 +136,6 @@ class Compiled:
                 inputs = entry.gather(leaves)
                 assert inputs is not None
                 self._bound_cache()
-            if quick is not None and entry.flat:
-                self._quick[quick] = held
             return entry, inputs
 
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
@@ -156,9 +150,6 @@ class Compiled:
     def _bound_cache(self) -> None:
         """Drops the oldest entries of the keys least recently used, until LIMIT are left."""
         surplus = sum([len(held) for held in self._entries.values()]) - LIMIT
-        if surplus <= 0 and len(self._quick) <= LIMIT:
-            return
-        self._quick.clear()
         for key in list(self._entries):
             if surplus <= 0:
                 break
@@ -183,18 +174,4 @@ class Compiled:
                 fn = WeakMethod(self._fn, holder, kind, gone=lambda _: self._methods.pop(key, None))
                 known = self._methods[key] = Compiled(fn, backend=self._backend.name)
             return known
-
-
-def quick_key(args: tuple[Any, ...]) -> Any:
-    """A key of a call with plain positional arrays and numbers, made without walking trees; None for any other call."""
-    key: list[Any] = [Config.enable_backprop, Config.train]
-    for arg in args:
-        kind = type(arg)
-        if kind is np.ndarray:
-            key += (arg.shape, arg.strides, arg.dtype)
-        elif kind is float or kind is int:
-            key.append(kind)
-        else:
-            return None
-    return tuple(key)
 

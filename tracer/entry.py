@@ -19,6 +19,7 @@ from ir.graph import CONSTANT
 from ir.passes import Record, optimize
 from ir.spec import Spec
 from tracer import trees
+from tracer.config import SWITCHES
 from tracer.context import Capture
 from tracer.explain import TraceRecord
 from tracer.keys import layout
@@ -33,7 +34,8 @@ class Entry:
 
     def __init__(self, traced: Trace, backend: Backend, leaves: Sequence[Any]):
         self.traced, self._backend = traced, backend
-        self.flat = traced.in_tree.flat_args
+        self._expected = _expected(leaves) if traced.in_tree.flat_args else None
+        self._backprop, self._train = SWITCHES.enable_backprop, SWITCHES.train
         self._passes: list[Record] = []
         self._began = time.time()
         graph = traced.graph
@@ -48,6 +50,7 @@ class Entry:
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
+        self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
         self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
         self._loops: dict[int, Any] = {}
 
@@ -71,6 +74,18 @@ class Entry:
             return self._backend.emit(self.plan)
 
     # ---- a call
+    def fits(self, args: tuple[Any, ...]) -> bool:
+        """Whether a call with these positional arguments surely has this entry's key: same kinds, and arrays laid as in the first call."""
+        expected = self._expected
+        if expected is None or len(args) != len(expected):
+            return False
+        if SWITCHES.enable_backprop is not self._backprop or SWITCHES.train is not self._train:
+            return False
+        for arg, (kind, shape, strides, dtype) in zip(args, expected):
+            if type(arg) is not kind or (shape is not None and (arg.shape != shape or arg.strides != strides or arg.dtype != dtype)):
+                return False
+        return True
+
     def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
         """The program's inputs for these leaves; None where a guard or a captured thing is no longer what it was."""
         for check in self._checks:
@@ -80,8 +95,8 @@ class Entry:
             inputs = list(leaves)
         else:
             inputs = [leaves[k] if direct else self._prepared(position, leaves[k]) for position, k, direct in self._from_leaf]
-        for captured in self._captured:
-            thing = captured.now(self.records_variables)
+        for fetch in self._fetches:
+            thing = fetch()
             if thing is None:
                 return None
             inputs.append(thing)
@@ -177,24 +192,31 @@ class _Captured:
         self.is_variable = capture.kind == "variable"
         self.shape, self.seen = capture.spec.shape, np.empty(0)
 
-    def now(self, as_variable: bool) -> Any:
-        """The array (or the Variable) for a call; None where it is no longer of the kind that was traced."""
+    def now(self) -> Any:
+        """The array for a call; None where it is no longer of the kind that was traced."""
         try:
             thing = self.fetch()
+            array = thing.settled() if self.is_variable else thing
         except (LookupError, AttributeError, ValueError, TypeError):
             return None
-        array = thing
-        if self.is_variable:
-            if not isinstance(thing, Variable):
-                return None
-            if as_variable:
-                return None if thing.absent or thing.shape != self.spec.shape or thing.dtype != self.spec.dtype else thing
-            array = thing.data
         if array is self.seen and array.shape == self.shape:
             return array
         return self._looked_at(thing, array)
 
+    def variable(self) -> Any:
+        """The Variable itself, for a call that is recorded; None where it is no longer of the kind that was traced."""
+        try:
+            thing = self.fetch()
+        except (LookupError, AttributeError, ValueError, TypeError):
+            return None
+        if not self.is_variable:
+            return thing
+        known = isinstance(thing, Variable) and not thing.absent and thing.shape == self.shape and thing.dtype == self.spec.dtype
+        return thing if known else None
+
     def _looked_at(self, thing: Any, array: Any) -> Any:
+        if self.is_variable and not isinstance(thing, Variable):
+            return None
         if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape:
             return None
         if array.dtype.newbyteorder("=") != self.spec.dtype:
@@ -208,6 +230,19 @@ class _Captured:
             return None
         self.seen = array
         return array
+
+
+def _expected(leaves: Sequence[Any]) -> list[tuple[Any, ...]] | None:
+    """Kind, shape, strides and dtype of arrays and numbers; None where there is anything else among the arguments."""
+    found: list[tuple[Any, ...]] = []
+    for leaf in leaves:
+        if type(leaf) is np.ndarray and leaf.flags.aligned:
+            found.append((np.ndarray, leaf.shape, leaf.strides, leaf.dtype))
+        elif type(leaf) in (int, float):
+            found.append((type(leaf), None, None, None))
+        else:
+            return None
+    return found
 
 
 def _direct(leaf: LeafIn, given: Any) -> bool:

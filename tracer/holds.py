@@ -6,6 +6,7 @@ sight; that nothing overlaps an argument that is written. Guards hold paths and 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,8 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
                 guards.append(Guard(f"{found.name} holds the same numbers", _same_thing(found.fetch, seen)))
         else:
-            guards.append(Guard(f"{found.name} is {found.thing!r:.40}", _same_thing(found.fetch, seen)))
+            same = _same_function if isinstance(seen, weakref.ref) else _same_thing
+            guards.append(Guard(f"{found.name} is {found.thing!r:.40}", same(found.fetch, seen)))
     if traced.writes:
         guards.append(Guard("no argument overlaps one that is written", lambda leaves: _overlap(traced, leaves) is None))
     return guards
@@ -59,6 +61,10 @@ def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
 
 def _same_thing(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:
     return lambda leaves: fingerprint(now(fetch)) == seen
+
+
+def _same_function(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:
+    return lambda leaves: now(fetch) is seen()
 
 
 def now(fetch: Callable[[], Any]) -> Any:

@@ -16,7 +16,6 @@ from tracer.apply import apply
 from tracer.refusal import needs_value, refuse
 from tracer.stack import Operand
 
-
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
 _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
 

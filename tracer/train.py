@@ -65,7 +65,7 @@ class TrainStep:
 
     # ---- what the user calls
     def __call__(self, *batch: Any) -> Any:
-        result = self._compiled(*self._hyper(), *batch)
+        result = self._compiled(*self.optimizer.hyper().values(), *batch)
         self.iteration += 1
         return result
 
