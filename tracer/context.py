@@ -7,6 +7,7 @@ Invariant: a thing from outside enters once; all its uses share one storage, so 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
 from tracer import stack
 from tracer.capture import Reach
+from tracer.capture import fingerprint as array_print
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
 from tracer.stack import current, entered
@@ -61,6 +63,8 @@ class Tracing:
         self.graph = Graph() if graph is None else graph
         self.resumed = graph is not None
         self.closed = False
+        self.pathless: list[tuple[weakref.ref[np.ndarray], Any]] = []  # arrays that became constants, and what they held
+        self.objects: list[tuple[str, Any]] = []  # arguments that are no data: what hangs on them is within reach
         self.captured: list[Capture] = []
         self.arguments: list[Storage] = []
         self.plain_result = False
@@ -76,7 +80,7 @@ class Tracing:
     def reach(self) -> Reach:
         """What the function can reach, looked up when first asked."""
         if self._reach is None:
-            self._reach = Reach(self.fn)
+            self._reach = Reach(self.fn, self.objects)
         return self._reach
 
     # ---- recording
@@ -199,6 +203,7 @@ class Tracing:
         found = self.reach.path_to(array) if array.ndim or array.size else None
         if found is None:
             self.unknown = self.unknown or user_line()
+            self.pathless.append((weakref.ref(array), array_print(array)))
             return self.graph.constant(array, user_line())
         spec = Spec(array.shape, native(array.dtype))
         return self._enter(array, found.fetch, "array", spec, found.name, array).value

@@ -49,6 +49,9 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         else:
             same = _same_function if isinstance(seen, weakref.ref) else _same_thing
             guards.append(Guard(f"{found.name} is {found.thing!r:.40}", same(found.fetch, seen)))
+    for ref, seen in tracing.pathless:
+        if ref() is not None:
+            guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
     if traced.writes:
         guards.append(Guard("no argument overlaps one that is written", lambda leaves: _overlap(traced, leaves) is None))
     return guards
@@ -61,6 +64,14 @@ def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
 
 def _same_thing(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:
     return lambda leaves: fingerprint(now(fetch)) == seen
+
+
+def _same_while_alive(ref: weakref.ref[np.ndarray], seen: Any) -> Callable[[list[Any]], bool]:
+    def check(leaves: list[Any]) -> bool:
+        array = ref()
+        return array is None or fingerprint(array) == seen
+
+    return check
 
 
 def _same_function(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:

@@ -133,11 +133,11 @@ def c_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 def kept_order(operands: list[np.ndarray], out: Spec) -> np.ndarray | None:
     """The stand-in of a ufunc's result in NumPy's "K" order; None where that is C order.
 
-    NumPy's iterator is asked, with every axis shrunk to two elements, which changes no order.
+    NumPy's iterator is asked, with every axis of two elements, which changes no order.
     """
     if out.ndim < 2:
         return None
-    small = [as_strided(x, tuple([min(n, 2) for n in x.shape]), x.strides) for x in operands]
+    small = [as_strided(x, tuple([1 if n == 1 else 2 for n in x.shape]), x.strides) for x in operands]
     flags: Any = [["readonly"]] * len(small) + [["writeonly", "allocate"]]
     it = np.nditer(cast(Any, [*small, None]), flags=["zerosize_ok"], op_flags=flags)
     strides = it.operands[-1].strides

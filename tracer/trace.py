@@ -7,7 +7,9 @@ that fails leaves nothing behind: no trace is running, no random state is spent,
 
 from __future__ import annotations
 
+import enum
 import inspect
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +18,14 @@ import numpy as np
 
 from ir.errors import Error, TraceError
 from ir.graph import Graph, Value
-from ir.source import Line
+from ir.source import Line, is_library, user_line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import trees
-from tracer.capture import comparable, fingerprint
+from tracer.capture import PLAIN, comparable, fingerprint
 from tracer.context import Capture, Tracing, check_array, entered, native
 from tracer.draws import no_draws
 from tracer.holds import Guard, guards_of, no_overlap, now
+from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
 from tracer.stack import Operand
 from tracer.storage import Storage, stand_in
@@ -91,6 +94,7 @@ def run_trace(
     reachable = captures_of or fn
     tracing = Tracing(reachable)
     described = _enter(tracing, fn, args, leaves, in_tree)
+    tracing.objects += [(leaf.name, thing) for thing, leaf in described if leaf.kind == "static" and not isinstance(thing, Operand)]
     before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
     with no_draws(reachable, tracing.reach.found), entered(tracing):
         try:
@@ -99,8 +103,8 @@ def run_trace(
             traced = Trace(tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured)
             _leave(tracing, traced, result, described)
             _no_gradients_left(tracing)
-        except Error:
-            raise
+        except Error as error:
+            raise error.at(line=_line_of(error) or user_line())
         except Exception as error:
             hidden = _hidden(error)
             if hidden is None:
@@ -230,11 +234,35 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
             return LeafOut("static", None, leaf)
         outputs.append(tracing.value_of(held))
         return LeafOut("variable", len(outputs) - 1)
+    if isinstance(leaf, np.ndarray) and leaf.dtype.kind not in "biufc":
+        raise refuse(
+            f"the function returns a plain array of dtype {leaf.dtype}, which may hold traced values",
+            "make arrays of traced numbers with np.stack, or np.full_like(x, number) of a traced array x",
+        )
     if isinstance(leaf, np.ndarray):
         tracing.bake("a plain array is returned", None)
         tracing.plain_result = True
         return LeafOut("static", None, leaf.copy())
+    if not isinstance(leaf, _RETURNED) and all(leaf is not thing for _, thing in tracing.objects):
+        raise refuse(
+            f"the function returns something of type {kind.__name__}, which can't be made anew at each call",
+            "return arrays, numbers, strings, None, and lists, tuples, dicts or named tuples of them",
+        )
     return LeafOut("static", None, leaf)
+
+
+_RETURNED = (*PLAIN, np.generic, np.dtype, type, enum.Enum, slice, range, types.FunctionType, types.EllipsisType)
+
+
+def _line_of(error: Error) -> Line | None:
+    """The user's innermost line among those that the error passed through."""
+    found, traceback = None, error.__traceback__
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        if not is_library(code.co_filename):
+            found = Line(code.co_filename, traceback.tb_lineno, code.co_name)
+        traceback = traceback.tb_next
+    return found
 
 
 def _hidden(error: Exception) -> TraceError | None:

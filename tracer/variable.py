@@ -109,11 +109,6 @@ class Variable(Held):
             flush()
         return value
 
-    def settled(self) -> Any:
-        """`data` for a caller who knows that no trace is running."""
-        value = self._value
-        return self.data if value is PENDING or self._read > TAPE.done else value
-
     @data.setter
     def data(self, new: Any) -> None:
         value = self._value
@@ -135,6 +130,11 @@ class Variable(Held):
             out.value = new if out.value is not None else None
         else:
             self._out = None
+
+    def settled(self) -> Any:
+        """`data` for a caller who knows that no trace is running."""
+        value = self._value
+        return self.data if value is PENDING or self._read > TAPE.done else value
 
     @property
     def absent(self) -> bool:

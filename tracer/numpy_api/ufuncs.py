@@ -131,11 +131,6 @@ def _modf(x: Any) -> Any:
     return apply("copysign", part, x), whole
 
 
-def _heaviside(x: Any, half: Any) -> Any:
-    one = apply("where", apply("greater", x, 0), 1.0, apply("where", apply("equal", x, 0), half, 0.0))
-    return apply("where", apply("isnan", x), math.nan, one)
-
-
 def _float_power(x: Any, p: Any) -> Any:
     dtype = ufunc_dtypes(np.float_power, (spec(x), spec(p)))[0]
     return apply("power", cast(x, dtype), cast(p, dtype))
@@ -144,11 +139,6 @@ def _float_power(x: Any, p: Any) -> Any:
 def _logaddexp2(x: Any, y: Any) -> Any:
     two = math.log(2.0)
     return apply("divide", apply("logaddexp", apply("multiply", x, two), apply("multiply", y, two)), two)
-
-
-def _fmod(x: Any, y: Any) -> Any:
-    rest = apply("remainder", apply("abs", x), apply("abs", y))
-    return apply("where", apply("less", x, 0), apply("negative", rest), rest)
 
 
 def _vecdot(x: Any, y: Any, axis: int = -1) -> Any:
@@ -171,8 +161,8 @@ def _vecmat(v: Any, x: Any) -> Any:
 COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
     np.fabs: _fabs, np.arcsinh: _arcsinh, np.arccosh: _arccosh, np.arctanh: _arctanh, np.divmod: _divmod, np.modf: _modf,
     np.deg2rad: _scaled(math.pi / 180), np.radians: _scaled(math.pi / 180), np.rad2deg: _scaled(180 / math.pi),
-    np.degrees: _scaled(180 / math.pi), np.heaviside: _heaviside, np.float_power: _float_power, np.logaddexp2: _logaddexp2,
-    np.fmod: _fmod, np.vecdot: _vecdot, np.matvec: _matvec, np.vecmat: _vecmat,
+    np.degrees: _scaled(180 / math.pi), np.float_power: _float_power, np.logaddexp2: _logaddexp2,
+    np.vecdot: _vecdot, np.matvec: _matvec, np.vecmat: _vecmat,
 }  # fmt: skip
 
 
