@@ -135,6 +135,6 @@ def _loss(result: Any) -> Any:
     if value.shape != () or value.dtype.kind != "f":
         raise GradientError(
             f"the gradient of {value.spec} is not defined: a 0-d float is due",
-            mend="reduce it, for example with np.sum or np.mean" if value.shape else "make it a float: x * 1.0, or .real where it is complex",
+            mend="reduce it, for example with np.sum or np.mean" if value.shape else "make it a float: x * 1.0, or .real of it",
         ).at(op="grad", line=value.node.line)
     return value

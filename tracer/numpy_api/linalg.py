@@ -75,6 +75,8 @@ def kron(a: Any, b: Any) -> Any:
 def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     """As `np.linalg.norm`, but for the matrix norms 2, -2 and "nuc"."""
     x = array(x)
+    if x.dtype.kind not in "fc":
+        x = apply("cast", x, dtype=np.dtype(np.float64))  # as NumPy does first
     axes = all_axes(axis, x.ndim) if axis is None else resolve_axes(axis, x.ndim)
     keep = truth(keepdims)
     if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
