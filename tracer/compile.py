@@ -72,8 +72,8 @@ class Compiled:
             return self._fn(*args, **kwargs)
         self._history.calls += 1
         last = self._last
-        if last is not None and not kwargs and last.fits(args):
-            inputs = last.gather(args)
+        if last is not None and last.take is not None and not kwargs:
+            inputs = last.take(args)
             if inputs is not None:
                 return last.run(inputs)
         leaves, structure = trees.flatten((args, kwargs))

@@ -19,12 +19,12 @@ from ir.graph import CONSTANT
 from ir.passes import Record, optimize
 from ir.spec import Spec
 from tracer import trees
-from tracer.config import SWITCHES
 from tracer.context import Capture
 from tracer.explain import TraceRecord
 from tracer.keys import layout
 from tracer.lazy import record_graph
 from tracer.pause import no_collection
+from tracer.shortcut import Take, is_plain, shortcut
 from tracer.trace import LeafIn, LeafOut, Trace
 from tracer.variable import Variable
 
@@ -34,8 +34,6 @@ class Entry:
 
     def __init__(self, traced: Trace, backend: Backend, leaves: Sequence[Any]):
         self.traced, self._backend = traced, backend
-        self._expected = _expected(leaves) if traced.in_tree.flat_args else None
-        self._backprop, self._train = SWITCHES.enable_backprop, SWITCHES.train
         self._passes: list[Record] = []
         self._began = time.time()
         graph = traced.graph
@@ -50,6 +48,9 @@ class Entry:
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
+        self.take: Take | None = None  # the short way for a call like this one, where it is open
+        if traced.in_tree.flat_args and self._all_direct and is_plain(leaves):
+            self.take = shortcut(leaves, self._checks, self._captured, self.records_variables)
         self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
         self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
         self._loops: dict[int, Any] = {}
@@ -74,18 +75,6 @@ class Entry:
             return self._backend.emit(self.plan)
 
     # ---- a call
-    def fits(self, args: tuple[Any, ...]) -> bool:
-        """Whether a call with these positional arguments surely has this entry's key: same kinds, and arrays laid as in the first call."""
-        expected = self._expected
-        if expected is None or len(args) != len(expected):
-            return False
-        if SWITCHES.enable_backprop is not self._backprop or SWITCHES.train is not self._train:
-            return False
-        for arg, (kind, shape, strides, dtype) in zip(args, expected):
-            if type(arg) is not kind or (shape is not None and (arg.shape != shape or arg.strides != strides or arg.dtype != dtype)):
-                return False
-        return True
-
     def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
         """The program's inputs for these leaves; None where a guard or a captured thing is no longer what it was."""
         for check in self._checks:
@@ -230,19 +219,6 @@ class _Captured:
             return None
         self.seen = array
         return array
-
-
-def _expected(leaves: Sequence[Any]) -> list[tuple[Any, ...]] | None:
-    """Kind, shape, strides and dtype of arrays and numbers; None where there is anything else among the arguments."""
-    found: list[tuple[Any, ...]] = []
-    for leaf in leaves:
-        if type(leaf) is np.ndarray and leaf.flags.aligned:
-            found.append((np.ndarray, leaf.shape, leaf.strides, leaf.dtype))
-        elif type(leaf) in (int, float):
-            found.append((type(leaf), None, None, None))
-        else:
-            return None
-    return found
 
 
 def _direct(leaf: LeafIn, given: Any) -> bool:
