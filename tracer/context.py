@@ -21,8 +21,7 @@ from ir.op import Op, Trait
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
 from tracer import stack
-from tracer.capture import Reach
-from tracer.capture import fingerprint as array_print
+from tracer.capture import Reach, fingerprint
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
 from tracer.stack import current, entered
@@ -203,7 +202,7 @@ class Tracing:
         found = self.reach.path_to(array) if array.ndim or array.size else None
         if found is None:
             self.unknown = self.unknown or user_line()
-            self.pathless.append((weakref.ref(array), array_print(array)))
+            self.pathless.append((weakref.ref(array), fingerprint(array)))
             return self.graph.constant(array, user_line())
         spec = Spec(array.shape, native(array.dtype))
         return self._enter(array, found.fetch, "array", spec, found.name, array).value
