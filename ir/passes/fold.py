@@ -77,7 +77,7 @@ def _compute(node: Node) -> Any:
     try:
         with np.errstate(all="raise"):
             return node.op.meaning(*[v.node.attrs["value"].value for v in node.operands], **node.attrs)
-    except Exception:
+    except (ArithmeticError, LookupError, TypeError, ValueError):  # what NumPy and our rules raise; anything else is a fault to be seen
         return None
 
 
