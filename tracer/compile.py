@@ -83,7 +83,7 @@ class Compiled:
             )
         entry, inputs = self._find(leaves, structure)
         self._last = entry
-        return entry.run(inputs)
+        return entry.run(inputs, leaves)
 
     def loop(self, trips: int, *args: Any) -> Any:
         """`trips` runs in one call, as one Loop step; each output stacked."""

@@ -20,7 +20,7 @@ from ir.graph import Graph, Value
 from ir.op import Op, Trait
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
-from tracer import stack
+from tracer import aliases, stack
 from tracer.capture import Reach, fingerprint
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
@@ -66,6 +66,7 @@ class Tracing:
         self.objects: list[tuple[str, Any]] = []  # arguments that are no data: what hangs on them is within reach
         self.captured: list[Capture] = []
         self.arguments: list[Storage] = []
+        self.memory: list[tuple[Storage, np.ndarray]] = []  # the caller's arrays among what entered, while the function runs
         self.plain_result = False
         self.pinned: dict[int, tuple[Line | None, str]] = {}  # number input -> where Python needed its value, and what for
         self.unknown: Line | None = None  # where an array of unknown origin was met: computed from something out of sight
@@ -268,6 +269,9 @@ class Tracing:
             Line(line.file, line.number, line.function, text=name or "") if line else None,
         )
         storage = Storage(self, value, source=index, writeable=kind != "array")
+        if array is not None:
+            self.memory.append((storage, array))
+            aliases.link(self.memory, len(self.memory) - 1)
         strided = stand_in(spec, array.strides) if array is not None and not array.flags.c_contiguous else None
         traced = TracedArray(storage, (), spec, strided, scalar=False)
         self._lifted[id(thing)] = (thing, traced)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from backends.base import Backend
+from backends.numpy.support import finish
 from ir import Graph, Plan, planning
 from ir.errors import ArgumentError
 from ir.graph import CONSTANT
@@ -21,6 +22,7 @@ from ir.spec import Spec
 from tracer import trees
 from tracer.context import Capture
 from tracer.explain import TraceRecord
+from tracer.holds import memory
 from tracer.keys import layout
 from tracer.lazy import record_graph
 from tracer.pause import no_collection
@@ -44,6 +46,8 @@ class Entry:
         for c in traced.captured:
             self._layouts[c.input] = "C" if c.input in updated else _layout(c.holder.data if c.holder is not None else c.fetch())
         self._captured = [_Captured(c, self._layouts[c.input], c.input in updated) for c in traced.captured]
+        of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
+        self._written = [(of_input[position], output) for position, output in traced.writes.items()]
         self._baked = _baked_texts(graph)
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
@@ -98,13 +102,17 @@ class Entry:
                 return f"no longer holds: {guard.description}"
         return "something that the function closes over was replaced: " + ", ".join([c.name or c.kind for c in self.traced.captured])
 
-    def run(self, inputs: list[Any]) -> Any:
-        """The function's result for gathered inputs; writes into arguments are carried out."""
+    def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
+        """The function's result for gathered inputs; writes into arguments are carried out, all when nothing can fail any more.
+
+        `leaves`: the arguments that the inputs were made of, where they are not the inputs themselves.
+        """
         if self.records_variables:
             return self._recorded(inputs)
         results = self.program(inputs)
-        for position, output in self.traced.writes.items():
-            np.copyto(inputs[position], results[output])
+        if self._written:
+            given = inputs if leaves is None else leaves
+            finish([(np.copyto, memory(given[k]), results[output]) for k, output in self._written])
         if self._single is not None:
             return _given(self._single, results)
         return trees.unflatten(self.traced.out_tree, [_given(out, results) for out in self.traced.outs])

@@ -1,7 +1,7 @@
 """What a trace rests on: guards, which a later call must pass before the trace is used again.
 
 Numbers that Python needed; plain values within reach of the function; arrays within reach whose content was read out of the graph's
-sight; that nothing overlaps an argument that is written. Guards hold paths and copies, never the objects themselves.
+sight; how an argument that is written lies to other arrays. Guards hold paths and copies, never the objects themselves.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ir.errors import TraceError
+from tracer.aliases import Relation, relation
 from tracer.capture import Found, fingerprint
 from tracer.stack import Operand
 
@@ -52,9 +53,8 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
     for ref, seen in tracing.pathless:
         if ref() is not None:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
-    if traced.writes:
-        guards.append(Guard("no argument overlaps one that is written", lambda leaves: _overlap(traced, leaves) is None))
-    return guards
+    guard = _apart_or_as_traced(tracing, traced, leaves)
+    return guards if guard is None else [*guards, guard]
 
 
 def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
@@ -89,26 +89,44 @@ def now(fetch: Callable[[], Any]) -> Any:
 _GONE = object()
 
 
-def no_overlap(traced: Trace, leaves: list[Any]) -> None:
-    """TraceError where an argument that the function wrote into shares memory with another."""
-    pair = _overlap(traced, leaves)
-    if pair is not None:
-        one, two = traced.leaves[pair[0]], traced.leaves[pair[1]]
-        line = traced.graph.inputs[one.input or 0].node.line
-        raise TraceError(
-            f"{one.name} is written, and it shares memory with {two.name}",
-            line=line,
-            mend=f"pass a copy: {two.name}.copy()",
-            op="assignment",
-        )
+def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any]) -> Guard | None:
+    """Where arguments are written: each can be written, and lies to the other arrays as it did. None where nothing is written.
+
+    TraceError where an argument and a Variable that the function closes over share memory and one of them is written.
+    """
+    updated = {tracing.graph.inputs.index(state) for state, _ in tracing.graph.updates}
+    of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
+    written = [of_input[source] for source in traced.writes]
+    captured = [c for c in traced.captured if c.kind in ("array", "variable")]
+    states = [c for c in captured if c.kind == "variable"]
+    for c in states:
+        for k in range(len(leaves)) if c.input in updated else written:
+            if _relation(memory(leaves[k]), memory(c.holder)) is not None:
+                name = c.name or "a Variable"
+                raise TraceError(
+                    f"{traced.leaves[k].name} and {name} share memory, and the function writes into one of them",
+                    line=traced.graph.inputs[c.input].node.line, op="assignment", mend=f"pass a copy: {name}.data.copy()",
+                )
+    if not written:
+        return None
+    fetches = [c.fetch for c in captured]
+
+    def lie(leaves: list[Any]) -> list[Any]:
+        arrays = [memory(leaf) for leaf in leaves]
+        others = arrays + [memory(now(fetch)) for fetch in fetches]
+        return [
+            (arrays[k] is None or arrays[k].flags.writeable, [_relation(arrays[k], b) for j, b in enumerate(others) if j != k])
+            for k in written
+        ]
+
+    seen = lie(leaves)
+    return Guard("what is written can be, and shares memory with other arrays as it did when traced", lambda leaves: lie(leaves) == seen)
 
 
-def _overlap(traced: Trace, leaves: list[Any]) -> tuple[int, int] | None:
-    """The first written leaf that shares memory with another leaf."""
-    arrays = [(k, leaf) for k, leaf in enumerate(leaves) if isinstance(leaf, np.ndarray) and not isinstance(leaf, Operand)]
-    for k, one in arrays:
-        if traced.leaves[k].input in traced.writes:
-            for j, two in arrays:
-                if j != k and np.may_share_memory(one, two):
-                    return k, j
-    return None
+def memory(thing: Any) -> Any:
+    """The plain array that holds a thing's value, None where there is none."""
+    return thing.memory() if isinstance(thing, Operand) else thing if isinstance(thing, np.ndarray) else None
+
+
+def _relation(a: Any, b: Any) -> Relation | None:
+    return None if a is None or b is None else relation(a, b)

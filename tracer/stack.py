@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 if TYPE_CHECKING:
     from ir.op import Op
     from tracer.context import Tracing
@@ -28,6 +30,10 @@ class Operand:
     @classmethod
     def record(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         raise TypeError(f"{cls.__name__} does not record operations")
+
+    def memory(self) -> np.ndarray | None:
+        """The plain array that holds its value now, if there is one. Asking computes nothing."""
+        return None
 
 
 class _Local(threading.local):

@@ -22,24 +22,44 @@ from ir.ops.views import inverse
 from ir.spec import Spec
 
 if TYPE_CHECKING:
+    from tracer.aliases import Shared
     from tracer.context import Tracing
 
 
 class Storage:
     """`value` is the content now, `version` counts the writes. `writeable` is False for what NumPy would not let the user write.
 
-    `source` is the index of the graph input that the storage came in by, None for memory that the function made itself.
+    `source` is the index of the graph input that the storage came in by, None for memory that the function made itself. `peers` are
+    the storages that share elements with this one (see `aliases.py`): after a write they are stale, and catch up when next looked at.
     """
 
-    __slots__ = ("tracing", "value", "version", "writeable", "source", "__weakref__")
+    __slots__ = ("tracing", "_value", "version", "writeable", "source", "peers", "_stale", "__weakref__")
 
     def __init__(self, tracing: Tracing, value: Value, *, writeable: bool = True, source: int | None = None):
-        self.tracing, self.value, self.writeable, self.source = tracing, value, writeable, source
+        self.tracing, self._value, self.writeable, self.source = tracing, value, writeable, source
         self.version = 0
+        self.peers: list[tuple[Storage, Shared]] = []
+        self._stale: dict[Storage, Shared] = {}
+
+    @property
+    def value(self) -> Value:
+        """The content now. A peer that was written later than this storage is never waiting for it in turn, so the calls end."""
+        while self._stale:
+            peer, shared = self._stale.popitem()
+            self._value = shared.mirrored(peer.value, self._value)
+        return self._value
 
     def become(self, value: Value) -> None:
         """The content is `value` from now on."""
-        self.value = value
+        self._value = value
+        self._stale.clear()
+        self.version += 1
+        for peer, shared in self.peers:
+            peer.catch_up(self, shared)
+
+    def catch_up(self, peer: Storage, shared: Shared) -> None:
+        """When next looked at, take what `peer` holds."""
+        self._stale[peer] = shared
         self.version += 1
 
 

@@ -20,11 +20,11 @@ from ir.errors import Error, TraceError
 from ir.graph import Graph, Value
 from ir.source import Line, is_library, user_line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
-from tracer import trees
+from tracer import aliases, trees
 from tracer.capture import PLAIN, comparable, fingerprint
 from tracer.context import Capture, Tracing, check_array, entered, native
 from tracer.draws import no_draws
-from tracer.holds import Guard, guards_of, no_overlap, now
+from tracer.holds import Guard, guards_of, now
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
 from tracer.stack import Operand
@@ -94,12 +94,14 @@ def run_trace(
     reachable = captures_of or fn
     tracing = Tracing(reachable)
     described = _enter(tracing, fn, args, leaves, in_tree)
+    aliases.link(tracing.memory)
     tracing.objects += [(leaf.name, thing) for thing, leaf in described if leaf.kind == "static" and not isinstance(thing, Operand)]
     before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
     with no_draws(reachable, tracing.reach.found), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
             result = fn(*args, **kwargs)
+            _same_containers((args, kwargs), in_tree, described)
             traced = Trace(tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured)
             _leave(tracing, traced, result, described)
             _no_gradients_left(tracing)
@@ -112,8 +114,8 @@ def run_trace(
             raise hidden from None
         finally:
             tracing.closed = True
+            tracing.memory.clear()
             _restore(tracing)
-    no_overlap(traced, leaves)
     traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked = tracing.baked
     traced.impure = [f.name for f, seen in before if fingerprint(now(f.fetch)) != seen]
@@ -156,7 +158,7 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
     if isinstance(leaf, Operand):
         if leaf.absent:  # type: ignore[attr-defined]
             return type(leaf)(None), LeafIn("static", name)  # type: ignore[call-arg]
-        traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position)  # type: ignore[attr-defined]
+        traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position, memory=leaf.memory())  # type: ignore[attr-defined]
         return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
     if isinstance(leaf, (np.ndarray, np.generic)):
         check_array(leaf, f"argument {name}")
@@ -164,7 +166,7 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
         if isinstance(leaf, np.generic):
             return _array(tracing, spec, line, position, scalar=True), LeafIn("array", name, position)
         strides = stand_in(spec, leaf.strides) if not leaf.flags.c_contiguous else None
-        return _array(tracing, spec, line, position, strides, writeable=leaf.flags.writeable), LeafIn("array", name, position)
+        return _array(tracing, spec, line, position, strides, memory=leaf), LeafIn("array", name, position)
     return leaf, LeafIn("static", name)
 
 
@@ -177,9 +179,13 @@ def _array(
     *,
     scalar: bool = False,
     writeable: bool = True,
+    memory: np.ndarray | None = None,
 ) -> TracedArray:
+    writeable = writeable if memory is None else memory.flags.writeable
     storage = Storage(tracing, tracing.graph.input(spec, "argument", line), writeable=writeable, source=position)
     tracing.arguments.append(storage)
+    if memory is not None:
+        tracing.memory.append((storage, memory))
     return TracedArray(storage, (), spec, None if strides is None or strides.flags.c_contiguous else strides, scalar=scalar)
 
 
@@ -200,6 +206,23 @@ def _names(fn: Callable[..., Any], count: int, tree: trees.Structure) -> list[st
 
 
 # ---- out
+def _same_containers(given: Any, tree: trees.Structure, described: list[tuple[Any, LeafIn]]) -> None:
+    """TraceError where the function put something into a container among its arguments, or took it out: later calls would not."""
+    after, now = trees.flatten(given)
+    before = [thing for thing, _ in described]
+    if now == tree and all(a is b for a, b in zip(after, before)):
+        return
+    if now == tree:
+        where = next(leaf.name for a, (b, leaf) in zip(after, described) if a is not b)
+        what = f"{where} is replaced inside a container that is an argument"
+    else:
+        what = f"a container among the arguments is changed: its tree is {now}, it was {tree}"
+    raise refuse(
+        f"{what}; a later call would not do it", "return the new value, or write into the array that is there: d['w'][...] = new",
+        op="argument",
+    )
+
+
 def _leave(tracing: Tracing, traced: Trace, result: Any, described: list[tuple[Any, LeafIn]]) -> None:
     """The result's leaves and the written arguments become outputs."""
     leaves, traced.out_tree = trees.flatten(result)
@@ -215,7 +238,7 @@ def _leave(tracing: Tracing, traced: Trace, result: Any, described: list[tuple[A
         if storage.source in captured and captured[storage.source].kind == "variable":
             if state not in updated and storage.value is not state:
                 tracing.graph.updates.append((state, storage.value))
-        elif storage.value is not state:
+        elif storage.value is not state and storage.source not in captured:  # what is captured only mirrors an argument
             traced.writes[storage.source] = len(outputs)
             outputs.append(storage.value)
 

@@ -136,6 +136,11 @@ class Variable(Held):
         value = self._value
         return self.data if value is PENDING or self._read > TAPE.done else value
 
+    def memory(self) -> np.ndarray | None:
+        """The plain array that holds its value now; None where it is pending, traced or absent. Asking computes nothing."""
+        value = self._value
+        return value if type(value) is not TracedArray and isinstance(value, np.ndarray) else None
+
     @property
     def absent(self) -> bool:
         """Whether there is no data: an optional operand that was not given. Asking computes nothing."""
