@@ -29,7 +29,7 @@ def composed(fn: Callable[..., Any]) -> Callable[..., Any]:
         with entered(tracing), using_config("enable_backprop", True):
             result = fn(*[TracedScalar(v, None) if v.spec.weak else tracing.wrap(v, array=True) for v in inputs])
             graph.outputs = [tracing.value_of(result)]
-        tracing.closed = True
+        tracing.forget()
         return graph
 
     @functools.wraps(fn)

@@ -83,6 +83,13 @@ class Tracing:
             self._reach = Reach(self.fn, self.objects)
         return self._reach
 
+    def forget(self) -> None:
+        """The run is over: lets go of all that came from outside, without waiting for the garbage collector."""
+        self.closed = True
+        self.fn, self._reach = None, None
+        for held in (self.pathless, self.objects, self.arguments, self.grads, self._lifted, self._numbers):
+            held.clear()
+
     # ---- recording
     def record(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
         """Adds a node and wraps what it gives. A view operation on a traced array gives a view instead."""
@@ -305,4 +312,4 @@ def resume(graph: Graph) -> Iterator[Tracing]:
         try:
             yield tracing
         finally:
-            tracing.closed = True
+            tracing.forget()

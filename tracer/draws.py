@@ -5,6 +5,9 @@ from __future__ import annotations
 import dis
 import inspect
 import random
+import sys
+import time
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,35 +21,83 @@ from tracer.capture import Found
 
 @contextmanager
 def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
-    """TraceError when the random state was advanced inside; the state is put back, so that nothing was spent."""
-    generators = [f for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
-    numpy_state, python_state = np.random.get_state(legacy=False), random.getstate()
-    states = [_state(f.thing) for f in generators]
-    drawn = None
+    """TraceError when the random state was advanced inside; the state is put back, so that nothing was spent.
+
+    Where other threads run, one of them may have drawn. Then the state is left alone, and a function that names no source of random
+    numbers is believed if the state is seen to move by itself.
+    """
+    sources = [Source("np.random", np.random.mtrand._rand), Source("random", random)]
+    sources += [Source(f.name, f.thing) for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
+    moved: list[Source] = []
     try:
         yield
     finally:
-        if _key(np.random.get_state(legacy=False)) != _key(numpy_state):
-            np.random.set_state(numpy_state)
-            drawn = "np.random"
-        if random.getstate() != python_state:
-            random.setstate(python_state)
-            drawn = drawn or "random"
-        for f, state in zip(generators, states):
-            if _key(_state(f.thing)) != _key(state):
-                _set_state(f.thing, state)
-                drawn = drawn or f.name
-    if drawn:
-        raise TraceError(
-            f"numbers were drawn from {drawn} while tracing: every call would repeat them",
-            line=_line_of(fn, drawn),
-            mend="draw outside and pass the numbers in",
-            op="random",
-        )
+        alone = len(sys._current_frames()) == 1
+        for source in sources:
+            if source.moved():
+                moved.append(source)
+                if alone:
+                    source.put_back()
+    for source in moved:
+        if alone or _names(fn, found, source) or not source.moves_by_itself():
+            raise TraceError(
+                f"numbers were drawn from {source.name} while tracing: every call would repeat them"
+                + ("" if alone else " (if another thread drew them: it has done so just once)"),
+                line=_line_of(fn, source.name),
+                mend="draw outside and pass the numbers in" + ("" if alone else "; in other threads draw from np.random.default_rng()"),
+                op="random",
+            )
 
 
-def _state(generator: Any) -> Any:
-    return generator.get_state(legacy=False) if isinstance(generator, np.random.RandomState) else generator.bit_generator.state
+class Source:
+    """A source of random numbers and its state when the trace began."""
+
+    def __init__(self, name: str, thing: Any):
+        self.name, self.thing, self.before = name, thing, _state(thing)
+
+    def moved(self) -> bool:
+        """Whether numbers were drawn since."""
+        return bool(_key(_state(self.thing)) != _key(self.before))
+
+    def put_back(self) -> None:
+        """The state as it was when the trace began."""
+        if isinstance(self.thing, np.random.RandomState):
+            self.thing.set_state(self.before)
+        elif self.thing is random:
+            random.setstate(self.before)
+        else:
+            self.thing.bit_generator.state = self.before
+
+    def moves_by_itself(self) -> bool:
+        """Whether another thread draws: the state changes while this one waits."""
+        now = _key(_state(self.thing))
+        for _ in range(100):
+            time.sleep(0.002)
+            if _key(_state(self.thing)) != now:
+                return True
+        return False
+
+
+def _names(fn: Callable[..., Any], found: list[Found], source: Source) -> bool:
+    """Whether the function, or one of the user's own that it calls, names this source."""
+    if source.name not in ("np.random", "random"):
+        return True
+    things = [inspect.unwrap(fn), *[f.thing for f in found]]
+    if any(type(getattr(thing, "__self__", None)) in (random.Random, np.random.RandomState) for thing in things):
+        return True
+    stack = [code for thing in things if (code := getattr(thing, "__code__", None)) is not None]
+    while stack:
+        code = stack.pop()
+        if "random" in code.co_names or "random" in code.co_freevars:
+            return True
+        stack += [held for held in code.co_consts if isinstance(held, types.CodeType)]
+    return False
+
+
+def _state(thing: Any) -> Any:
+    if thing is random:
+        return random.getstate()
+    return thing.get_state(legacy=False) if isinstance(thing, np.random.RandomState) else thing.bit_generator.state
 
 
 def _key(state: Any) -> Any:
@@ -54,13 +105,6 @@ def _key(state: Any) -> Any:
     if isinstance(state, dict):
         return [(name, _key(held)) for name, held in state.items()]
     return state.tobytes() if isinstance(state, np.ndarray) else state
-
-
-def _set_state(generator: Any, state: Any) -> None:
-    if isinstance(generator, np.random.RandomState):
-        generator.set_state(state)
-    else:
-        generator.bit_generator.state = state
 
 
 def _line_of(fn: Callable[..., Any], name: str) -> Line | None:

@@ -37,6 +37,7 @@ from tracer.pending import (
     weight,
 )
 from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
+from tracer.sharing import read_eagerly
 
 ONES, GIVEN, ASKED, STOP = 16, 32, 64, 128  # facts about results, beside those in pending.py
 _joint: dict[tuple[Any, ...], tuple[Any, Deliver, list[int]]] = {}
@@ -108,7 +109,7 @@ def _jointly(kind: type[Held], root: Place, records: list[Application], retain: 
         if found is None:
             found = remember(_joint, key, _joint_program(wiring, facts, asked, layouts))
         program, deliver, targets = found
-        results = program(values)
+        results = read_eagerly(program, values, leaves)
         hand_out(wiring, deliver, results)
         for n, grad in zip(targets, results[len(deliver) :]):
             _give(kind, leaves[~n] if n < 0 else outs[n], n >= 0, _held(kind, grad))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +27,7 @@ from tracer.holds import memory
 from tracer.keys import layout
 from tracer.lazy import record_graph
 from tracer.pause import no_collection
+from tracer.sharing import Reading, Writing, shared_by, standing
 from tracer.shortcut import Take, is_plain, shortcut
 from tracer.trace import LeafIn, LeafOut, Trace
 from tracer.variable import Variable
@@ -39,6 +41,7 @@ class Entry:
         self._passes: list[Record] = []
         self._began = time.time()
         graph = traced.graph
+        self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
         self._layouts = {leaf.input: _layout(leaves[k]) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
         self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
         self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
@@ -48,10 +51,11 @@ class Entry:
         self._captured = [_Captured(c, self._layouts[c.input], c.input in updated) for c in traced.captured]
         of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
         self._written = [(of_input[position], output) for position, output in traced.writes.items()]
+        self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
+        traced.captured = [replace(c, holder=None) for c in traced.captured]  # found by path at each call: not kept alive
         self._baked = _baked_texts(graph)
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
-        self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
         self.take: Take | None = None  # the short way for a call like this one, where it is open
         if traced.in_tree.flat_args and self._all_direct and is_plain(leaves):
             self.take = shortcut(leaves, self._checks, self._captured, self.records_variables)
@@ -76,7 +80,13 @@ class Entry:
     @cached_property
     def program(self) -> Any:
         with no_collection():
-            return self._backend.emit(self.plan)
+            return self._shared(self._backend.emit(self.plan))
+
+    def _shared(self, program: Any) -> Any:
+        """The program, careful of other threads where it reads or updates Variables that the function closes over."""
+        if not self._meets:
+            return program
+        return Writing(program, self._meets) if self.traced.graph.updates else Reading(program, self._meets)
 
     # ---- a call
     def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
@@ -133,7 +143,7 @@ class Entry:
         if program is None:
             if len(self._loops) >= 16:
                 self._loops.clear()
-            program = self._loops[trips] = self._backend.emit(planning.loop(self.plan, trips))
+            program = self._loops[trips] = self._shared(self._backend.emit(planning.loop(self.plan, trips)))
         results = program(inputs)
         return trees.unflatten(
             self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]
@@ -157,7 +167,8 @@ class Entry:
 
     def _recorded(self, inputs: list[Any]) -> Any:
         """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
-        results = record_graph(Variable, self.traced.graph, inputs)
+        with standing(self._meets):
+            results = record_graph(Variable, self.traced.graph, inputs)
         plain = [v.data for v in results] if self._also_arrays else results
         given = []
         for out in self.traced.outs:

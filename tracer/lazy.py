@@ -22,6 +22,7 @@ from ir.spec import Spec, weak_spec
 from tracer.config import SWITCHES
 from tracer.pending import PIECE, flush, trim
 from tracer.records import PENDING, TAPE, Entry, Held, Input, Part, Place, Raw, Record, Several, array_spec, shared
+from tracer.sharing import copied
 from tracer.stack import Operand
 
 ENTRIES = 8192
@@ -159,13 +160,13 @@ def _take(x: Any) -> tuple[Input, Spec]:
             if place is None:
                 if getrefcount(value) == _ALONE and value.base is None and value.dtype.isnative:
                     return x, spec
-                return Raw(np.array(value, spec.dtype), spec, x), spec
+                return Raw(copied(value, spec.dtype, x), spec, x), spec
             if getrefcount(value) == _ALONE + (place.value is value) and value.base is None:
                 place.value = value
             else:
                 if x._read > TAPE.done:
                     flush()  # a pending record reads the copy that this one takes the place of
-                place.value = np.array(value, spec.dtype)
+                place.value = copied(value, spec.dtype, x)
             return place, spec
         if isinstance(value, np.memmap):
             spec = array_spec(value)

@@ -18,6 +18,7 @@ from ir.passes import optimize
 from ir.planning import plan
 from tracer.fingerprint import Wiring, needs, pending
 from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Record, places
+from tracer.sharing import read_eagerly
 
 PIECE = 1000  # records in one program at the most
 LARGEST = 2000  # nodes in one program at the most, unless one record has more
@@ -119,7 +120,7 @@ def run(records: list[Application], later: Sequence[Application]) -> None:
         graph.outputs = [made[n] for n, _ in deliver]
         found = remember(_programs, key, (compiled(graph, layouts), deliver))
     program, deliver = found
-    hand_out(wiring, deliver, program(values))
+    hand_out(wiring, deliver, read_eagerly(program, values, wiring.leaves))
 
 
 def _wanted(out: Place) -> bool:

@@ -44,7 +44,8 @@ def shortcut(leaves: Sequence[Any], checks: Sequence[Callable[..., bool]], captu
     body = "".join([f"        {line}\n" for line in lines])
     unknown = "    except (LookupError, AttributeError, ValueError, TypeError):\n        return None\n"
     exec(f"def take(args):\n    try:\n{body}{unknown}    return [{', '.join(inputs)}]\n", names)
-    return names["take"]
+    take: Take = names.pop("take")  # in a circle with its globals it would outlive its entry
+    return take
 
 
 def is_plain(leaves: Sequence[Any]) -> bool:

@@ -90,14 +90,20 @@ def run_trace(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None
 ) -> Trace:
     """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it."""
+    tracing = Tracing(captures_of or fn)
+    try:
+        return _run(tracing, fn, args, kwargs)
+    finally:
+        tracing.forget()
+
+
+def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
     leaves, in_tree = trees.flatten((args, kwargs))
-    reachable = captures_of or fn
-    tracing = Tracing(reachable)
     described = _enter(tracing, fn, args, leaves, in_tree)
     aliases.link(tracing.memory)
     tracing.objects += [(leaf.name, thing) for thing, leaf in described if leaf.kind == "static" and not isinstance(thing, Operand)]
     before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
-    with no_draws(reachable, tracing.reach.found), entered(tracing):
+    with no_draws(tracing.fn or fn, tracing.reach.found), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
             result = fn(*args, **kwargs)

@@ -8,7 +8,6 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
-import threading
 import weakref
 
 import numpy as np
@@ -447,41 +446,6 @@ def test_results_without_gradient_free_their_inputs():
         z = y + 1
     z.data  # noqa: B018
     assert record() is None and z._out is None
-
-
-def test_threads_see_their_own_values():
-    errors = []
-
-    def work(seed):
-        try:
-            rng = np.random.default_rng(seed)
-            W = Variable(rng.normal(size=(4, 4)))
-            for _ in range(50):
-                a = W.data.copy()
-                loss = F.sum(F.tanh(F.matmul(W, W)))
-                W.cleargrad()
-                loss.backward()
-                t = 1 - np.tanh(a @ a) ** 2
-                np.testing.assert_allclose(W.grad.data, t @ a.T + a.T @ t, rtol=1e-9, atol=1e-12)
-                W.data -= 0.01 * W.grad.data
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    assert not errors
-
-
-def test_a_value_recorded_in_another_thread():
-    x = Variable(np.ones(3))
-    y = []
-    t = threading.Thread(target=lambda: y.append(x * 3))
-    t.start()
-    t.join()
-    assert y[0].data.tolist() == [3.0] * 3
 
 
 def test_bits_do_not_hang_on_the_hash_seed():
