@@ -7,12 +7,14 @@ Program(inputs) -> results      leases an Instance (memory, bound views) from a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from ir.plan import Plan
 from ir.target import Target
+
+Look = Callable[[int, bool, tuple[Any, ...]], None]
 
 
 class Instance(Protocol):
@@ -52,6 +54,10 @@ class Backend(Protocol):
         """What the planner may use; with `exact` only kernels that keep the reference's bits."""
         ...
 
-    def emit(self, plan: Plan) -> Program:
-        """The program of a plan made for this backend's target."""
+    def emit(self, plan: Plan, look: Look | None = None) -> Program:
+        """The program of a plan made for this backend's target.
+
+        With `look` a program to be watched: the same lines, and `look(k, after, values)` before (`after` False: what step k reads) and
+        after each step (what it has written), with the arrays or numbers themselves.
+        """
         ...

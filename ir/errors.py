@@ -73,6 +73,20 @@ class VerifyError(Error):
     """A graph or plan breaks its own rules: a fault of a pass, or of a graph built by hand."""
 
 
+class CheckError(Error):
+    """A checked call found a value that is wrong or no longer finite.
+
+    `culprit` says whose fault it is: "pass fold", "kernel exp.ufunc, step 3", "plan, step 3", "program", "the value".
+    """
+
+    culprit: str = ""
+
+    def by(self, culprit: str) -> Self:
+        """Says whose fault it is. Returns the error, to be raised."""
+        self.culprit = culprit
+        return self
+
+
 class ParseError(Error, ValueError):
     """A text that is not a graph."""
 

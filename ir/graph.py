@@ -224,9 +224,9 @@ class Graph:
             mapped.update(zip(node.outputs, copy.outputs))
         return mapped
 
-    def copy(self) -> tuple[Graph, dict[Value, Value]]:
-        """A copy, and the map from the Values of this graph to the copy's."""
-        twin = Graph()
+    def copy(self, into: Graph | None = None) -> tuple[Graph, dict[Value, Value]]:
+        """A copy (in `into`, an empty graph), and the map from the Values of this graph to the copy's."""
+        twin = Graph() if into is None else into
         inputs = [twin.input(v.spec, v.node.attrs["kind"], v.node.line) for v in self.inputs]
         mapped = twin.inline(self, inputs)
         twin.outputs = [mapped[v] for v in self.outputs]

@@ -18,6 +18,7 @@ from ir.errors import ArgumentError
 from ir.source import user_line
 from ir.spec import Spec
 from tracer import context, trees
+from tracer.check import CheckedEntry
 from tracer.config import Config
 from tracer.entry import Entry
 from tracer.explain import Explanation, History
@@ -31,15 +32,18 @@ LIMIT = 256  # entries kept by one compiled function, the least recently used go
 
 
 @overload
-def compile(fn: Callable[..., Any], *, backend: str = "numpy") -> Compiled: ...
+def compile(fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False) -> Compiled: ...
 @overload
-def compile(fn: None = None, *, backend: str = "numpy") -> Callable[[Callable[..., Any]], Compiled]: ...
-def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy") -> Any:
+def compile(fn: None = None, *, backend: str = "numpy", check: bool = False) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False) -> Any:
     """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
 
     Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
     to the caller. Arrays and Variables that `fn` closes over are fetched again at each call. A new shape, dtype or tree, or another
     value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
+
+    `check`: each call is first run on copies and compared, operation by operation, with what the operations mean; CheckError names the
+    line where a value turned NaN or infinite, or the pass or kernel that changed one. For finding faults: it takes many times as long.
 
     >>> import numpy as np, tracer
     >>> fast = tracer.compile(lambda x, k: np.tanh(x) * k)
@@ -47,17 +51,19 @@ def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy") -> 
     (array([0., 0.]), array([0., 0.]), 1)
     """
     if fn is None:
-        return functools.partial(compile, backend=backend)
-    return Compiled(fn, backend=backend)
+        return functools.partial(compile, backend=backend, check=check)
+    return Compiled(fn, backend=backend, check=check)
 
 
 class Compiled:
     """A compiled function. `graph`, `plan`, `source` show what a call with these arguments would run; `explain` what happened so far."""
 
-    def __init__(self, fn: Callable[..., Any], *, backend: str = "numpy", captures_of: Callable[..., Any] | None = None):
+    def __init__(
+        self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, captures_of: Callable[..., Any] | None = None
+    ):
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
-        self._backend = backends.get(backend)
+        self._backend, self._entry_kind = backends.get(backend), CheckedEntry if check else Entry
         self._fn, self._captures_of = fn, captures_of or fn
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
@@ -142,7 +148,7 @@ class Compiled:
         args, kwargs = trees.unflatten(structure, leaves)
         with no_collection():
             traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of)
-        entry = Entry(traced, self._backend, leaves)
+        entry = self._entry_kind(traced, self._backend, leaves)
         self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))
         self._last_key = key
         return entry
@@ -172,6 +178,6 @@ class Compiled:
             known = self._methods.get(key)
             if known is None:
                 fn = WeakMethod(self._fn, holder, kind, gone=lambda _: self._methods.pop(key, None))
-                known = self._methods[key] = Compiled(fn, backend=self._backend.name)
+                known = self._methods[key] = Compiled(fn, backend=self._backend.name, check=self._entry_kind is CheckedEntry)
             return known
 

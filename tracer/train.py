@@ -22,7 +22,8 @@ from tracer.variable import Parameter, Variable
 
 
 def train_step(
-    loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy"
+    loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy",
+    check: bool = False,
 ) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
@@ -35,15 +36,19 @@ def train_step(
     >>> step(np.ones(2)), step.params
     (np.float64(2.0), array([0.5, 0.5]))
 
+    `check` is that of `compile`: a step that fails its check has changed no parameter.
+
     Raises ArgumentError for parameters that are neither form, GradientError where there is no gradient to take.
     """
-    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"))
+    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"), check=check)
 
 
 class TrainStep:
     """What `train_step` gives. `params`, `iteration` and `optimizer` can be read between calls."""
 
-    def __init__(self, loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any, has_aux: bool, backend: str, line: Line | None):
+    def __init__(
+        self, loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any, has_aux: bool, backend: str, line: Line | None, **options: Any
+    ):
         if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
             raise ArgumentError(
                 f"{optimizer!r} is not an optimizer", op="train_step", mend="pass one, for example tracer.optimizers.SGD(lr=0.1)"
@@ -61,7 +66,7 @@ class TrainStep:
         if self._given and not leaves:
             raise ArgumentError("params is empty", op="train_step", mend="give the parameters, or None to find them").at(line=line)
         self._slots: dict[int, dict[str, Variable]] = {}
-        self._compiled = Compiled(self._named_step(), backend=backend, captures_of=loss_fn)
+        self._compiled = Compiled(self._named_step(), backend=backend, captures_of=loss_fn, **options)
 
     # ---- what the user calls
     def __call__(self, *batch: Any) -> Any:

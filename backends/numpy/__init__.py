@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backends.base import Look
 from backends.numpy.emit import emit_source
 from backends.numpy.run import Program
 from backends.numpy.target import TARGET, TARGET_EXACT
@@ -22,9 +23,9 @@ class NumpyBackend:
         """The kernels and costs; the same record at each call, so that it can be part of a key."""
         return TARGET_EXACT if exact else TARGET
 
-    def emit(self, plan: Plan) -> Program:
-        """The program of `plan`."""
-        return Program(plan, emit_source(plan))
+    def emit(self, plan: Plan, look: Look | None = None) -> Program:
+        """The program of `plan`; `look` is called around each step."""
+        return Program(plan, emit_source(plan, watched=look is not None), look)
 
 
 BACKEND = NumpyBackend()

@@ -55,9 +55,9 @@ class Source:
     const: tuple[np.ndarray, ...]
 
 
-def emit_source(plan: Plan) -> Source:
-    """The program of a plan made for NumPy's target."""
-    return _Writer(plan).source()
+def emit_source(plan: Plan, watched: bool = False) -> Source:
+    """The program of a plan made for NumPy's target. `watched`: with calls of `look` (see `backends.base`) around the steps."""
+    return (_Watched if watched else _Writer)(plan).source()
 
 
 class _Writer:
@@ -221,6 +221,35 @@ class _Writer:
             return self._number(value)
         scalar = place.shape == () and not value.node.op.has(Trait.ARRAY)
         return self.names.place(place) + ("[()]" if scalar else "")
+
+
+class _Watched(_Writer):
+    """Writes a call of `look` before and after each step. States are written step by step: whoever watches gives copies of them."""
+
+    def __init__(self, plan: Plan):
+        super().__init__(plan)
+        self._numbered = {id(step): k for k, step in enumerate(self.body.steps)}
+
+    def _step(self, step: Step) -> list[str]:
+        lines = super()._step(step)
+        match step:
+            case Call():
+                reads, writes = [self.names.place(p) for p in step.reads], [self.names.place(p) for p in step.writes]
+            case Copy():
+                reads, writes = [self.names.place(step.read)], [self.names.place(step.write)]
+            case Fill():
+                reads, writes = [self._number(step.value)], [self.names.place(step.write)]
+            case Host():
+                reads, writes = [self._number(v) for v in step.node.operands], [self._number(step.node.outputs[0])]
+            case _:
+                return lines
+        return [self._look(step, False, reads), *lines, self._look(step, True, writes)]
+
+    def _look(self, step: Step, after: bool, names: list[str]) -> str:
+        return f"look({self._numbered[id(step)]}, {after}, ({''.join([f'{name}, ' for name in names])}))"
+
+    def _tail(self, steps: list[Step]) -> list[str]:
+        return self._steps(steps)
 
 
 class _Lazy:

@@ -35,6 +35,7 @@ RESERVED = {
     "loud",
     "finish",
     "trip",
+    "look",
 }
 _ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
 _FUNCTION = re.compile(r"\bnp((?:\.\w+)+)")

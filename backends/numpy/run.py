@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.base import Look
 from backends.numpy.emit import Source
 from backends.numpy.names import states_of
 from ir.plan import Plan
@@ -26,13 +27,13 @@ _numbers = itertools.count()
 class Program:
     """`source` is the text that runs; calling the program runs it on a leased Instance."""
 
-    def __init__(self, plan: Plan, source: Source):
+    def __init__(self, plan: Plan, source: Source, look: Look | None = None):
         self.plan, self.source, self.const = plan, source.text, source.const
         self.states = states_of(plan)
         self.file = f"<gradplan program {next(_numbers)}>"
         linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
         weakref.finalize(self, linecache.cache.pop, self.file, None)
-        module: dict[str, Any] = {"__name__": self.file}
+        module: dict[str, Any] = {"__name__": self.file, "look": look}
         exec(compile(self.source, self.file, "exec"), module)
         self.make: Callable[..., Callable[[Sequence[Any]], list[Any]]] = module["bind"]
         self._free: list[Instance] = []

@@ -6,6 +6,7 @@ leaves a valid one; with `VERIFY` set that is checked before the first and after
 """
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
 from types import ModuleType
 from typing import NamedTuple
@@ -38,11 +39,14 @@ def before_gradient(graph: Graph) -> None:
         _run(graph, module, exact=True)
 
 
-def optimize(graph: Graph, *, exact: bool = False, log: list[Record] | None = None) -> None:
+def optimize(
+    graph: Graph, *, exact: bool = False, log: list[Record] | None = None, watch: Callable[[Record], None] | None = None
+) -> None:
     """Runs PASSES on the graph, in place, until none finds anything more. A pass runs again only after a change by another.
 
     `exact`: every value keeps its bits and its layout. Otherwise values may be rounded differently (the passes say where); NaN,
-    infinities, signs of zero, dtypes and shapes stay in any case. `log` gets a Record for each pass that ran.
+    infinities, signs of zero, dtypes and shapes stay in any case. `log` gets a Record for each pass that ran, `watch` is called with it
+    right after the pass.
 
     >>> from ir.parse import parse
     >>> graph = parse('''
@@ -69,6 +73,8 @@ def optimize(graph: Graph, *, exact: bool = False, log: list[Record] | None = No
         done = {module} if record.rewrites else done | {module}
         if log is not None:
             log.append(record)
+        if watch is not None:
+            watch(record)
 
 
 def _run(graph: Graph, module: ModuleType, exact: bool) -> Record:
