@@ -46,10 +46,10 @@ class CheckedEntry(Entry):
     def program(self) -> Any:
         return Checked(self._staged[1], self.plan, self._backend)
 
-    def run(self, inputs: list[Any]) -> Any:
+    def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         if self.records_variables:
             self.program.check([thing.data if isinstance(thing, Variable) else thing for thing in inputs])
-        return super().run(inputs)
+        return super().run(inputs, leaves)
 
     def loop(self, trips: int, inputs: list[Any]) -> Any:
         now = list(inputs)
