@@ -53,9 +53,20 @@ def _attach_methods() -> None:
         """The user's rules by their names in the text, as `ir.parse(text, rules=...)` takes them."""
         return {name: rule for rule, name in rule_names(graph).items()}
 
+    def copied(graph: Graph, memo: Any = None) -> Graph:
+        """A copy of its own; what the graph holds can't change, so a deep copy is the same."""
+        return graph.copy()[0]
+
+    def reduced(graph: Graph) -> tuple[Any, ...]:
+        """Pickled as its text, with what a text can't hold beside it."""
+        return _restored, (to_text(graph), graph.constants, graph.rules)
+
     methods: dict[str, Any] = {
         "text": to_text,
         "__str__": to_text,
+        "__copy__": copied,
+        "__deepcopy__": copied,
+        "__reduce__": reduced,
         "verify": verify,
         "to_dot": to_dot,
         "render": render,
@@ -65,6 +76,10 @@ def _attach_methods() -> None:
         setattr(Graph, name, method)
     for name, drawing in {"to_dot": plan_dot.to_dot, "render": plan_dot.render}.items():
         setattr(Plan, name, drawing)
+
+
+def _restored(text: str, constants: dict[str, Any], rules: dict[str, Any]) -> Graph:
+    return parse(text, constants=constants, rules=rules)
 
 
 _attach_operators()

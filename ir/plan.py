@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ir.errors import ArgumentError
 from ir.graph import Graph, Node, Value
 from ir.source import Line
 from ir.spec import dtype_name
@@ -156,6 +157,15 @@ class Plan:
     exact: bool = False
     layouts: dict[int, str] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+
+    def __copy__(self) -> Plan:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Plan:
+        return self  # nothing changes a plan
+
+    def __reduce__(self) -> Any:
+        raise ArgumentError("a plan can't be pickled: its target's kernels are code", op="pickle", mend="pickle plan.graph, or str(plan)")
 
     @property
     def arena_request(self) -> int:

@@ -7,7 +7,9 @@ program; the cache is bounded and keeps no argument or result of a past call.
 from __future__ import annotations
 
 import functools
+import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
@@ -20,6 +22,7 @@ from ir.spec import Spec
 from tracer import context, trees
 from tracer.check import CheckedEntry
 from tracer.config import Config
+from tracer.copies import Copies
 from tracer.entry import Entry
 from tracer.explain import Explanation, History
 from tracer.keys import changes, leaf_key
@@ -55,7 +58,7 @@ def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", che
     return Compiled(fn, backend=backend, check=check)
 
 
-class Compiled:
+class Compiled(Copies):
     """A compiled function. `graph`, `plan`, `source` show what a call with these arguments would run; `explain` what happened so far."""
 
     def __init__(
@@ -65,12 +68,14 @@ class Compiled:
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend, self._entry_kind = backends.get(backend), CheckedEntry if check else Entry
         self._fn, self._captures_of = fn, captures_of or fn
+        self._recipe = (functools.partial(compile, backend=backend), fn)
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
         self._history = History(getattr(fn, "__name__", type(fn).__name__))
         self._last_key: Any = None
         self._lock = threading.RLock()
         self._methods: dict[int, Compiled] = {}
+        _alive.add(self)
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -181,3 +186,13 @@ class Compiled:
                 known = self._methods[key] = Compiled(fn, backend=self._backend.name, check=self._entry_kind is CheckedEntry)
             return known
 
+
+def _unlock() -> None:
+    """In a forked child: the threads that were tracing are not there any more."""
+    for compiled in _alive:
+        compiled._lock = threading.RLock()
+
+
+_alive: weakref.WeakSet[Compiled] = weakref.WeakSet()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_unlock)

@@ -17,6 +17,7 @@ from ir.errors import ArgumentError, GradientError
 from ir.ops import elementwise, scalar
 from tracer import context, trees
 from tracer.compile import Compiled
+from tracer.copies import Copies
 from tracer.stack import Operand
 from tracer.traced import TracedArray, TracedScalar
 from tracer.variable import Variable
@@ -40,7 +41,7 @@ def grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bo
         value, grads = both(*args, **kwargs)
         return (grads, value[1]) if has_aux else grads
 
-    return Transform(fn, body, "grad")
+    return Transform(body, (grad, fn, argnums, has_aux))
 
 
 def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -75,15 +76,16 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
         grads = tuple([by_number[n % len(args)] for n in numbers])
         return result, (grads if isinstance(argnums, tuple) else grads[0])
 
-    return Transform(fn, body, "value_and_grad")
+    return Transform(body, (value_and_grad, fn, argnums, has_aux))
 
 
-class Transform:
+class Transform(Copies):
     """A transformed function: on the running graph inside a trace, through a compiled object of its own outside."""
 
-    def __init__(self, fn: Callable[..., Any], body: Callable[..., Any], name: str):
+    def __init__(self, body: Callable[..., Any], recipe: tuple[Any, ...]):
+        name, fn = recipe[0].__name__, recipe[1]
         functools.update_wrapper(self, fn, updated=())
-        self._body = body
+        self._body, self._recipe = body, recipe
         self._compiled = Compiled(self._on_graph, captures_of=fn)
         self.__name__ = f"{name}({getattr(fn, '__name__', type(fn).__name__)})"
 

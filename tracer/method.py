@@ -21,6 +21,10 @@ class Method:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__wrapped__(*args, **kwargs)
 
+    def __reduce__(self) -> Any:
+        """As a bound method: of the object's copy."""
+        return getattr, (self.__self__, self.__name__)
+
 
 class WeakMethod:
     """A method of an object that it does not keep alive: what the compiled function calls. `gone` is called when the object goes."""

@@ -5,6 +5,7 @@ found again by the fingerprint of the records, so equal work is compiled once. I
 """
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,10 @@ WANTED, CUT, LATER, GONE = 1, 2, 4, 8
 LAYOUTS = ("C", "F", "any")
 Deliver = list[tuple[int, bool]]  # for each result of a program: the number of its place, and whether to keep it there
 _programs: dict[tuple[Any, ...], tuple[Any, Deliver]] = {}
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(before=TAPE.lock.acquire, after_in_parent=TAPE.lock.release, after_in_child=TAPE.lock.release)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import random
 import sys
 import threading
@@ -274,3 +275,31 @@ def test_data_is_replaced_beside_calls():
     with meanwhile(replace):
         for _ in range(200):
             assert len(np.unique(fast())) == 1
+
+
+# ---- a process that forks
+def test_a_child_forked_in_the_middle_of_a_trace_can_trace():
+    inside, go_on = threading.Event(), threading.Event()
+
+    @tracer.compile
+    def slow(x):
+        inside.set()
+        go_on.wait()
+        return x + 1
+
+    tracing = threading.Thread(target=lambda: slow(np.ones(2)))
+    tracing.start()
+    inside.wait()
+    context = multiprocessing.get_context("fork")
+    found = context.SimpleQueue()
+
+    def child():
+        go_on.set()
+        found.put((slow(np.ones(2)).tolist(), (Variable(np.ones(2)) * 2).data.tolist()))
+
+    process = context.Process(target=child)
+    process.start()
+    go_on.set()
+    tracing.join()
+    process.join(60)
+    assert process.exitcode == 0 and found.get() == ([2.0, 2.0], [2.0, 2.0])
