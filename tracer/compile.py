@@ -68,7 +68,8 @@ class Compiled(Copies):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend, self._entry_kind = backends.get(backend), CheckedEntry if check else Entry
         self._fn, self._captures_of = fn, captures_of or fn
-        self._recipe = (functools.partial(compile, backend=backend), fn)
+        self._options: dict[str, Any] = {"backend": backend, "check": check}  # for methods and copies
+        self._recipe = (functools.partial(compile, **self._options), fn)
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
         self._history = History(getattr(fn, "__name__", type(fn).__name__))
