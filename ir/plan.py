@@ -120,12 +120,18 @@ class Host:
 
 @dataclass(frozen=True, eq=False)
 class Loop:
-    """`body` run `trips` times. States are carried in place; output k of the body goes to row i of `stacked[k]` in trip i."""
+    """`body` run `trips` times. States are carried in place; output k of the body goes to row i of `stacked[k]` in trip i.
+
+    `changing`: the inputs, by index, that are given as a sequence of Python numbers, one for each trip. `again`: the Host and Fill steps
+    at the front of the body that hang on them and run in each trip; the others run once.
+    """
 
     body: Plan
     trips: int
     stacked: tuple[Place, ...]
     line: Line | None = None
+    changing: tuple[int, ...] = ()
+    again: tuple[Host | Fill, ...] = ()
 
 
 Step = Call | Copy | Fill | Host | Loop
@@ -237,7 +243,8 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
     if isinstance(step, Copy):
         return (f"copy ({step.why})", "", _place_text(step.read), *_written((step.write,)))
     if isinstance(step, Loop):
-        return (f"loop {step.trips} times", "", "", *_written(step.stacked))
+        changing = f" over {', '.join([f'input{k}' for k in step.changing])}" if step.changing else ""
+        return (f"loop {step.trips} times{changing}", "", "", *_written(step.stacked))
     values = ", ".join([names[v] for v in step.node.outputs])
     temps = f" (with {', '.join(map(_place_text, step.temps))})" if step.temps else ""
     written = _written(step.writes)

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import backends
@@ -97,12 +97,14 @@ class Compiled(Copies):
         self._last = entry
         return entry.run(inputs, leaves)
 
-    def loop(self, trips: int, *args: Any) -> Any:
-        """`trips` runs in one call, as one Loop step; each output stacked."""
+    def loop(self, trips: int, changing: Mapping[int, Sequence[Any]], *args: Any) -> Any:
+        """`trips` runs in one call, as one Loop step; each output stacked. `changing` has the numbers of each trip for arguments that are
+        numbers, by position; `args` has those of the first trip.
+        """
         leaves, structure = trees.flatten((args, {}))
         entry, inputs = self._find(leaves, structure)
         self._history.calls += 1
-        return entry.loop(trips, inputs)
+        return entry.loop(trips, inputs, changing)
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph after all passes for these arguments (arrays, or Specs in their place)."""

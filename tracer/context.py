@@ -72,6 +72,8 @@ class Tracing:
         self.unknown: Line | None = None  # where an array of unknown origin was met: computed from something out of sight
         self.grads: list[tuple[Any, Any]] = []  # Variables met, and their gradients before the trace
         self.baked: list[tuple[str, Line | None]] = []
+        self.given: list[Any] = []  # Variables among the arguments
+        self.notes: list[str] = []  # what else `explain` should say of this trace
         self._lifted: dict[int, tuple[Any, TracedArray]] = {}  # id -> (the thing itself, kept alive; its traced array)
         self._numbers: dict[tuple[type, Any], Value] = {}  # one constant for each Python number
         self._reach: Reach | None = None

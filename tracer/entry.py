@@ -6,7 +6,7 @@ result in the tree that the function built. An entry keeps no argument and no re
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -61,7 +61,7 @@ class Entry:
             self.take = shortcut(leaves, self._checks, self._captured, self.records_variables)
         self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
         self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
-        self._loops: dict[int, Any] = {}
+        self._loops: dict[tuple[int, tuple[int, ...]], Any] = {}
 
     # ---- made when first needed
     @cached_property
@@ -127,8 +127,8 @@ class Entry:
             return _given(self._single, results)
         return trees.unflatten(self.traced.out_tree, [_given(out, results) for out in self.traced.outs])
 
-    def loop(self, trips: int, inputs: list[Any]) -> Any:
-        """`trips` runs as one Loop step; the outputs stacked along a new first axis."""
+    def loop(self, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> Any:
+        """`trips` runs as one Loop step; the outputs stacked along a new first axis. `changing`: numbers of each trip, by input."""
         if any(out.kind == "number" for out in self.traced.outs):
             raise ArgumentError(
                 "a Python number among the results can't be stacked", op="run", mend="return arrays, or call the step itself"
@@ -139,12 +139,19 @@ class Entry:
                 f"the function writes into {written}, so repeating the call is no repetition", op="run",
                 mend="write into a copy inside the function, or call the step itself",
             )
-        program = self._loops.get(trips)
+        pinned = [guard.description for guard in self.traced.guards if guard.number in changing]
+        if pinned:
+            raise ArgumentError(
+                f"the trace needs the value of a number that changes from one iteration to the next: {pinned[0]}", op="run",
+                mend="use np.where in place of a branch on it, or call the step itself",
+            )
+        key = trips, tuple(changing)
+        program = self._loops.get(key)
         if program is None:
             if len(self._loops) >= 16:
                 self._loops.clear()
-            program = self._loops[trips] = self._shared(self._backend.emit(planning.loop(self.plan, trips)))
-        results = program(inputs)
+            program = self._loops[key] = self._shared(self._backend.emit(planning.loop(self.plan, trips, tuple(changing))))
+        results = program([changing.get(k, thing) for k, thing in enumerate(inputs)] if changing else inputs)
         return trees.unflatten(
             self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]
         )
@@ -186,7 +193,8 @@ class Entry:
             arguments=[f"{x.name}: {inputs[x.input].spec if x.input is not None else 'part of the key'}" for x in self.traced.leaves],
             plan=plan or "recorded with its graph, planned with what reads it", guards=[g.description for g in self.traced.guards],
             captured=[_captured_text(c) for c in self.traced.captured], baked=self._baked,
-            changed=[f"{name} was changed by the function itself: that happens only when tracing" for name in self.traced.impure],
+            changed=[f"{name} was changed by the function itself: that happens only when tracing" for name in self.traced.impure]
+            + self.traced.notes,
         )
 
 

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guard:
-    """What must still hold for the trace to be used again. `check(leaves)` gets the flat arguments of a call."""
+    """What must still hold for the trace to be used again. `check(leaves)` gets the flat arguments of a call.
+
+    `number`: the position of the argument, a Python number, that it is about.
+    """
 
     description: str
     check: Callable[[list[Any]], bool]
+    number: int | None = None
 
 
 def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[tuple[Found, Any]]) -> list[Guard]:
@@ -39,7 +43,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         k = of_input.get(source)
         if k is not None:
             where = f" ({line.place()}: {what})" if line else f" ({what})"
-            guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k])))
+            guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k]), k))
     inside = tracing.entered_ids()
     for found, seen in before:
         if fingerprint(now(found.fetch)) != seen:

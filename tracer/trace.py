@@ -65,6 +65,7 @@ class Trace:
     writes: dict[int, int] = field(default_factory=dict)
     guards: list[Guard] = field(default_factory=list)
     baked: list[tuple[str, Line | None]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     impure: list[str] = field(default_factory=list)  # what the function changed in captured objects while it was traced
 
 
@@ -123,7 +124,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             tracing.memory.clear()
             _restore(tracing)
     traced.guards += guards_of(tracing, traced, leaves, before)
-    traced.baked = tracing.baked
+    traced.baked, traced.notes = tracing.baked, tracing.notes
     traced.impure = [f.name for f, seen in before if fingerprint(now(f.fetch)) != seen]
     return traced
 
@@ -164,6 +165,7 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
     if isinstance(leaf, Operand):
         if leaf.absent:  # type: ignore[attr-defined]
             return type(leaf)(None), LeafIn("static", name)  # type: ignore[call-arg]
+        tracing.given.append(leaf)
         traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position, memory=leaf.memory())  # type: ignore[attr-defined]
         return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
     if isinstance(leaf, (np.ndarray, np.generic)):

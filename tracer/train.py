@@ -1,24 +1,23 @@
 """`train_step`: loss, gradient and the update of the parameters as one graph and one plan.
 
-The parameters and the optimizer's slots are Variables: states of the plan, read and written in place. Hyperparameters are read anew at
-each step and enter as numbers, so a new learning rate never traces again. `run` is a Loop step over the step's own plan.
+The parameters and what the optimizer keeps for them are Variables (`train_state.py`): states of the plan, read and written in place. The
+optimizer's numbers are read anew at each step, so a new learning rate never traces again. `train_trace.py` is what is traced; `run` is a
+Loop step over the step's own plan.
 """
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from ir import Graph, Plan, gradient
-from ir.errors import ArgumentError, GradientError
+from ir import Graph, Plan
+from ir.errors import ArgumentError
 from ir.source import Line, user_line
-from tracer import context, trees
 from tracer.compile import Compiled
 from tracer.optimizers import Optimizer
-from tracer.traced import TracedArray, TracedScalar
-from tracer.variable import Parameter, Variable
+from tracer.train_state import Trained
+from tracer.train_trace import StepFunction, numbers_of
 
 
 def train_step(
@@ -44,42 +43,40 @@ def train_step(
 
 
 class TrainStep:
-    """What `train_step` gives. `params`, `iteration` and `optimizer` can be read between calls."""
+    """What `train_step` gives. `params`, `state`, `iteration` and `optimizer.lr` can be read and set between calls.
+
+    It can't be pickled or copied, since its loss function may close over anything: keep `params`, `state` and `iteration`, and set them on
+    a new train step.
+    """
 
     def __init__(
         self, loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any, has_aux: bool, backend: str, line: Line | None, **options: Any
     ):
-        if not isinstance(optimizer, Optimizer) or isinstance(optimizer, type):
+        if not isinstance(optimizer, Optimizer):
             raise ArgumentError(
                 f"{optimizer!r} is not an optimizer", op="train_step", mend="pass one, for example tracer.optimizers.SGD(lr=0.1)"
             ).at(line=line)
-        self.loss_fn, self.optimizer, self.iteration = loss_fn, optimizer, 0
-        self._has_aux, self._line = has_aux, line
-        self._given = params is not None
-        leaves, self._tree = trees.flatten(params if self._given else ())
-        self._holders = [_own(leaf, name, line) for leaf, name in zip(leaves, trees.names(self._tree, "params"))]
-        self._closed_over = all(isinstance(leaf, Variable) for leaf in leaves)
-        if not self._closed_over and any(isinstance(leaf, Variable) for leaf in leaves):
-            raise ArgumentError(
-                "params mixes Variables and arrays", op="train_step", mend="give Variables only, or arrays only"
-            ).at(line=line)
-        if self._given and not leaves:
-            raise ArgumentError("params is empty", op="train_step", mend="give the parameters, or None to find them").at(line=line)
-        self._slots: dict[int, dict[str, Variable]] = {}
-        self._compiled = Compiled(self._named_step(), backend=backend, captures_of=loss_fn, **options)
+        self.loss_fn, self.optimizer, self._iteration, self._has_aux = loss_fn, optimizer, 0, has_aux
+        self._trained = Trained(optimizer, params, line)
+        step = StepFunction(loss_fn, optimizer, self._trained, has_aux, line)
+        self._compiled = Compiled(step, backend=backend, captures_of=loss_fn, **options)
 
     # ---- what the user calls
     def __call__(self, *batch: Any) -> Any:
-        result = self._compiled(*self.optimizer.hyper().values(), *batch)
-        self.iteration += 1
+        result = self._compiled(*self.optimizer.scalars(self._iteration).values(), *batch)
+        self._iteration += 1
         return result
 
     def run(self, *batch: Any, steps: int) -> np.ndarray:
-        """`steps` iterations on one batch in one call; the losses as an array of shape (steps,). With aux: (losses, stacked aux)."""
+        """`steps` iterations on one batch in one call; the losses as an array of shape (steps,). With aux: (losses, stacked aux).
+
+        The same as so many calls, to the bit: what the optimizer derives from the iteration is computed for each before the first.
+        """
         if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
             raise ArgumentError(f"steps is {steps!r}", op="run", mend="give a whole number, 0 or greater")
-        result = self._compiled.loop(int(steps), *self._hyper(), *batch)
-        self.iteration += int(steps)
+        start, changing = numbers_of(self.optimizer, self._iteration, int(steps))
+        result = self._compiled.loop(int(steps), changing, *start, *batch)
+        self._iteration += int(steps)
         return result
 
     def fit(self, batches: Iterable[Any]) -> np.ndarray:
@@ -90,130 +87,64 @@ class TrainStep:
             losses.append(result[0] if self._has_aux else result)
         return np.array(losses)
 
+    # ---- what is kept
     @property
     def params(self) -> Any:
-        """The parameters in the form in which they were given: Variables, or arrays (copies of their present values)."""
-        if not self._given:
-            return list(self._holders)
-        return trees.unflatten(self._tree, self._holders if self._closed_over else [v.data.copy() for v in self._holders])
+        """The parameters in the form in which they were given: Variables, or arrays (copies of their present values).
 
+        Setting copies a tree of arrays or Variables of that form into them. With params=None: a list, empty before the first step.
+        """
+        return self._trained.params()
+
+    @params.setter
+    def params(self, tree: Any) -> None:
+        self._trained.set_params(tree)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the optimizer keeps, by name, each a tree of the form of `params`, of copies: `step.state["m"]`. Setting copies in.
+
+        Raises ArgumentError when set to other names, another form, or arrays of another shape or dtype; nothing is written then.
+        """
+        return self._trained.state()
+
+    @state.setter
+    def state(self, state: dict[str, Any]) -> None:
+        self._trained.set_state(state)
+
+    @property
+    def iteration(self) -> int:
+        """The number of iterations done, from which schedules and bias corrections are computed; it can be set."""
+        return self._iteration
+
+    @iteration.setter
+    def iteration(self, iteration: int) -> None:
+        if not isinstance(iteration, (int, np.integer)) or isinstance(iteration, bool) or iteration < 0:
+            raise ArgumentError(f"iteration is {iteration!r}", op="train_step", mend="give a whole number, 0 or greater")
+        self._iteration = int(iteration)
+
+    def __reduce__(self) -> Any:
+        raise ArgumentError(
+            "a train step can't be pickled or copied", op="train_step",
+            mend="keep step.params, step.state and step.iteration, and set them on a new train step",
+        )
+
+    # ---- what is seen
     def graph(self, *batch: Any) -> Graph:
         """The graph of the step after all passes: loss, gradient and update."""
-        return self._compiled.graph(*self._hyper(), *batch)
+        return self._compiled.graph(*self._numbers(), *batch)
 
     def plan(self, *batch: Any) -> Plan:
         """The plan of the step."""
-        return self._compiled.plan(*self._hyper(), *batch)
+        return self._compiled.plan(*self._numbers(), *batch)
 
     def source(self, *batch: Any) -> str:
         """The program of the step as Python text."""
-        return self._compiled.source(*self._hyper(), *batch)
+        return self._compiled.source(*self._numbers(), *batch)
 
     def explain(self) -> Any:
-        """What was traced and when, and what each pass did."""
+        """What was traced and when, what is trained, and what each pass did."""
         return self._compiled.explain()
 
-    def _hyper(self) -> list[float]:
-        return list(self.optimizer.hyper().values())
-
-    # ---- what is traced
-    def _named_step(self) -> Callable[..., Any]:
-        """`_step` under the loss function's name, with the names of the hyperparameters and of the batch as parameters."""
-
-        def step(*numbers_and_batch: Any) -> Any:
-            return self._step(*numbers_and_batch)
-
-        step.__name__ = f"train_step({getattr(self.loss_fn, '__name__', type(self.loss_fn).__name__)})"
-        try:
-            parameters = list(inspect.signature(self.loss_fn).parameters.values())[0 if self._closed_over else 1 :]
-        except (TypeError, ValueError):
-            return step
-        kind = inspect.Parameter.POSITIONAL_ONLY
-        positional = [p.replace(kind=kind) if p.kind is p.POSITIONAL_OR_KEYWORD else p for p in parameters if p.kind is not p.KEYWORD_ONLY]
-        numbers = [inspect.Parameter(name, kind) for name in self.optimizer.hyper() if name not in [p.name for p in positional]]
-        if len(numbers) == len(self.optimizer.hyper()):
-            step.__signature__ = inspect.Signature(numbers + positional)  # type: ignore[attr-defined]
-            step.__wrapped__ = self.loss_fn  # type: ignore[attr-defined]  # whose line the arguments are shown with
-        return step
-
-    def _step(self, *numbers_and_batch: Any) -> Any:
-        tracing = context.current()
-        assert tracing is not None
-        names = list(self.optimizer.hyper())
-        hyper, batch = dict(zip(names, numbers_and_batch)), numbers_and_batch[len(names) :]
-        if self._closed_over:
-            result = self.loss_fn(*batch)
-        else:
-            result = self.loss_fn(trees.unflatten(self._tree, [tracing.lift(v) for v in self._holders]), *batch)
-        loss, aux = (result[0], result[1]) if self._has_aux else (result, None)
-        value = _loss_value(loss, self._line)
-        holders = self._trained(tracing)
-        params = [tracing.state(v) for v in holders]
-        graph: Graph = tracing.graph
-        with graph.at(value.node.line.during("backward") if value.node.line else None):
-            one = graph.constant(np.ones((), value.dtype))
-        grads = gradient.append_gradient(graph, [value], [one], params)
-        with graph.at(self._line):
-            for holder, param, grad in zip(holders, params, grads):
-                self._update(tracing, holder, param, grad, hyper)
-        return (_plain(loss), _plain(aux)) if self._has_aux else _plain(loss)
-
-    def _trained(self, tracing: Any) -> list[Variable]:
-        """The Variables to train: as given, else the Parameters met, else all Variables met."""
-        if not self._given:
-            met = tracing.variables()
-            self._holders = [v for v in met if isinstance(v, Parameter)] or met
-            if not any(v.data.dtype.kind in "fc" for v in self._holders):
-                raise GradientError(
-                    "the loss uses no float Variable to train", mend="close over tracer.Parameter(array), or give params"
-                ).at(op="train_step", line=self._line)
-        return self._holders
-
-    def _update(self, tracing: Any, holder: Variable, param: Any, grad: Any, hyper: dict[str, TracedScalar]) -> None:
-        slots = self._slots.get(id(holder))
-        if slots is None:
-            raw = np.zeros(param.shape, param.dtype)
-            slots = self._slots[id(holder)] = {name: Variable(a) for name, a in self.optimizer.slots(raw).items()}
-        held = {name: TracedArray.of(tracing.state(v)) for name, v in slots.items()}
-        new, new_slots = self.optimizer.update(TracedArray.of(param), TracedArray.of(grad), held, hyper)
-        tracing.update(param, gradient.fit(new.value, param))
-        for name, variable in slots.items():
-            state = tracing.state(variable)
-            tracing.update(state, gradient.fit(new_slots[name].value, state))
-
-
-def _own(leaf: Any, name: str, line: Line | None) -> Variable:
-    """A parameter as a Variable: the one given, or one with our own copy of an array."""
-    if isinstance(leaf, Variable) and not leaf.absent and leaf.dtype.kind in "fc":
-        return leaf
-    if isinstance(leaf, (np.ndarray, np.generic, float)) and np.asarray(leaf).dtype.kind in "fc":
-        return Variable(np.array(leaf, order="C"), name=name)
-    absent = isinstance(leaf, Variable) and leaf.absent
-    of_dtype = f" of dtype {leaf.dtype}" if isinstance(leaf, (np.ndarray, np.generic, Variable)) and not absent else ""
-    raise ArgumentError(
-        f"a parameter is {type(leaf).__name__}{of_dtype}" + (" without data" if absent else ""),
-        op="train_step", mend="parameters are float arrays or Variables of them",
-    ).at(line=line)
-
-
-def _plain(tree: Any) -> Any:
-    """The tree with the data of Variables in their place: a step gives arrays."""
-    leaves, structure = trees.flatten(tree)
-    return trees.unflatten(structure, [leaf.data if isinstance(leaf, Variable) else leaf for leaf in leaves])
-
-
-def _loss_value(loss: Any, line: Line | None) -> Any:
-    held = loss.data if isinstance(loss, Variable) else loss
-    if not isinstance(held, TracedArray):
-        raise GradientError(
-            f"the loss function returned {type(loss).__name__}, not a value computed from its arguments",
-            mend="return the loss, a 0-d float; with has_aux=True return (loss, aux)",
-        ).at(op="train_step", line=line)
-    value = held.value
-    if value.shape != () or value.dtype.kind != "f":
-        raise GradientError(f"the loss is {value.spec}: a 0-d float is due", mend="reduce it with np.sum or np.mean").at(
-            op="train_step", line=value.node.line
-        )
-    return value
-
-
+    def _numbers(self) -> list[float]:
+        return list(self.optimizer.scalars(self._iteration).values())

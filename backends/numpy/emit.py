@@ -77,7 +77,9 @@ class _Writer:
         loop = next((step for step in self.plan.steps if isinstance(step, Loop)), None)
         steps = self.body.steps
         front = [s for s in steps if isinstance(s, (Host, Fill))]
-        first = [line for step in front for line in self._step(step)]
+        again = loop.again if loop is not None else ()
+        first = [line for step in front if step not in again for line in self._step(step)]
+        repeated = [line for step in again for line in self._step(step)]
         main = self._steps([s for s in steps[: self.body.tail] if not isinstance(s, (Host, Fill))])
         main += self._tail(steps[self.body.tail :])
         returned = ", ".join([self._result(k, v) for k, v in enumerate(self.plan.graph.outputs)])
@@ -85,7 +87,7 @@ class _Writer:
             rows = [
                 f"{self.names.place(p)}[trip] = {self._output(k, v)}" for k, (p, v) in enumerate(zip(loop.stacked, self.plan.graph.outputs))
             ]
-            main = [f"for trip in range({loop.trips}):", *_indent([*main, *rows] or ["pass"])]
+            main = [*self._loop_head(loop), *_indent([*repeated, *main, *rows] or ["pass"])]
         return Source(self._text(first, main, returned), tuple(self.names.arrays))
 
     def _text(self, first: list[str], main: list[str], returned: str) -> str:
@@ -116,6 +118,13 @@ class _Writer:
             head += ["", "from ir.ops.scalar import python"]
         text = [*head, "", *names.once, "", "", "def bind(arena, const, state, moved):", *_indent(bind)]
         return "\n".join([line.rstrip() for line in text]) + "\n"
+
+    def _loop_head(self, loop: Loop) -> list[str]:
+        """The `for` of a loop; an input that changes is a sequence, named anew inside."""
+        if not loop.changing:
+            return [f"for trip in range({loop.trips}):"]
+        given = [self.names.inputs[k] for k in loop.changing]
+        return [f"for trip, ({', '.join(given)},) in enumerate(zip({', '.join(given)})):"]
 
     # ---- steps
     def _steps(self, steps: list[Step]) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ir.graph import CONSTANT, Graph, Node, Value
-from ir.plan import Buffer, Call, Host, Loop, Place, Plan, Step
+from ir.plan import Buffer, Call, Fill, Host, Loop, Place, Plan, Step
 from ir.planning import arena, lifetimes, order, places, results
 from ir.planning.draft import Draft
 from ir.planning.reuse import settle_writes
@@ -44,8 +44,10 @@ def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str] | None = No
     return _plan(graph, target, dict(layouts or {}), exact, in_loop=False)
 
 
-def loop(plan: Plan, trips: int) -> Plan:
+def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
     """A plan of one Loop step: `plan`'s graph run `trips` times, states carried in place, each output stacked along a new first axis.
+
+    `changing`: inputs, by index, that are Python numbers and given as a sequence, one for each trip.
 
     >>> from ir.ops.elementwise import exp
     >>> from ir.target import Kernel
@@ -61,12 +63,26 @@ def loop(plan: Plan, trips: int) -> Plan:
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
     rows = tuple([_stack(index, v.spec, trips, first + 1 + index) for index, v in enumerate(plan.graph.outputs)])
     made = Plan(
-        graph=plan.graph, target=plan.target, steps=[Loop(body, trips, rows)], buffers=shared + held + [p.buffer for p in rows],
+        graph=plan.graph, target=plan.target, steps=[Loop(body, trips, rows, None, changing, _again(body, changing))],
+        buffers=shared + held + [p.buffer for p in rows],
         places={v: body.places[v] for v in plan.graph.inputs if v in body.places}, views=[], results=rows, states=body.states,
         order=body.order, arena_bytes=body.arena_bytes, scratch_bytes=body.scratch_bytes, exact=plan.exact, layouts=plan.layouts,
     )
     _bill(made, arena.most_live([b for b in body.buffers if b.kind in IN_ARENA]))
     return made
+
+
+def _again(body: Plan, changing: tuple[int, ...]) -> tuple[Host | Fill, ...]:
+    """The Host and Fill steps that hang on these inputs, in their order."""
+    moving = {body.graph.inputs[k] for k in changing}
+    found: list[Host | Fill] = []
+    for step in body.steps:
+        if isinstance(step, Host) and any(v in moving for v in step.node.operands):
+            moving.update(step.node.outputs)
+            found.append(step)
+        elif isinstance(step, Fill) and step.value in moving:
+            found.append(step)
+    return tuple(found)
 
 
 def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:

@@ -282,19 +282,20 @@ def test_bad_learning_rate(lr):
 
 
 def test_an_optimizer_of_the_users_with_slots():
-    class Momentum:
+    class Momentum(optimizers.Optimizer):
         def __init__(self, lr, beta):
-            self.lr, self.beta = lr, beta
+            super().__init__(lr)
+            self.beta = beta
 
-        def hyper(self):
-            return {"lr": self.lr, "beta": self.beta}
+        def scalars(self, iteration):
+            return super().scalars(iteration) | {"beta": self.beta}
 
-        def slots(self, param):
-            return {"v": np.zeros_like(param)}
+        def state(self, parameter):
+            return {"v": np.zeros_like(parameter)}
 
-        def update(self, param, grad, slots, hyper):
-            v = hyper["beta"] * slots["v"] + grad
-            return param - hyper["lr"] * v, {"v": v}
+        def update(self, parameter, gradient, state, scalars):
+            v = scalars["beta"] * state["v"] + gradient
+            return parameter - scalars["lr"] * v, {"v": v}
 
     W, arrays = Variable(np.full((2, 1), 0.5)), np.full((2, 1), 0.5)
     step = tracer.train_step(loss_of(W), Momentum(0.01, 0.9), [W])
