@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import pairwise
@@ -51,11 +51,11 @@ class CheckedEntry(Entry):
             self.program.check([thing.data if isinstance(thing, Variable) else thing for thing in inputs])
         return super().run(inputs, leaves)
 
-    def loop(self, trips: int, inputs: list[Any]) -> Any:
+    def loop(self, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> Any:
         now = list(inputs)
-        for _ in range(trips):
-            now = self.program.check(now)[1]
-        return super().loop(trips, inputs)
+        for trip in range(trips):
+            now = self.program.check([changing[k][trip] if k in changing else thing for k, thing in enumerate(now)])[1]
+        return super().loop(trips, inputs, changing)
 
 
 class Checked:

@@ -353,3 +353,9 @@ def test_a_state_of_another_shape_than_its_parameter():
     step.run(steps=3)
     assert step.state["sum"][0] == 18
     np.testing.assert_array_equal(step.state["rows"][0], [9, 9])
+
+
+def test_a_checked_run_follows_the_schedule():
+    checked = tracer.train_step(loss, Adam(Cosine(0.1, 5)), start(), check=True)
+    plain = tracer.train_step(loss, Adam(Cosine(0.1, 5)), start())
+    np.testing.assert_array_equal(checked.run(A, B, steps=3), plain.run(A, B, steps=3))
