@@ -161,7 +161,7 @@ class Plan:
     lower_bound_bytes: int = 0
     tail: int = 0
     exact: bool = False
-    layouts: dict[int, str] = field(default_factory=dict)
+    layouts: dict[int, str | tuple[int, ...]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
 
     def __copy__(self) -> Plan:

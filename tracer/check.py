@@ -36,7 +36,7 @@ class CheckedEntry(Entry):
 
     @cached_property
     def _staged(self) -> tuple[Graph, list[Stage]]:
-        return staged(self.traced.graph, log=self._passes)
+        return staged(self.traced.graph, exact=self._exact, log=self._passes)
 
     @cached_property
     def graph(self) -> Graph:

@@ -25,7 +25,7 @@ from tracer.config import Config
 from tracer.copies import Copies
 from tracer.entry import Entry
 from tracer.explain import Explanation, History
-from tracer.keys import changes, leaf_key
+from tracer.keys import changes, exact_key, leaf_key
 from tracer.method import Method, WeakMethod
 from tracer.pause import no_collection
 from tracer.trace import run_trace
@@ -35,15 +35,21 @@ LIMIT = 256  # entries kept by one compiled function, the least recently used go
 
 
 @overload
-def compile(fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False) -> Compiled: ...
+def compile(fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, exact: bool = False) -> Compiled: ...
 @overload
-def compile(fn: None = None, *, backend: str = "numpy", check: bool = False) -> Callable[[Callable[..., Any]], Compiled]: ...
-def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False) -> Any:
+def compile(
+    fn: None = None, *, backend: str = "numpy", check: bool = False, exact: bool = False
+) -> Callable[[Callable[..., Any]], Compiled]: ...
+def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False, exact: bool = False) -> Any:
     """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
 
     Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
     to the caller. Arrays and Variables that `fn` closes over are fetched again at each call. A new shape, dtype or tree, or another
     value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
+
+    `exact`: results have the bits and the order of axes that NumPy gives them, signs of zero included; a gradient has those of its
+    formulas run line by line. Otherwise rounding is up to the plan. What has no exact form is then refused: functions composed here in
+    another way than in NumPy, results that are Variables, byte-swapped arrays.
 
     `check`: each call is first run on copies and compared, operation by operation, with what the operations mean; CheckError names the
     line where a value turned NaN or infinite, or the pass or kernel that changed one. For finding faults: it takes many times as long.
@@ -54,21 +60,22 @@ def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", che
     (array([0., 0.]), array([0., 0.]), 1)
     """
     if fn is None:
-        return functools.partial(compile, backend=backend, check=check)
-    return Compiled(fn, backend=backend, check=check)
+        return functools.partial(compile, backend=backend, check=check, exact=exact)
+    return Compiled(fn, backend=backend, check=check, exact=exact)
 
 
 class Compiled(Copies):
     """A compiled function. `graph`, `plan`, `source` show what a call with these arguments would run; `explain` what happened so far."""
 
     def __init__(
-        self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, captures_of: Callable[..., Any] | None = None
+        self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, exact: bool = False,
+        captures_of: Callable[..., Any] | None = None,
     ):
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
-        self._backend, self._entry_kind = backends.get(backend), CheckedEntry if check else Entry
+        self._backend, self._entry_kind, self._exact = backends.get(backend), CheckedEntry if check else Entry, exact
         self._fn, self._captures_of = fn, captures_of or fn
-        self._options: dict[str, Any] = {"backend": backend, "check": check}  # for methods and copies
+        self._options: dict[str, Any] = {"backend": backend, "check": check, "exact": exact}  # for methods and copies
         self._recipe = (functools.partial(compile, **self._options), fn)
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
@@ -128,7 +135,7 @@ class Compiled(Copies):
 
     def _find(self, leaves: list[Any], structure: trees.Structure) -> tuple[Entry, list[Any]]:
         """The entry for these leaves, traced now if there is none, and its inputs."""
-        key = (structure, (Config.enable_backprop, Config.train), *map(leaf_key, leaves))
+        key = (structure, (Config.enable_backprop, Config.train), *map(exact_key if self._exact else leaf_key, leaves))
         with self._lock:
             held = self._entries.get(key)
             if held is None:
@@ -155,8 +162,8 @@ class Compiled(Copies):
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
         args, kwargs = trees.unflatten(structure, leaves)
         with no_collection():
-            traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of)
-        entry = self._entry_kind(traced, self._backend, leaves)
+            traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact)
+        entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact)
         self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))
         self._last_key = key
         return entry
@@ -186,7 +193,7 @@ class Compiled(Copies):
             known = self._methods.get(key)
             if known is None:
                 fn = WeakMethod(self._fn, holder, kind, gone=lambda _: self._methods.pop(key, None))
-                known = self._methods[key] = Compiled(fn, backend=self._backend.name, check=self._entry_kind is CheckedEntry)
+                known = self._methods[key] = Compiled(fn, **self._options)
             return known
 
 

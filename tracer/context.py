@@ -18,6 +18,8 @@ import numpy as np
 from ir.errors import DTypeError
 from ir.graph import Graph, Value
 from ir.op import Op, Trait
+from ir.planning.orders import Lie, result_strides
+from ir.planning.strides import c_strides
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
 from tracer import aliases, stack
@@ -25,7 +27,7 @@ from tracer.capture import Reach, fingerprint
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
 from tracer.stack import current, entered
-from tracer.storage import Storage, kept_order, stand_in
+from tracer.storage import Storage, stand_in
 from tracer.traced import TracedArray, leaked
 
 VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice", "real", "imag"])
@@ -57,8 +59,8 @@ class Capture:
 class Tracing:
     """One run of a function on traced arrays. `closed` once the run is over: its arrays then refuse every use."""
 
-    def __init__(self, fn: Callable[..., Any] | None = None, graph: Graph | None = None):
-        self.fn = fn
+    def __init__(self, fn: Callable[..., Any] | None = None, graph: Graph | None = None, exact: bool = False):
+        self.fn, self.exact = fn, exact
         self.graph = Graph() if graph is None else graph
         self.resumed = graph is not None
         self.closed = False
@@ -100,7 +102,7 @@ class Tracing:
         out = self.graph.apply(op, [x if type(x) is float else self.value_of(x) for x in operands], attrs)
         if type(out) is tuple:
             return tuple([self.wrap(v) for v in out])
-        return self.wrap(out, self._strides(op, operands, out.spec), array=op.has(Trait.ARRAY))
+        return self.wrap(out, self._strides(op, operands, attrs, out.spec), array=op.has(Trait.ARRAY))
 
     def wrap(self, value: Value, strides: np.ndarray | None = None, *, array: bool = False) -> TracedArray:
         """A traced array on a storage of its own. A 0-d one is a NumPy scalar unless `array`."""
@@ -126,19 +128,13 @@ class Tracing:
             "give arrays or numbers; of a list of arrays make one with np.stack",
         )
 
-    def _strides(self, op: Op, operands: tuple[Any, ...], out: Spec) -> np.ndarray | None:
-        if op.order != "K" or out.ndim < 2:
+    def _strides(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any], out: Spec) -> np.ndarray | None:
+        """The stand-in of a new result, as NumPy lays it out; None for C order."""
+        if out.ndim < 2 or op.order != "gather" and all(x.strides_ is None if type(x) is TracedArray else _is_plain(x) for x in operands):
             return None
-        plain = True
-        for x in operands:
-            if type(x) is TracedArray:
-                plain = plain and x.strides_ is None
-            elif isinstance(x, np.ndarray):
-                plain = plain and x.flags.c_contiguous
-        if plain:
-            return None
-        shaped: list[Any] = [x.stand_in() if type(x) is TracedArray else x for x in operands if isinstance(x, (TracedArray, np.ndarray))]
-        return kept_order(shaped, out)
+        strides = result_strides(op, attrs, [_lie(x) for x in operands], out)
+        made = stand_in(out, strides)
+        return None if made.flags.c_contiguous else made
 
     # ---- what comes from outside
     def adopt(self, array: TracedArray) -> TracedArray:
@@ -286,6 +282,25 @@ class Tracing:
         self._lifted[id(thing)] = (thing, traced)
         self.captured.append(Capture(index, kind, name or "", fetch, spec, thing if kind == "variable" else None))
         return traced
+
+
+def _is_plain(operand: Any) -> bool:
+    """Whether an operand that is no traced array lies in C order."""
+    if isinstance(operand, np.ndarray):
+        return operand.flags.c_contiguous
+    return not isinstance(operand, stack.Operand) or type(operand).rank < 2
+
+
+def _lie(operand: Any) -> Lie:
+    """Shape, strides and dtype of an operand of any kind."""
+    if isinstance(operand, stack.Operand) and type(operand).rank == 3:
+        operand = operand.data  # type: ignore[attr-defined]
+    if type(operand) is TracedArray:
+        operand = operand.stand_in()
+    if isinstance(operand, np.ndarray):
+        return operand.shape, operand.strides, native(operand.dtype)
+    spec = operand.spec if type(operand) is Value else Spec((), np.asarray(operand).dtype if isinstance(operand, np.generic) else float)
+    return spec.shape, c_strides(spec.shape, spec.dtype.itemsize), spec.dtype
 
 
 def native(dtype: np.dtype) -> np.dtype:

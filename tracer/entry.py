@@ -24,7 +24,7 @@ from tracer import trees
 from tracer.context import Capture
 from tracer.explain import TraceRecord
 from tracer.holds import memory
-from tracer.keys import layout
+from tracer.keys import check_native, lies
 from tracer.lazy import record_graph
 from tracer.pause import no_collection
 from tracer.sharing import Reading, Writing, shared_by, standing
@@ -36,19 +36,25 @@ from tracer.variable import Variable
 class Entry:
     """A `Trace` with the rest of the way to results. `flat`: the arguments are positional and no containers."""
 
-    def __init__(self, traced: Trace, backend: Backend, leaves: Sequence[Any]):
-        self.traced, self._backend = traced, backend
+    def __init__(self, traced: Trace, backend: Backend, leaves: Sequence[Any], exact: bool = False):
+        self.traced, self._backend, self._exact = traced, backend, exact
         self._passes: list[Record] = []
         self._began = time.time()
         graph = traced.graph
+        if exact and any(out.kind == "variable" for out in traced.outs):
+            raise ArgumentError(
+                "the function returns a Variable, whose value and gradient are computed with what reads it later",
+                op="exact", mend="return v.data, or compile without exact=True",
+            )
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
-        self._layouts = {leaf.input: _layout(leaves[k]) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
+        self._layouts = {leaf.input: _layout(leaves[k], exact) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
         self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
         self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
         updated = {graph.inputs.index(state) for state, _ in graph.updates}
         for c in traced.captured:
-            self._layouts[c.input] = "C" if c.input in updated else _layout(c.holder.data if c.holder is not None else c.fetch())
-        self._captured = [_Captured(c, self._layouts[c.input], c.input in updated) for c in traced.captured]
+            lie = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
+            self._layouts[c.input] = lie if c.input not in updated or (exact and lie == "F") else "C"
+        self._captured = [_Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
         of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
         self._written = [(of_input[position], output) for position, output in traced.writes.items()]
         self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
@@ -69,13 +75,13 @@ class Entry:
         """The graph after all passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
         with no_collection():
             graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
-            optimize(graph, log=self._passes)
+            optimize(graph, exact=self._exact, log=self._passes)
         return graph
 
     @cached_property
     def plan(self) -> Plan:
         with no_collection():
-            return planning.plan(self.graph, self._backend.target(), layouts=self._layouts)
+            return planning.plan(self.graph, self._backend.target(self._exact), layouts=self._layouts, exact=self._exact)
 
     @cached_property
     def program(self) -> Any:
@@ -162,13 +168,15 @@ class Entry:
             if self.records_variables:
                 return leaf
             data = leaf.data
-            return data if layout(data) == self._layouts[position] else np.ascontiguousarray(data)
+            return data if lies(data, self._exact) == self._layouts[position] else np.ascontiguousarray(data)
         if self.traced.graph.inputs[position].spec.weak:
             return leaf
         if isinstance(leaf, Spec):
             return leaf
         if isinstance(leaf, np.generic):
             return np.asarray(leaf)
+        if leaf.dtype.isnative:
+            return np.asarray(leaf)  # a memmap: the array itself
         order = self._layouts[position]
         return np.array(leaf, leaf.dtype.newbyteorder("="), order="F" if order == "F" else "C")
 
@@ -201,10 +209,10 @@ class Entry:
 class _Captured:
     """A thing that the function closes over, fetched at each call and looked at again where it is not the one seen last."""
 
-    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "shape", "seen")
+    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "shape", "seen", "exact")
 
-    def __init__(self, capture: Capture, layout: str, updated: bool):
-        self.fetch, self.spec, self.layout, self.updated = capture.fetch, capture.spec, layout, updated
+    def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool):
+        self.fetch, self.spec, self.layout, self.updated, self.exact = capture.fetch, capture.spec, layout, updated, exact
         self.is_variable = capture.kind == "variable"
         self.shape, self.seen = capture.spec.shape, np.empty(0)
 
@@ -237,12 +245,14 @@ class _Captured:
             return None
         if array.dtype.newbyteorder("=") != self.spec.dtype:
             return None
-        if self.updated and not (array.flags.carray and array.dtype.isnative):
-            # what the plan writes must be plain C-ordered memory: the Variable is laid so once, and stays
-            thing.data = array = np.array(array, self.spec.dtype, order="C")
-        if not array.dtype.isnative:
+        if self.exact and self.updated and {self.layout, lies(array, exact=True)} == {"C", "F"}:
+            return None
+        if self.updated and not (lies(array, self.exact) == self.layout and array.flags.behaved and array.dtype.isnative):
+            # what the plan writes must be plain memory in one order: the Variable is laid so once, and stays
+            thing.data = array = np.array(array, self.spec.dtype, order="F" if self.layout == "F" else "C")
+        if not array.dtype.isnative and not self.exact:
             return np.array(array, self.spec.dtype, order="K")
-        if self.layout not in (layout(array), "any"):
+        if self.layout not in (lies(array, self.exact), "any") or not array.dtype.isnative:
             return None
         self.seen = array
         return array
@@ -253,9 +263,11 @@ def _direct(leaf: LeafIn, given: Any) -> bool:
     return leaf.kind == "number" or (type(given) is np.ndarray and given.dtype.isnative)
 
 
-def _layout(thing: Any) -> str:
+def _layout(thing: Any, exact: bool) -> str | tuple[int, ...]:
     data = thing.data if isinstance(thing, Variable) else thing
-    return layout(data) if isinstance(data, np.ndarray) else "C"
+    if exact and isinstance(data, np.ndarray):
+        check_native(data, "a captured array")
+    return lies(data, exact) if isinstance(data, np.ndarray) else "C"
 
 
 def _given(out: LeafOut, results: Sequence[Any]) -> Any:

@@ -27,6 +27,31 @@ def layout(array: Any) -> str:
     return "C" if flags.c_contiguous else "F" if flags.f_contiguous else "any"
 
 
+def lies(array: Any, exact: bool) -> str | tuple[int, ...]:
+    """How an array lies as far as a plan must know it: the stride class; with `exact` the strides themselves where it has gaps."""
+    found = layout(array)
+    return array.strides if exact and found == "any" else found
+
+
+def exact_key(leaf: Any) -> Any:
+    """`leaf_key` where every bit counts: with the strides, on which the order of a sum depends. ArgumentError for a byte-swapped array."""
+    key = leaf_key(leaf)
+    data = leaf.data if isinstance(leaf, Variable) and not leaf.absent else leaf
+    if not isinstance(data, np.ndarray):
+        return key
+    check_native(data, "an argument")
+    return (*key[:3], lies(data, exact=True))
+
+
+def check_native(array: np.ndarray, what: str) -> None:
+    """ArgumentError for a byte-swapped array: NumPy sums it piece by piece, in another order than a native one."""
+    if not array.dtype.isnative:
+        raise ArgumentError(
+            f"{what} of dtype {array.dtype} is byte-swapped, and exact=True takes native arrays",
+            op="exact", mend="x.astype(x.dtype.newbyteorder('='))",
+        )
+
+
 def leaf_key(leaf: Any) -> Any:
     """The part of a leaf in the key. Raises TraceError for a traced value whose trace is over, ArgumentError for what has no key."""
     kind = type(leaf)
@@ -69,7 +94,7 @@ def describe(key: Any) -> str:
     if isinstance(key, type):
         return f"a Python {key.__name__}"
     if key[0] == "array":
-        return f"{np.dtype(key[2])}{list(key[1])}{LAYOUTS[key[3]]}"
+        return f"{np.dtype(key[2])}{list(key[1])}{LAYOUTS[key[3]] if isinstance(key[3], str) else f' with strides {key[3]}'}"
     if key[0] == "scalar":
         return f"a NumPy {key[1]}"
     if issubclass(key[0], Variable):

@@ -10,7 +10,7 @@ and strides over one element of memory, never read, on which NumPy itself does t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -19,6 +19,7 @@ from ir.graph import Value
 from ir.op import Op
 from ir.ops import TABLE
 from ir.ops.views import inverse
+from ir.planning.strides import c_strides
 from ir.spec import Spec
 
 if TYPE_CHECKING:
@@ -135,37 +136,3 @@ def stand_in(spec: Spec, strides: tuple[int, ...] | None = None) -> np.ndarray:
     if strides is None:
         strides = c_strides(spec.shape, spec.dtype.itemsize)
     return as_strided(np.empty(1, spec.dtype), spec.shape, strides)
-
-
-def c_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
-    """The strides of a C-ordered array.
-
-    >>> c_strides((2, 3), 8)
-    (24, 8)
-    """
-    strides, step = [], itemsize
-    for n in reversed(shape):
-        strides.append(step)
-        step *= max(n, 1)
-    return tuple(reversed(strides))
-
-
-def kept_order(operands: list[np.ndarray], out: Spec) -> np.ndarray | None:
-    """The stand-in of a ufunc's result in NumPy's "K" order; None where that is C order.
-
-    NumPy's iterator is asked, with every axis of two elements, which changes no order.
-    """
-    if out.ndim < 2:
-        return None
-    small = [as_strided(x, tuple([1 if n == 1 else 2 for n in x.shape]), x.strides) for x in operands]
-    flags: Any = [["readonly"]] * len(small) + [["writeonly", "allocate"]]
-    it = np.nditer(cast(Any, [*small, None]), flags=["zerosize_ok"], op_flags=flags)
-    strides = it.operands[-1].strides
-    order = sorted(range(out.ndim), key=lambda axis: (-strides[axis], axis))
-    if order == list(range(out.ndim)):
-        return None
-    result, step = [0] * out.ndim, out.dtype.itemsize
-    for axis in reversed(order):
-        result[axis] = step
-        step *= max(out.shape[axis], 1)
-    return stand_in(out, tuple(result))

@@ -253,11 +253,11 @@ class Surface(Operand):
 
     def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
         """As `np.ndarray.astype`."""
-        return numpy_api.astype(self, dtype, casting=casting, copy=copy)
+        return numpy_api.astype(self, dtype, casting=casting, copy=copy, order=order)
 
     def copy(self, order: str = "C") -> Any:
         """As `np.ndarray.copy`."""
-        return numpy_api.copy(self)
+        return numpy_api.copy(self, order)
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
         """As `np.ndarray.reshape`."""
@@ -301,10 +301,10 @@ class Surface(Operand):
         raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
 
     def __copy__(self) -> Any:
-        return self.copy()
+        return self.copy("K")
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self.copy()
+        return self.copy("K")
 
     # ---- what needs a value
     def __contains__(self, item: Any) -> NoReturn:

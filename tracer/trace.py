@@ -88,10 +88,13 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
 
 
 def run_trace(
-    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None
+    fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None,
+    exact: bool = False,
 ) -> Trace:
-    """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it."""
-    tracing = Tracing(captures_of or fn)
+    """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it. `exact`: what is composed
+    in another way than in NumPy is refused.
+    """
+    tracing = Tracing(captures_of or fn, exact=exact)
     try:
         return _run(tracing, fn, args, kwargs)
     finally:

@@ -22,13 +22,14 @@ from tracer.train_trace import StepFunction, numbers_of
 
 def train_step(
     loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy",
-    check: bool = False,
+    check: bool = False, exact: bool = False,
 ) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
     `params` is a list or tree of Variables that `loss_fn(*batch)` closes over (their `.data` sees the updates), or a tree of float
     arrays, copied once, which `loss_fn(params, *batch)` gets first. None: the Parameters that the loss uses, or, if there are none,
-    all Variables it closes over. `loss_fn` returns a 0-d float; with `has_aux` (loss, aux), and so does the step.
+    all Variables it closes over. `loss_fn` returns a 0-d float; with `has_aux` (loss, aux), and so does the step. `exact` as of
+    `compile`: the loss has NumPy's bits, the new parameters those of gradient and update run line by line.
 
     >>> import numpy as np, tracer
     >>> step = tracer.train_step(lambda p, x: np.sum((p - x) ** 2), tracer.optimizers.SGD(lr=0.25), np.zeros(2))
@@ -39,7 +40,7 @@ def train_step(
 
     Raises ArgumentError for parameters that are neither form, GradientError where there is no gradient to take.
     """
-    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"), check=check)
+    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"), check=check, exact=exact)
 
 
 class TrainStep:

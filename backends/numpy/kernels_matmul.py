@@ -45,7 +45,12 @@ def empty(*places: Place) -> bool:
 
 
 def _dot_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    return readable(*reads) and writes[0].contiguous("C") and all(p.shape for p in reads)
+    """Of more than two axes NumPy goes through rows and columns as they lie; BLAS multiplies two vectors at any positive stride."""
+    most = max([len(p.shape) for p in reads])
+    as_they_lie = reads[0].dtype == reads[1].dtype and most != 2 and all(
+        p.strides is not None and (most > 2 or all(stride > 0 and stride % p.dtype.itemsize == 0 for stride in p.strides)) for p in reads
+    )
+    return (as_they_lie or readable(*reads)) and writes[0].contiguous("C") and all(p.shape for p in reads)
 
 
 def _dot(site: Site) -> tuple[str, ...]:

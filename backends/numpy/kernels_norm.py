@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.kernels_reduce import product_cost, steps_cost
-from backends.numpy.site import Site, dense, flat, like, parts, reshaped
+from backends.numpy.site import Site, flat, like, parts, reshaped
+from ir.planning.strides import is_dense
 from ir.spec import Spec
 from ir.target import Kernel, Places
 
@@ -19,7 +20,8 @@ def _by_dot(reads: Places, attrs: dict[str, Any]) -> bool:
 
 
 def _norm_dot_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    return _by_dot(reads, attrs) and dense(reads[0])
+    x = reads[0]
+    return _by_dot(reads, attrs) and x.strides is not None and is_dense(x.shape, x.strides, x.dtype.itemsize)
 
 
 def _norm_dot_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:

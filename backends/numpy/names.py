@@ -18,6 +18,7 @@ from backends.numpy.site import type_name
 from ir.errors import VerifyError
 from ir.graph import Value
 from ir.plan import Fill, Loop, Place, Plan, View
+from ir.planning.strides import is_dense
 
 RESERVED = {
     *keyword.kwlist,
@@ -176,9 +177,12 @@ class Names:
     def _view_of(self, place: Place) -> str:
         view = self._views.get(id(place))
         root = self.body.places[self.plan.graph.inputs[place.buffer.index]]  # type: ignore[index]
-        if view is not None and (place.strides is None or root.strides is None):
+        if root.strides is not None and is_dense(root.shape, root.strides, root.dtype.itemsize):
+            return self._geometry(self.place(root), root, place)
+        if view is not None:
             return _view_text(view, self.place(view.source), self)
-        return self._geometry(self.place(root), root, place)
+        alike = next(v.place for v in self.body.views if _same_elements(v.place, place))
+        return f"{self.place(alike)}.reshape({place.shape})"
 
     def _geometry(self, base: str, root: Place, place: Place) -> str:
         """A view by shape and strides of a contiguous array."""
@@ -201,6 +205,12 @@ def _slow_first(place: Place) -> tuple[int, ...]:
 
 def _spot(place: Place) -> tuple[Any, ...]:
     return place.buffer.id, place.buffer.kind, place.offset, place.shape, place.dtype
+
+
+def _same_elements(a: Place, b: Place) -> bool:
+    """Whether both, contiguous, are the same elements in the same order."""
+    same = a.buffer is b.buffer and a.offset == b.offset and a.dtype == b.dtype and math.prod(a.shape) == math.prod(b.shape)
+    return same and a.contiguous() and b.contiguous()
 
 
 def _spelled(number: str) -> str:

@@ -225,7 +225,8 @@ cast = Op(
     meaning=lambda x, *, dtype: np.asarray(x).astype(dtype)[()], vjp=lambda g, y, x, *, dtype: g, axes=broadcast_axes,
     flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K",
 )
-copy = Op(
-    "copy", "elementwise", ("x",), spec=lambda x: x.strong(), meaning=lambda x: np.array(x, order="K"), vjp=lambda g, y, x: g,
-    axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ARRAY, overwrites=(0,), order="K",
+copy = Op(  # in the operand's order of axes, or with order="C" in that
+    "copy", "elementwise", ("x",), spec=lambda x, *, order="K": x.strong(), meaning=lambda x, *, order="K": np.array(x, order=order),
+    vjp=lambda g, y, x, **attrs: g, axes=broadcast_axes, flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ARRAY, overwrites=(0,),
+    order="K",
 )

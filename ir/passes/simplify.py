@@ -265,7 +265,7 @@ RULES = Rules(
     Rule("divided, then scaled", "multiply(divide(x, c), d)", to=_scaled_twice(-1, 1), where=_steps_in("divide"), exact=False),
     Rule("divided twice", "divide(divide(x, c), d)", to=_scaled_twice(-1, -1), where=_steps_in("divide"), exact=False),
     # copies, casts, choices
-    Rule("copy", "copy(x)", to="x", exact=owned("x")),
+    Rule("copy", "copy(x)", to="x", exact=owned("x") & Condition(lambda m: not m.root.node.attrs)),
     Rule("positive", "positive(x)", to="x", exact=owned("x")),
     Rule("conjugate of a real", "conj(x)", to="x", where=_REAL, exact=owned("x")),
     Rule("real part of a real", "real(x)", to="x", where=same("x"), exact=owned("x")),

@@ -19,12 +19,12 @@ from ir.target import Target
 IN_ARENA = ("arena", "scalar")
 
 
-def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str] | None = None, exact: bool = False) -> Plan:
+def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str | tuple[int, ...]] | None = None, exact: bool = False) -> Plan:
     """The plan of one run of `graph` on `target`.
 
-    `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", or "any" (only the call will tell; what is
-    computed from such an array is C-ordered). `exact` takes only kernels with the bits of the operations' references. Raises
-    ArgumentError where the target lacks a kernel, or for a layout that is none.
+    `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", strides in bytes, or "any" (only the call will
+    tell; what is computed from such an array is C-ordered). `exact` takes only kernels with the bits of the operations' references.
+    Raises ArgumentError where the target lacks a kernel, or for a layout that is none.
 
     >>> from ir.ops.elementwise import exp
     >>> from ir.target import Kernel
@@ -91,7 +91,7 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
     return Place(buffer, 0, whole.shape, c_strides(whole.shape, whole.dtype.itemsize), whole.dtype)
 
 
-def _plan(graph: Graph, target: Target, layouts: dict[int, str], exact: bool, in_loop: bool) -> Plan:
+def _plan(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, in_loop: bool) -> Plan:
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
     last = _last_writers(draft)

@@ -20,7 +20,7 @@ from ir.target import Kernel, Target, no_temps
 class Draft:
     """`hosts`, `fills`, `steps` and `tail` become the plan's steps in this order; `tail` holds what writes states."""
 
-    def __init__(self, graph: Graph, target: Target, layouts: dict[int, str], exact: bool):
+    def __init__(self, graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool):
         self.graph, self.target, self.layouts, self.exact = graph, target, layouts, exact
         self.buffers: list[Buffer] = []
         self.places: dict[Value, Place] = {}

@@ -6,17 +6,10 @@ from __future__ import annotations
 
 from ir.errors import ArgumentError
 from ir.graph import Node
-from ir.op import Trait
 from ir.plan import Place, View
 from ir.planning.draft import Draft
-from ir.planning.strides import (
-    Ints,
-    c_strides,
-    f_strides,
-    k_strides,
-    permuted_strides,
-    viewed,
-)
+from ir.planning.orders import result_strides
+from ir.planning.strides import Ints, c_strides, f_strides, viewed
 from ir.spec import Spec
 
 
@@ -34,14 +27,16 @@ def place_inputs(draft: Draft) -> tuple[Place, ...]:
     return tuple(states)
 
 
-def _input_strides(spec: Spec, layout: str) -> Ints | None:
+def _input_strides(spec: Spec, layout: str | Ints) -> Ints | None:
+    if isinstance(layout, tuple) and len(layout) == spec.ndim:
+        return layout
     if layout == "C" or spec.ndim == 0:
         return c_strides(spec.shape, spec.dtype.itemsize)
     if layout == "F":
         return f_strides(spec.shape, spec.dtype.itemsize)
     if layout == "any":
         return None
-    raise ArgumentError(f"unknown layout {layout!r} of an input", mend='use "C", "F" or "any"')
+    raise ArgumentError(f"unknown layout {layout!r} of an input", mend='use "C", "F", "any", or its strides')
 
 
 def place_constant(draft: Draft, node: Node) -> None:
@@ -71,31 +66,7 @@ def place_view(draft: Draft, node: Node) -> None:
     draft.use(node)
 
 
-def new_strides(node: Node, spec: Spec, reads: tuple[Place, ...]) -> Ints:
-    """The strides of a new output of `node`: NumPy's, by the order that the operation states ("C", or "K": as the operands)."""
-    size = spec.dtype.itemsize
-    known = [p for p in reads if p.strides is not None and p.shape]
-    if node.op.order != "K" or spec.ndim < 2 or all(p.contiguous() for p in known):
-        return c_strides(spec.shape, size)
-    if node.op.has(Trait.ELEMENTWISE):
-        return k_strides(spec.shape, size, tuple([(p.shape, p.strides) for p in known if p.strides is not None]))
-    axis = node.attrs.get("axis")
-    if isinstance(axis, tuple):
-        return _reduced_strides(spec, reads[0], axis, bool(node.attrs.get("keepdims")))
-    read = reads[0]
-    strides = read.strides if read.shape == spec.shape else None
-    return c_strides(spec.shape, size) if strides is None else k_strides(spec.shape, size, ((read.shape, strides),))
-
-
-def _reduced_strides(spec: Spec, read: Place, axis: Ints, keepdims: bool) -> Ints:
-    """A reduction keeps the order of the axes that it leaves."""
-    size, strides = spec.dtype.itemsize, read.strides
-    if strides is None:
-        return c_strides(spec.shape, size)
-    left = [k for k in range(len(read.shape)) if k not in axis]
-    shape = tuple([read.shape[k] for k in left])
-    kept = k_strides(shape, size, ((shape, tuple([strides[k] for k in left])),))
-    if not keepdims:
-        return kept
-    slow_first = sorted(range(len(left)), key=lambda k: (-kept[k], k))
-    return permuted_strides(spec.shape, size, (*axis, *[left[k] for k in slow_first]))
+def new_strides(node: Node, spec: Spec, reads: tuple[Place, ...], index: int = 0) -> Ints:
+    """The strides of a new output of `node`: NumPy's. What lies as only the call will tell counts as C-ordered."""
+    lies = [(p.shape, c_strides(p.shape, p.dtype.itemsize) if p.strides is None else p.strides, p.dtype) for p in reads]
+    return result_strides(node.op, node.attrs, lies, spec, index)

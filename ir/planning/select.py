@@ -14,6 +14,7 @@ from ir.graph import Node
 from ir.plan import Place
 from ir.planning.draft import Draft
 from ir.planning.places import new_strides
+from ir.planning.strides import k_strides
 from ir.spec import Spec, ufunc_dtypes
 from ir.target import Kernel
 
@@ -50,7 +51,7 @@ def choose(draft: Draft, node: Node) -> tuple[Kernel, tuple[Place, ...], tuple[P
     kernels = draft.kernels(node.op.name)
     reads = operand_places(draft, node)
     for tried in _ways(draft, node, reads) if kernels else ():
-        writes = tuple([draft.loose(v.spec, new_strides(node, v.spec, tried)) for v in node.outputs])
+        writes = tuple([draft.loose(v.spec, new_strides(node, v.spec, tried, k)) for k, v in enumerate(node.outputs)])
         kernel = _cheapest(node, kernels, tried, writes)
         if kernel is not None:
             return kernel, _copied(draft, node, reads, tried), writes
@@ -72,9 +73,12 @@ def _cheapest(node: Node, kernels: Sequence[Kernel], reads: tuple[Place, ...], w
 
 
 def _ways(draft: Draft, node: Node, reads: tuple[Place, ...]) -> Iterator[tuple[Place, ...]]:
-    """The places as they are; with one operand in C order, for each; with all in C order."""
+    """The places as they are; with one operand copied, for each; with all that lie strided copied."""
     yield reads
     strided = [k for k, place in enumerate(reads) if not place.contiguous()]
+    if draft.exact and node.op.order == "K" and strided:  # what NumPy reads as memory lies it copies as memory lies
+        lies = {k: k_strides(p.shape, p.dtype.itemsize, ((p.shape, p.strides),)) for k in strided if (p := reads[k]).strides is not None}
+        yield tuple([draft.loose(Spec(p.shape, p.dtype), lies[k]) if k in lies else p for k, p in enumerate(reads)])
     in_order = {k: draft.loose(Spec(reads[k].shape, reads[k].dtype)) for k in strided}
     if len(strided) > 1:
         for k in strided:
@@ -90,5 +94,6 @@ def _copied(draft: Draft, node: Node, reads: tuple[Place, ...], wanted: tuple[Pl
     made: dict[Place, Place] = {}
     for read, want in zip(reads, wanted):
         if read is not want and read not in made:
-            made[read] = draft.copied(read, f"{node.op.name} takes it in C order", node.line)
+            order = "C" if want.contiguous() else "K"
+            made[read] = draft.copied(read, f"{node.op.name} takes it in {order} order", node.line, order=order)
     return tuple([made.get(read, read) if read is not want else read for read, want in zip(reads, wanted)])

@@ -10,7 +10,7 @@ import numpy as np
 
 from tracer.apply import apply
 from tracer.numpy_api import reductions
-from tracer.numpy_api.common import array, cast, given, operand, spec, store
+from tracer.numpy_api.common import array, cast, given, in_order, operand, spec, store
 from tracer.refusal import refuse
 
 
@@ -59,6 +59,8 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
         scaled = apply("rint", apply("divide", x, factor)) * factor
         return store(out, cast(scaled, x.dtype), "round")
     up = apply("multiply", x, factor) if decimals > 0 else apply("divide", x, factor)
+    if hasattr(x, "stand_in") and not x.stand_in().flags.forc:
+        up = in_order(up, "C")  # NumPy's buffer
     back = apply("rint", up)
     return store(out, apply("divide", back, factor) if decimals > 0 else apply("multiply", back, factor), "round")
 
@@ -69,7 +71,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     result = operand(default)
     for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist))):
         result = apply("where", operand(condition), operand(choice), result)
-    return cast(result, dtype)
+    return in_order(cast(result, dtype), "C")
 
 
 def _asked(x: Any) -> Any:

@@ -11,7 +11,7 @@ from ir.ops.views import resolve_axes, resolve_axis
 from ir.spec import Spec, spec_of
 from tracer.apply import apply
 from tracer.refusal import bad_dtype, bad_shape, refuse
-from tracer.stack import Operand
+from tracer.stack import Operand, current
 
 
 def operand(x: Any) -> Any:
@@ -81,6 +81,26 @@ def given(value: Any) -> bool:
 def cast(x: Any, dtype: Any) -> Any:
     """`x` in that dtype; itself where it has it."""
     return x if spec(x) == spec(x).strong() and x.dtype == dtype else apply("cast", x, dtype=np.dtype(dtype).newbyteorder("="))
+
+
+def rounds_apart(what: str, mend: str) -> None:
+    """Refuses, where every bit counts, what is composed here in another way than in NumPy."""
+    tracing = current()
+    if tracing is not None and tracing.exact:
+        raise refuse(f"{what} is rounded in another way than NumPy rounds it, and exact=True keeps every bit", mend, op="exact")
+
+
+def in_order(x: Any, order: Any) -> Any:
+    """A copy of `x` that lies in that order: "K" (as x), "A", "C" or "F"."""
+    if order not in ("K", "C", "F", "A"):
+        raise refuse(f"order={order!r} is none", 'use order="K", "A", "C" or "F"', op="copy")
+    lies = x.stand_in().flags if hasattr(x, "stand_in") else x.flags if isinstance(x, np.ndarray) else None
+    if lies is None or x.ndim < 2:
+        return apply("copy", x)
+    if order == "F" or (order == "A" and lies.f_contiguous and not lies.c_contiguous):
+        turned = tuple(reversed(range(x.ndim)))
+        return apply("transpose", in_order(apply("transpose", x, axes=turned), "C"), axes=turned)
+    return apply("copy", x) if order == "K" or lies.c_contiguous else apply("copy", x, order="C")
 
 
 def store(out: Any, result: Any, name: str, casting: Any = "same_kind") -> Any:

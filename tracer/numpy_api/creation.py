@@ -8,24 +8,28 @@ from typing import Any
 import numpy as np
 
 from ir.errors import Error
-from ir.spec import check_dtype
+from ir.ops import TABLE as OPERATIONS
+from ir.ops.views import inverse
+from ir.planning.orders import result_strides
+from ir.spec import Spec, check_dtype
 from tracer.apply import apply
-from tracer.numpy_api.common import array, given, leaves, operand, plain, spec
+from tracer.numpy_api.common import array, given, in_order, leaves, operand, plain, spec
 from tracer.numpy_api.joins import stack
 from tracer.numpy_api.shapes import _ints
 from tracer.refusal import bad_dtype, refuse
 from tracer.stack import Operand
 
 
-def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True) -> Any:
+def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True, order: Any = "K") -> Any:
     """A cast: a new array, or the same one with copy=False where nothing changes."""
     to = dtype_of(dtype)
     mine = spec(x)
     if not np.can_cast(mine.dtype, to, casting):
         raise bad_dtype(f"cannot cast from {mine.dtype} to {to} by the rule {casting!r}", "casting='unsafe'", op="astype")
     if mine.dtype == to and mine.weak is None:
-        return x if not copy else copied(x)
-    return _kind_of(x, apply("cast", x, dtype=to))
+        return x if not copy else copied(x, order)
+    made = _kind_of(x, apply("cast", x, dtype=to))
+    return made if order == "K" else copied(made, order)
 
 
 def dtype_of(dtype: Any) -> np.dtype:
@@ -36,9 +40,9 @@ def dtype_of(dtype: Any) -> np.dtype:
         raise bad_dtype(error.cause, error.mend or "", op="astype") from None
 
 
-def copied(x: Any) -> Any:
-    """A copy: later writes into `x` are not seen."""
-    return _kind_of(x, apply("copy", x))
+def copied(x: Any, order: Any = "K") -> Any:
+    """A copy: later writes into `x` are not seen. `order` as NumPy's: "K", "A", "C" or "F"."""
+    return _kind_of(x, in_order(x, order))
 
 
 def _kind_of(x: Any, result: Any) -> Any:
@@ -48,21 +52,33 @@ def _kind_of(x: Any, result: Any) -> Any:
     return result
 
 
-def _filled(value: Any, shape: Any, dtype: Any) -> Any:
-    shape = _ints(shape)
-    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+def _filled(value: Any, shape: Any, dtype: Any, slow_first: tuple[int, ...] | None = None) -> Any:
+    """A new array of one content; its axes from the slowest to the fastest, None for C order."""
     fill = operand(value)
     if given(dtype):
         fill = apply("cast", fill, dtype=dtype_of(dtype)) if isinstance(fill, Operand) else np.asarray(fill).astype(dtype_of(dtype))[()]
     elif not isinstance(fill, Operand):
         fill = np.asarray(fill)
-    return apply("copy", apply("broadcast_to", fill, shape=shape))
+    if slow_first is None or slow_first == tuple(range(len(shape))):
+        return apply("copy", apply("broadcast_to", fill, shape=shape))
+    made = apply("copy", apply("broadcast_to", fill, shape=tuple([shape[k] for k in slow_first])))
+    return apply("transpose", made, axes=inverse(slow_first))
+
+
+def _slow_first(order: Any, ndim: int, x: Any = None) -> tuple[int, ...] | None:
+    """The axes of a new array in that order; "K" and "A" ask how `x` lies."""
+    lies = x.stand_in() if hasattr(x, "stand_in") else x if isinstance(x, np.ndarray) else None
+    if order == "F" or (order == "A" and lies is not None and lies.flags.f_contiguous and not lies.flags.c_contiguous):
+        return tuple(reversed(range(ndim)))
+    if order != "K" or lies is None or lies.ndim != ndim or lies.flags.c_contiguous:
+        return None
+    strides = result_strides(OPERATIONS["copy"], {}, [(lies.shape, lies.strides, lies.dtype)], Spec(lies.shape, lies.dtype))
+    return tuple(sorted(range(ndim), key=lambda k: (-strides[k], k)))
 
 
 def _like(value: Any) -> Callable[..., Any]:
     def function(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Any:
-        x = array(a)
-        return _filled(value, x.shape if shape is None else shape, dtype if given(dtype) else x.dtype)
+        return full_like(a, value, dtype, order, subok, shape)
 
     return function
 
@@ -72,25 +88,31 @@ def full_like(
 ) -> Any:
     """As `np.full_like`."""
     x = array(a)
-    return _filled(fill_value, x.shape if shape is None else shape, dtype if given(dtype) else x.dtype)
+    shape = x.shape if shape is None else _ints(shape)
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    return _filled(fill_value, shape, dtype if given(dtype) else x.dtype, _slow_first(order, len(shape), x))
 
 
 def _new(value: Any) -> Callable[..., Any]:
     def function(shape: Any, dtype: Any = float, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
-        return _filled(value, shape, dtype if given(dtype) else float)
+        return full(shape, value, dtype if given(dtype) else float, order)
 
     return function
 
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
     """As `np.full(..., like=x)`."""
-    return _filled(fill_value, shape, dtype)
+    shape = _ints(shape)
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    return _filled(fill_value, shape, dtype, _slow_first(order, len(shape)))
 
 
-def as_array(a: Any, dtype: Any = None, *args: Any, copy: Any = None, **kwargs: Any) -> Any:
+def as_array(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, **kwargs: Any) -> Any:
     """As `np.array(a, like=x)`: lists of traced values are stacked."""
     if isinstance(a, Operand):
-        result = astype(a, dtype, copy=bool(copy)) if given(dtype) else copied(a) if copy else a
+        result = astype(a, dtype, copy=bool(copy), order=order or "K") if given(dtype) else copied(a, order or "K") if copy else a
+        if order in ("C", "F") and not copy and not a.stand_in().flags[f"{order}_CONTIGUOUS"]:  # type: ignore[attr-defined]
+            result = copied(result, order)
     elif isinstance(a, (list, tuple)) and any(isinstance(leaf, Operand) for leaf in leaves(a)):
         result = stack([as_array(part) for part in a])
         result = astype(result, dtype) if given(dtype) else result
@@ -117,9 +139,9 @@ def _outside(function: Callable[..., Any]) -> Callable[..., Any]:
 
 TABLE: dict[Any, Callable[..., Any]] = {
     np.zeros_like: _like(0), np.ones_like: _like(1), np.empty_like: _like(0), np.full_like: full_like, np.zeros: _new(0), np.ones: _new(1),
-    np.empty: _new(0), np.full: full, np.array: lambda a, dtype=None, *, copy=True, **kw: as_array(a, dtype, copy=copy),
+    np.empty: _new(0), np.full: full, np.array: lambda a, dtype=None, *, copy=True, order="K", **kw: as_array(a, dtype, order, copy=copy),
     np.asarray: as_array, np.asanyarray: as_array,
     np.arange: _outside(np.arange), np.eye: _outside(np.eye), np.identity: _outside(np.identity),
-    np.tri: _outside(np.tri), np.copy: lambda a, order="K", subok=False: apply("copy", array(a)),
+    np.tri: _outside(np.tri), np.copy: lambda a, order="K", subok=False: in_order(array(a), order),
     np.astype: lambda x, dtype, /, *, copy=True, device=None: astype(x, dtype, copy=copy),
 }  # fmt: skip

@@ -141,7 +141,7 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
         x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
     axis = resolve_axis(axis, x.ndim)
     kept = np.delete(np.arange(x.shape[axis]), obj.__index__() if isinstance(obj, Operand) else obj)  # type: ignore[attr-defined]
-    return apply("take", x, kept, axis=axis, mode="raise")
+    return apply("gather", x, kept, axes=(axis,))
 
 
 def insert(arr: Any, obj: int, values: Any, axis: int | None = None) -> Any:

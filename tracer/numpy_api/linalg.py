@@ -12,7 +12,7 @@ from ir.ops.views import resolve_axes
 from tracer.apply import apply
 from tracer.numpy_api import reductions
 from tracer.numpy_api.common import all_axes, array, operand, store, truth
-from tracer.numpy_api.shapes import transpose
+from tracer.numpy_api.shapes import swapaxes, transpose
 from tracer.refusal import bad_shape, refuse
 
 
@@ -44,7 +44,7 @@ def inner(a: Any, b: Any, /) -> Any:
     x, y = array(a), array(b)
     if not x.ndim or not y.ndim:
         return apply("multiply", x, y)
-    return apply("dot", x, y) if x.ndim == y.ndim == 1 else tensordot(x, y, (-1, -1))
+    return apply("dot", x, swapaxes(y, -1, -2) if y.ndim > 1 else y)
 
 
 def outer(a: Any, b: Any, out: Any = None) -> Any:
@@ -102,6 +102,8 @@ def matrix_power(a: Any, n: int) -> Any:
         raise refuse("a negative matrix power needs an inverse, which is not traced", "n >= 0", op="matrix_power")
     if n == 0:
         return apply("broadcast_to", np.eye(x.shape[-1], dtype=x.dtype), shape=x.shape)
+    if n == 3:
+        return apply("matmul", apply("matmul", x, x), x)  # as NumPy, not by squares
     result, square = None, x
     while n:
         if n & 1:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracer.apply import apply
-from tracer.numpy_api.common import all_axes, array, cast, given, one_axis, operand, spec, store, truth
+from tracer.numpy_api.common import all_axes, array, cast, given, one_axis, operand, rounds_apart, spec, store, truth
 from tracer.refusal import refuse
 
 NO: Any = np._NoValue
@@ -31,6 +31,8 @@ def _summing(name: str, combine: str, neutral: int) -> Callable[..., Any]:
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO
     ) -> Any:
         x = array(a)
+        if (given(where) and where is not True or given(initial)) and x.dtype.kind in "fc":
+            rounds_apart(f"np.{name} with where= or initial=", f"np.{name}(np.where(mask, x, {neutral})), and the initial value by hand")
         if given(where) and where is not True:
             x = apply("where", operand(where), x, np.zeros((), x.dtype) + np.asarray(neutral, x.dtype))
         result = _reduce(name, x, axis, keepdims, **_dtyped(dtype, out))
@@ -79,6 +81,7 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     """As `np.mean`."""
     x = array(a)
     if given(where) and where is not True:
+        rounds_apart("np.mean with where=", "np.sum(np.where(mask, x, 0)) over np.sum(mask)")
         mask = apply("broadcast_to", operand(where), shape=x.shape) if spec(operand(where)).shape != x.shape else operand(where)
         total = sum(x if x.dtype.kind in "fc" else cast(x, np.float64), axis, dtype, None, keepdims, where=mask)
         return store(out, apply("divide", total, cast(sum(mask, axis, None, None, keepdims), total.dtype)), "mean")

@@ -11,7 +11,7 @@ import numpy as np
 from ir.ops.places import everything, triple
 from ir.ops.views import inverse, resolve_axes, resolve_axis, resolve_shape
 from tracer.apply import apply
-from tracer.numpy_api.common import array, operand, spec
+from tracer.numpy_api.common import array, in_order, operand, spec
 from tracer.refusal import bad_shape, refuse
 from tracer.stack import Operand
 
@@ -271,6 +271,11 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 def pad(a: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
     """As `np.pad` in the modes constant, edge, reflect, symmetric and wrap."""
     x = array(a)
+    padded = _padded(x, pad_width, mode, **kwargs)
+    return in_order(padded, "F") if _is_fortran(x) else padded
+
+
+def _padded(x: Any, pad_width: Any, mode: str, **kwargs: Any) -> Any:
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise refuse(f"np.pad in mode {mode!r} is not traced", "the modes constant, edge, reflect, symmetric, wrap", op="pad")
     if mode != "constant":

@@ -11,7 +11,7 @@ import numpy as np
 from ir.spec import broadcast, ufunc_dtypes
 from tracer.apply import apply
 from tracer.numpy_api import reductions, shapes
-from tracer.numpy_api.common import array, cast, given, is_traced, operand, spec, store
+from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, rounds_apart, spec, store
 from tracer.refusal import refuse
 
 # a ufunc and the operation that it is
@@ -166,12 +166,17 @@ COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
 }  # fmt: skip
 
 
+# those whose composition is rounded in another way than NumPy's loop
+ROUND_APART = frozenset([np.arcsinh, np.arccosh, np.arctanh, np.logaddexp2, np.vecdot, np.matvec, np.vecmat])
+
+
 # ---- the call
 def call(
     ufunc: np.ufunc, *inputs: Any, out: Any = None, where: Any = True, dtype: Any = None, casting: Any = "same_kind", **rest: Any
 ) -> Any:
     """`ufunc(*inputs, ...)` on operands of which at least one (or `out`) is traced."""
-    rest = {k: v for k, v in rest.items() if k not in ("order", "subok") and given(v)}
+    order = rest.pop("order", "K")
+    rest = {k: v for k, v in rest.items() if k != "subok" and given(v)}
     if rest and not (ufunc is np.vecdot and set(rest) == {"axis"}):
         raise refuse(f"{next(iter(rest))}= is not traced", "leave it out; cast with astype, move axes with np.moveaxis", op=ufunc.__name__)
     operands = [operand(x) for x in inputs]
@@ -182,7 +187,7 @@ def call(
     if where is not True:
         result = _masked(ufunc, where, result, out)
     if ufunc.nout == 1:
-        return store(out, result, ufunc.__name__, casting)
+        return store(out, result if order == "K" or result.ndim < 2 else in_order(result, order), ufunc.__name__, casting)
     targets = out if type(out) is tuple else (None,) * ufunc.nout
     return tuple([store(t, r, ufunc.__name__, casting) for t, r in zip(targets, result)])
 
@@ -193,6 +198,8 @@ def _apply(ufunc: np.ufunc, operands: list[Any], rest: dict[str, Any]) -> Any:
         return apply(name, *operands)
     composed = COMPOSED.get(ufunc)
     if composed is not None:
+        if ufunc in ROUND_APART or (ufunc is np.float_power and spec(operands[1]).shape == ()):
+            rounds_apart(f"np.{ufunc.__name__}", "compute it outside and pass it in, or compile without exact=True")
         return composed(*operands, **rest)
     ours = getattr(np, ufunc.__name__, None) is ufunc
     raise refuse(

@@ -1,0 +1,73 @@
+"""The order of axes that NumPy gives a new result: an operation and how its operands lie in, dense strides out.
+
+NumPy itself is asked: the operation's meaning runs on stand-ins of at most two elements an axis, whose strides stand in the same order
+of size and have the same signs as the operands'. Nothing that NumPy decides the order by depends on more. Answers are remembered.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from ir.op import Op, Trait
+from ir.planning.strides import Ints, c_strides, k_strides, permuted_strides
+from ir.spec import Spec
+
+Lie = tuple[Ints, Ints, np.dtype]  # shape, strides, dtype
+Attrs = tuple[tuple[str, Any], ...]
+_SHAPES_IN_ATTRS = ("update", "custom")  # families whose attributes would not fit the stand-ins
+
+
+def result_strides(op: Op, attrs: dict[str, Any], operands: Sequence[Lie], out: Spec, index: int = 0) -> Ints:
+    """The strides of output `index`, of spec `out`, where NumPy computes it from operands that lie so. Not for views.
+
+    >>> from ir.ops import TABLE
+    >>> result_strides(TABLE["exp"], {}, [((2, 3), (8, 16), np.dtype("f8"))], Spec((2, 3)))
+    (8, 16)
+    """
+    size = out.dtype.itemsize
+    if out.ndim < 2 or 0 in out.shape or op.has(Trait.OPAQUE):
+        return c_strides(out.shape, size)
+    if op.order != "gather" and all(_in_c_order(*lie) for lie in operands):
+        return c_strides(out.shape, size)
+    if op.has(Trait.ELEMENTWISE) and attrs.get("order", "K") == "K":
+        return k_strides(out.shape, size, tuple([lie[:2] for lie in operands if lie[0]]))
+    if op.family in _SHAPES_IN_ATTRS:  # the result is a copy of the first operand, or it
+        return k_strides(out.shape, size, (operands[0][:2],)) if operands[0][0] == out.shape else c_strides(out.shape, size)
+    order = _order(op, tuple(attrs.items()), tuple([_small(*lie) for lie in operands]), index)
+    return permuted_strides(out.shape, size, tuple(sorted(order, key=lambda k: out.shape[k] > 1)))
+
+
+def _in_c_order(shape: Ints, strides: Ints, dtype: np.dtype) -> bool:
+    step = dtype.itemsize
+    for n, stride in zip(reversed(shape), reversed(strides)):
+        if n != 1 and stride != step:
+            return False
+        step *= n
+    return True
+
+
+def _small(shape: Ints, strides: Ints, dtype: np.dtype) -> Lie:
+    """The shape cut down to two an axis, the strides to powers of two in the same order of size."""
+    ranks = {stride: rank for rank, stride in enumerate(sorted({abs(s) for n, s in zip(shape, strides) if n > 1 and s}))}
+    small = [0 if n < 2 or not s else int(math.copysign(dtype.itemsize << ranks[abs(s)], s)) for n, s in zip(shape, strides)]
+    return tuple([min(n, 2) for n in shape]), tuple(small), dtype
+
+
+@lru_cache(1 << 12)
+def _order(op: Op, attrs: Attrs, operands: tuple[Lie, ...], index: int) -> Ints:
+    """The axes of the result from the slowest to the fastest."""
+    with np.errstate(all="ignore"):
+        made = op.meaning(*[_array(*lie) for lie in operands], **dict(attrs))
+    strides = np.asarray(made[index] if isinstance(made, tuple) else made).strides
+    return tuple(sorted(range(len(strides)), key=lambda k: (-abs(strides[k]), k)))
+
+
+def _array(shape: Ints, strides: Ints, dtype: np.dtype) -> np.ndarray:
+    """Zeros that lie so."""
+    back = sum([-s for n, s in zip(shape, strides) if s < 0 and n > 1])
+    reach = back + sum([s for n, s in zip(shape, strides) if s > 0 and n > 1]) + dtype.itemsize
+    return np.ndarray(shape, dtype, np.zeros(reach, np.uint8), back, strides)
