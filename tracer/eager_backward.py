@@ -56,6 +56,8 @@ def backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: bool
 def _backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: bool) -> None:
     place = root._out
     if place is None or place.cut:
+        if root._value is None:
+            raise GradientError("backward() of a Variable without data", mend="there is nothing to differentiate", line=user_line())
         if root.grad is None:
             spec = array_spec(root._value) if place is None else place.spec
             root.grad = _held(kind, np.ones(spec.shape, spec.dtype))
@@ -64,7 +66,7 @@ def _backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: boo
         raise GradientError(f"backward() starts at {place.spec}", mend="cast to a float dtype first", line=user_line())
     records = history(place)
     passed = [p for r in records for p in places(r) if p is not None and not p.cut]
-    seeds: dict[Place, Any] = {p: held.grad for p in passed if (held := p.holder()) is not None and held.grad is not None}
+    seeds: dict[Place, Any] = {p: _seed(p, held) for p in passed if (held := p.holder()) is not None and held.grad is not None}
     before, SWITCHES.enable_backprop = SWITCHES.enable_backprop, create_graph
     try:
         if create_graph or seeds or len(records) > PIECE or weight(records) > LARGEST or not _jointly(kind, place, records, retain_grad):
@@ -80,6 +82,18 @@ def _backward(kind: type[Held], root: Held, retain_grad: bool, create_graph: boo
             held = p.holder()
             if held is not None:
                 held.grad = None
+
+
+def _seed(place: Place, held: Held) -> Any:
+    """The gradient that a Variable has already, as one of its shape and dtype; GradientError where it is none."""
+    given = held.grad.data if isinstance(held.grad, Held) else np.asarray(held.grad)  # type: ignore[attr-defined]
+    spec = place.spec
+    if given is None or given.shape != spec.shape or not np.can_cast(given.dtype, spec.dtype, "same_kind"):
+        raise GradientError(
+            f"the gradient given to {held.name or 'a Variable'} {spec} is {'absent' if given is None else array_spec(given)}",
+            mend="y.grad has the shape and kind of y; y.cleargrad() forgets it", line=user_line(),
+        )
+    return held.grad if given.dtype == spec.dtype else given.astype(spec.dtype)
 
 
 # ---- forward and backward in one program

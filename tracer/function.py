@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, Error, ShapeError
 from ir.gradient import zeros
 from ir.graph import Graph, Value
 from ir.ops import TABLE
@@ -133,8 +133,31 @@ class Rule:
                     f"backward of {self.name} gave {len(found)} gradients for {len(self._given)} operands",
                     mend="give one for each operand of forward, None where there is none",
                 )
-            values = [None if gx is None or (isinstance(gx, Held) and gx._value is None) else tracing.value_of(gx) for gx in found]
+            values = [self._gradient(k, gx, tracing) for k, gx in enumerate(found)]
+            shapes = iter([v.shape for v in ins[:count]])
+            for k, (value, shape) in enumerate(zip(values, [next(shapes) if given else None for given in self._given])):
+                if shape is not None and value is not None and not _covers(value.shape, shape):
+                    raise ShapeError(
+                        f"backward of {self.name} gave a gradient of shape {value.shape} for operand {k} of shape {shape}",
+                        mend="a gradient has the shape of its operand, or one that it broadcasts to; F.broadcast_to and F.reshape help",
+                    )
         return (*[v for v, given in zip(values, self._given) if given], *[None] * (len(ins) - count))
+
+
+    def _gradient(self, k: int, given: Any, tracing: Tracing) -> Value | None:
+        """What backward gave for an operand, as a Value."""
+        if given is None or (isinstance(given, Held) and given._value is None):
+            return None
+        try:
+            return tracing.value_of(as_array(given))
+        except Error as error:
+            cause = f"backward of {self.name} gave a {type(given).__name__} for operand {k}: {error.cause}"
+            raise type(error)(cause, mend=error.mend) from None
+
+
+def _covers(shape: tuple[int, ...], operand: tuple[int, ...]) -> bool:
+    """Whether `operand` broadcasts to `shape`: such a gradient is summed over the axes that were broadcast."""
+    return len(shape) >= len(operand) and all(n in (1, m) for n, m in zip(reversed(operand), reversed(shape)))
 
 
 def _always(held: Variable) -> Callable[[], Variable]:

@@ -6,65 +6,26 @@ Invariant: `.data` is always what define-by-run would have given.
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ir.errors import DTypeError
 from ir.op import Op
-from ir.ops import TABLE
 from ir.source import user_line
-from tracer import numpy_api
-from tracer.apply import apply
 from tracer.config import Config
 from tracer.eager_backward import backward, unchain, unchain_backward
-from tracer.index import parse
 from tracer.lazy import record
 from tracer.pending import flush
-from tracer.records import PENDING, TAPE, Application, Held
+from tracer.records import PENDING, TAPE, Application
 from tracer.refusal import refuse
 from tracer.stack import current
 from tracer.traced import TracedArray
 from tracer.traced_history import HISTORY, traced_backward
+from tracer.variable_surface import ArrayLike
 
 
-def _binary(name: str) -> Callable[[Any, Any], Any]:
-    op = TABLE[name]
-    return lambda self, other: _apply(op, self, other)
-
-
-def _reflected(name: str) -> Callable[[Any, Any], Any]:
-    op = TABLE[name]
-    return lambda self, other: _apply(op, other, self)
-
-
-def _apply(op: Op, x: Any, y: Any) -> Any:
-    try:
-        return apply(op, x, y)
-    except DTypeError:
-        if isinstance(x, _OPERANDS) and isinstance(y, _OPERANDS):
-            raise
-        return NotImplemented
-
-
-def _unary(name: str) -> Callable[[Any], Any]:
-    op = TABLE[name]
-    return lambda self: apply(op, self)
-
-
-def _method(name: str) -> Callable[..., Any]:
-    """The NumPy function of that name with the Variable as its first argument."""
-    fn = numpy_api.TABLE[getattr(np, name)]
-
-    def method(self: Variable, *args: Any, **kwargs: Any) -> Any:
-        return fn(self, *args, **kwargs)
-
-    method.__name__, method.__doc__ = name, f"As `np.{name}`; a Variable."
-    return method
-
-
-class Variable(Held):
+class Variable(ArrayLike):
     """`data` (an array, not copied, or None), `grad` (a Variable or None) and `name`.
 
     >>> x = Variable(np.array(3.0))
@@ -77,7 +38,6 @@ class Variable(Held):
     """
 
     __slots__ = ("__dict__",)
-    __array_priority__ = 2000
 
     def __init__(self, data: Any, name: str | None = None):
         self.name, self.grad, self._out, self._read = name, None, None, 0
@@ -150,25 +110,6 @@ class Variable(Held):
         if current() is not None:
             return self.data.__array__(dtype, copy=copy)
         return np.array(self.data, dtype=dtype, copy=copy)
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return numpy_api.array_ufunc(self, ufunc, method, *inputs, **kwargs)
-
-    def __array_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return numpy_api.array_function(self, func, types, args, kwargs)
-
-    def __float__(self) -> float:
-        return float(self.data)
-
-    def __int__(self) -> int:
-        return int(self.data)
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
-    def item(self) -> Any:
-        """The one element as a Python number."""
-        return self.data.item()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles have data, name, gradient and own attributes; no history."""
@@ -250,56 +191,9 @@ class Variable(Held):
             raise refuse("unchain_backward() inside a traced function", "call unchain() on what is carried on, or keep the loop outside")
         unchain_backward(self)
 
-    # ---- operations
-    __add__, __radd__ = _binary("add"), _reflected("add")
-    __sub__, __rsub__ = _binary("subtract"), _reflected("subtract")
-    __mul__, __rmul__ = _binary("multiply"), _reflected("multiply")
-    __truediv__, __rtruediv__ = _binary("divide"), _reflected("divide")
-    __floordiv__, __rfloordiv__ = _binary("floor_divide"), _reflected("floor_divide")
-    __mod__, __rmod__ = _binary("remainder"), _reflected("remainder")
-    __pow__, __rpow__ = _binary("power"), _reflected("power")
-    __matmul__, __rmatmul__ = _binary("matmul"), _reflected("matmul")
-    __lt__, __le__, __gt__, __ge__ = _binary("less"), _binary("less_equal"), _binary("greater"), _binary("greater_equal")
-    __neg__, __pos__, __abs__, __invert__ = _unary("negative"), _unary("positive"), _unary("abs"), _unary("invert")
-
-    def __getitem__(self, key: Any) -> Variable:
-        parsed = parse(key, self.shape)
-        if parsed.mask is not None:
-            raise refuse("the length of x[mask] depends on the data", "np.where(mask, x, fill), or np.sum(x, where=mask)")
-        found = self
-        for name, attrs in parsed.views:
-            found = apply(name, found, **attrs)
-        return apply("gather", found, *parsed.indices, axes=parsed.axes) if parsed.indices else found
-
-    def __iter__(self) -> Iterator[Variable]:
-        return iter([self[k] for k in range(len(self))])
-
-    def reshape(self, *shape: Any) -> Variable:
-        """As `ndarray.reshape`: `reshape(2, 3)` or `reshape((2, 3))`."""
-        return numpy_api.TABLE[np.reshape](self, shape[0] if len(shape) == 1 else shape)
-
-    def transpose(self, *axes: Any) -> Variable:
-        """As `ndarray.transpose`."""
-        return numpy_api.TABLE[np.transpose](self, (axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes) or None)
-
-    @property
-    def T(self) -> Variable:
-        """The axes in reverse order."""
-        return self.transpose()
-
-    sum, mean, max, min = _method("sum"), _method("mean"), _method("max"), _method("min")
-    dot = matmul = _method("dot")
-
-    def astype(self, dtype: Any) -> Variable:
-        """In another dtype; gradients come back in the old one."""
-        return apply("cast", self, dtype=np.dtype(dtype))
-
 
 class Parameter(Variable):
     """A Variable to be trained."""
-
-
-_OPERANDS = (Held, np.ndarray, np.generic, int, float, complex)
 
 
 def _checked(data: Any) -> Any:

@@ -378,3 +378,29 @@ def test_gradients_that_broadcast_are_brought_back():
     x, y = Variable(np.ones((2, 3))), Variable(np.ones(3))
     Add()(x, y).backward()
     assert y.grad.data.tolist() == [2.0] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (lambda gy: gy.sum(), r"gradient of shape \(\) for operand 0 of shape \(3,\)"),
+        (lambda gy: gy.reshape(3, 1), r"gradient of shape \(3, 1\) for operand 0 of shape \(3,\)"),
+        (lambda gy: "x", "gave a str for operand 0"),
+        (lambda gy: [gy, gy], "gave 2 gradients for 1 operands"),
+    ],
+)
+@pytest.mark.parametrize("traced", [False, True])
+def test_what_backward_gives_is_checked_by_name(given, says, traced):
+    class Odd(Function):
+        def forward(self, x):
+            return x * 2
+
+        def backward(self, gy):
+            return given(gy)
+
+    with pytest.raises(tracer.Error, match=rf"backward of Odd {says}" if "gave" in says else rf"backward of Odd gave a {says}") as caught:
+        if traced:
+            tracer.grad(lambda x: F.sum(Odd()(x)))(np.ones(3))
+        else:
+            Odd()(Variable(np.ones(3))).backward()
+    assert "test_function.py" in str(caught.value)
