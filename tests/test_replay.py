@@ -430,9 +430,10 @@ def test_a_dtype_and_a_slice_exchanged():
     assert got.dtype == np.float64 and got.shape == (2,)
 
 
-def test_numbers_put_into_a_plain_array_are_refused():
-    with pytest.raises(tracer.TraceError, match="dtype object"):
-        tracer.compile(lambda s: np.full(2, s))(2.0)
+def test_numbers_put_into_a_plain_array_are_those_of_the_call():
+    fast = tracer.compile(lambda s: np.full(2, s))
+    same(fast(2.0), [2, 2])
+    same(fast(3.0), [3, 3])
 
 
 def test_a_returned_set_is_refused():

@@ -19,7 +19,7 @@ from ir import Graph, Plan
 from ir.errors import ArgumentError
 from ir.source import user_line
 from ir.spec import Spec
-from tracer import context, trees
+from tracer import context, stack, trees
 from tracer.check import CheckedEntry
 from tracer.config import Config
 from tracer.copies import Copies
@@ -84,11 +84,12 @@ class Compiled(Copies):
         self._lock = threading.RLock()
         self._methods: dict[int, Compiled] = {}
         _alive.add(self)
+        self._captured_numbers = True  # whether captured numbers are inputs: not where the function takes no stand-ins for them
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if context.current() is not None:  # inlined: what it does belongs to the trace around it
-            return self._fn(*args, **kwargs)
+            return stack.called(self._fn)(*args, **kwargs)
         self._history.calls += 1
         last = self._last
         if last is not None and last.take is not None and not kwargs:
@@ -162,7 +163,10 @@ class Compiled(Copies):
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
         args, kwargs = trees.unflatten(structure, leaves)
         with no_collection():
-            traced = run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact)
+            traced = run_trace(
+                self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=self._captured_numbers
+            )
+        self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact)
         self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))
         self._last_key = key

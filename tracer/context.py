@@ -23,9 +23,12 @@ from ir.planning.strides import c_strides
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
 from tracer import aliases, stack
-from tracer.capture import Reach, fingerprint
+from tracer.capture import Reach
+from tracer.numbers import Numbers
+from tracer.paths import Found
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
+from tracer.seen import fingerprint
 from tracer.stack import current, entered
 from tracer.storage import Storage, stand_in
 from tracer.traced import TracedArray, leaked
@@ -37,7 +40,7 @@ __all__ = ["Capture", "Tracing", "current", "entered", "resume"]
 
 @dataclass(frozen=True)
 class Capture:
-    """An input that is no argument. `kind` is "variable", "array" or "traced" (of an outer trace); `fetch()` gives it at a call.
+    """An input that is no argument. `kind` is "variable", "array", "number" or "traced" (of an outer trace); `fetch()` gives it at a call.
 
     `name` is how the function reaches it (`W1`, `self.table`), `holder` the Variable itself for kind "variable".
     """
@@ -59,8 +62,11 @@ class Capture:
 class Tracing:
     """One run of a function on traced arrays. `closed` once the run is over: its arrays then refuse every use."""
 
-    def __init__(self, fn: Callable[..., Any] | None = None, graph: Graph | None = None, exact: bool = False):
+    def __init__(
+        self, fn: Callable[..., Any] | None = None, graph: Graph | None = None, exact: bool = False, numbers: bool = True
+    ):
         self.fn, self.exact = fn, exact
+        self.numbers = Numbers(self, numbers and fn is not None)  # `numbers`: whether captured ones are inputs
         self.graph = Graph() if graph is None else graph
         self.resumed = graph is not None
         self.closed = False
@@ -93,6 +99,7 @@ class Tracing:
         self.fn, self._reach = None, None
         for held in (self.pathless, self.objects, self.arguments, self.grads, self._lifted, self._numbers):
             held.clear()
+        self.numbers.forget()
 
     # ---- recording
     def record(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -240,8 +247,17 @@ class Tracing:
         self.baked.append((what, line))
         self.unknown = self.unknown or line
 
+    def enter_number(self, found: Found, spec: Spec) -> tuple[Value, int]:
+        """A captured Python number as an input, and its place among the inputs."""
+        line, index = user_line(), len(self.graph.inputs)
+        value = self.graph.input(spec, "captured", Line(line.file, line.number, line.function, text=found.name) if line else None)
+        self.captured.append(Capture(index, "number", found.name, found.fetch, spec))
+        return value, index
+
     def _adopt_scalar(self, scalar: TracedScalar) -> Value:
         """A number of a trace around this one, as a captured input."""
+        if scalar.known and scalar.value.graph not in [t.graph for t in stack.running()]:
+            return self.lift_number(scalar.concrete)
         if all(t.graph is not scalar.value.graph for t in stack.running()):
             raise scalar.leaked()
         return self._enter(scalar, lambda: scalar, "traced", scalar.value.spec, None).storage.value

@@ -16,7 +16,11 @@ import numpy as np
 
 from ir.errors import TraceError
 from ir.source import Line
-from tracer.capture import Found
+from tracer.paths import Found
+
+
+class Drawn(TraceError):
+    """Random numbers were drawn while tracing."""
 
 
 @contextmanager
@@ -40,7 +44,7 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
                     source.put_back()
     for source in moved:
         if alone or _names(fn, found, source) or not source.moves_by_itself():
-            raise TraceError(
+            raise Drawn(
                 f"numbers were drawn from {source.name} while tracing: every call would repeat them"
                 + ("" if alone else " (if another thread drew them: it has done so just once)"),
                 line=_line_of(fn, source.name),

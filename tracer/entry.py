@@ -19,7 +19,7 @@ from ir import Graph, Plan, planning
 from ir.errors import ArgumentError
 from ir.graph import CONSTANT
 from ir.passes import Record, optimize
-from ir.spec import Spec
+from ir.spec import WEAK, Spec
 from tracer import trees
 from tracer.context import Capture
 from tracer.explain import TraceRecord
@@ -116,7 +116,8 @@ class Entry:
         for guard in self.traced.guards:
             if not guard.check(list(leaves)):
                 return f"no longer holds: {guard.description}"
-        return "something that the function closes over was replaced: " + ", ".join([c.name or c.kind for c in self.traced.captured])
+        changed = [c.name or c.kind for c, fetch in zip(self.traced.captured, self._fetches) if fetch() is None]
+        return "something that the function closes over was replaced: " + ", ".join(changed)
 
     def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         """The function's result for gathered inputs; writes into arguments are carried out, all when nothing can fail any more.
@@ -209,20 +210,23 @@ class Entry:
 class _Captured:
     """A thing that the function closes over, fetched at each call and looked at again where it is not the one seen last."""
 
-    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "shape", "seen", "exact")
+    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact")
 
     def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool):
         self.fetch, self.spec, self.layout, self.updated, self.exact = capture.fetch, capture.spec, layout, updated, exact
         self.is_variable = capture.kind == "variable"
+        self.number = WEAK[capture.spec.weak or "int"] if capture.kind == "number" else None
         self.shape, self.seen = capture.spec.shape, np.empty(0)
 
     def now(self) -> Any:
-        """The array for a call; None where it is no longer of the kind that was traced."""
+        """The array or number for a call; None where it is no longer of the kind that was traced."""
         try:
             thing = self.fetch()
             array = thing.settled() if self.is_variable else thing
         except (LookupError, AttributeError, ValueError, TypeError):
             return None
+        if self.number is not None:
+            return array if type(array) is self.number else None
         if array is self.seen and array.shape == self.shape:
             return array
         return self._looked_at(thing, array)
@@ -234,7 +238,7 @@ class _Captured:
         except (LookupError, AttributeError, ValueError, TypeError):
             return None
         if not self.is_variable:
-            return thing
+            return thing if self.number is None or type(thing) is self.number else None
         known = isinstance(thing, Variable) and not thing.absent and thing.shape == self.shape and thing.dtype == self.spec.dtype
         return thing if known else None
 

@@ -17,11 +17,11 @@ from ir.gradient import zeros
 from ir.graph import Graph, Value
 from ir.ops import TABLE
 from ir.source import user_line
-from tracer.capture import PLAIN, comparable, fingerprint
 from tracer.config import Config, using_config
 from tracer.context import Tracing, resume
 from tracer.lazy import record_graph
 from tracer.records import Held, array_spec
+from tracer.seen import PLAIN, comparable, fingerprint
 from tracer.stack import current, entered
 from tracer.traced import TracedArray
 from tracer.variable import Variable, as_array, as_variable, wrapped

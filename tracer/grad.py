@@ -15,7 +15,7 @@ import numpy as np
 from ir import gradient
 from ir.errors import ArgumentError, GradientError
 from ir.ops import elementwise, scalar
-from tracer import context, trees
+from tracer import context, stack, trees
 from tracer.compile import Compiled
 from tracer.copies import Copies
 from tracer.stack import Operand
@@ -65,7 +65,7 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
             pairs = [_mark(leaf) for leaf in leaves]
             marked[n] = trees.unflatten(tree, [new for new, _ in pairs])
             wrt[n] = tree, [value for _, value in pairs]
-        result = fn(*marked, **kwargs)
+        result = stack.called(fn)(*marked, **kwargs)
         loss = _loss(result[0] if has_aux else result)
         graph = loss.graph
         with graph.at(loss.node.line.during("backward") if loss.node.line else None):

@@ -15,7 +15,8 @@ import numpy as np
 
 from ir.errors import TraceError
 from tracer.aliases import Relation, relation
-from tracer.capture import Found, fingerprint
+from tracer.paths import Found, now
+from tracer.seen import PLAIN, fingerprint
 from tracer.stack import Operand
 
 if TYPE_CHECKING:
@@ -40,20 +41,23 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
     guards = []
     of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
     for source, (line, what) in sorted(tracing.pinned.items()):
-        k = of_input.get(source)
+        k, where = of_input.get(source), f" ({line.place()}: {what})" if line else f" ({what})"
         if k is not None:
-            where = f" ({line.place()}: {what})" if line else f" ({what})"
             guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k]), k))
+        elif source in tracing.numbers.entered:
+            found = tracing.numbers.entered[source]
+            guards.append(Guard(f"{found.name} is {found.thing!r}{where}", _same_plain(found.fetch, found.thing)))
     inside = tracing.entered_ids()
     for found, seen in before:
         if fingerprint(now(found.fetch)) != seen:
             continue  # the function itself changes it
+        if found.place in tracing.numbers.stood_in:
+            continue
         if isinstance(found.thing, np.ndarray):
             if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
                 guards.append(Guard(f"{found.name} holds the same numbers", _same_thing(found.fetch, seen)))
         else:
-            same = _same_function if isinstance(seen, weakref.ref) else _same_thing
-            guards.append(Guard(f"{found.name} is {found.thing!r:.40}", same(found.fetch, seen)))
+            guards.append(Guard(f"{found.name} is {_shown(found.thing)}", _same(found, seen)))
     for ref, seen in tracing.pathless:
         if ref() is not None:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
@@ -66,8 +70,36 @@ def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
     return lambda leaves: type(leaves[position]) is kind and repr(leaves[position]) == shown
 
 
+def _shown(thing: Any) -> str:
+    try:
+        return f"{thing!r:.60}"
+    except Exception:  # a user's own __repr__, which is not what this is about
+        return f"a {type(thing).__name__}"
+
+
+def _same(found: Found, seen: Any) -> Callable[[list[Any]], bool]:
+    if type(found.thing) in PLAIN:
+        return _same_plain(found.fetch, found.thing)
+    return _same_one(found.fetch, seen) if isinstance(seen, weakref.ref) else _same_thing(found.fetch, seen)
+
+
+def _same_plain(fetch: Callable[[], Any], value: Any) -> Callable[[list[Any]], bool]:
+    kind = type(value)
+    shown = repr(value) if kind is float or kind is complex else None  # zeros have signs, and NaN is unlike itself
+
+    def check(leaves: list[Any]) -> bool:
+        thing = now(fetch)
+        return type(thing) is kind and (thing == value if shown is None else repr(thing) == shown)
+
+    return check
+
+
 def _same_thing(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:
     return lambda leaves: fingerprint(now(fetch)) == seen
+
+
+def _same_one(fetch: Callable[[], Any], seen: weakref.ref[Any]) -> Callable[[list[Any]], bool]:
+    return lambda leaves: (thing := now(fetch)) is not None and thing is seen()
 
 
 def _same_while_alive(ref: weakref.ref[np.ndarray], seen: Any) -> Callable[[list[Any]], bool]:
@@ -76,21 +108,6 @@ def _same_while_alive(ref: weakref.ref[np.ndarray], seen: Any) -> Callable[[list
         return array is None or fingerprint(array) == seen
 
     return check
-
-
-def _same_function(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:
-    return lambda leaves: now(fetch) is seen()
-
-
-def now(fetch: Callable[[], Any]) -> Any:
-    """What is reached by the path now; a missing thing is none of the things that can have been there."""
-    try:
-        return fetch()
-    except (LookupError, AttributeError, ValueError, TypeError):
-        return _GONE
-
-
-_GONE = object()
 
 
 def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any]) -> Guard | None:

@@ -5,6 +5,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tracer.stack import called
+
 if TYPE_CHECKING:
     from tracer.compile import Compiled
 
@@ -38,7 +40,7 @@ class WeakMethod:
         return self._fn.__get__(self._holder(), self._kind)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__wrapped__(*args, **kwargs)
+        return called(self.__wrapped__)(*args, **kwargs)
 
 
 def _weakly(thing: Any, gone: Callable[[Any], Any]) -> Callable[[], Any]:

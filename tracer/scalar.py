@@ -56,19 +56,29 @@ def _concrete(name: str) -> Callable[..., Any]:
 class TracedScalar(Operand):
     """A number while tracing: `value` its weak IR Value, `concrete` the Python number at hand (None for one given as a Spec).
 
-    `differentiated`: a gradient by it is being taken, so `float()` of it is refused, since the gradient would be lost.
+    `differentiated`: a gradient by it is being taken, so `float()` of it is refused, since the gradient would be lost. `known`: Python
+    has asked for the value, so it stays this number for whoever still has it when the trace is over.
     """
 
-    __slots__ = ("value", "concrete", "differentiated")
+    __slots__ = ("value", "concrete", "differentiated", "known", "_enter")
+    _enter: Callable[[], Value]
     rank = 1
     __array_priority__ = 900
 
     def __init__(self, value: Value, concrete: Any, differentiated: bool = False):
         self.value, self.concrete, self.differentiated = value, concrete, differentiated
+        self.known = False
+
+    @classmethod
+    def later(cls, concrete: Any, enter: Callable[[], Value]) -> TracedScalar:
+        """A number whose `value` is made by `enter` when first asked for."""
+        self = cls.__new__(cls)
+        self.concrete, self.differentiated, self.known, self._enter = concrete, False, False, enter
+        return self
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        return WEAK[self.value.spec.weak or "float"]
+        return WEAK[self.value.spec.weak or "float"] if self.concrete is None else type(self.concrete)
 
     @classmethod
     def record(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -88,9 +98,11 @@ class TracedScalar(Operand):
         if self.concrete is None:
             raise needs_value(what, _MEND, number=self.value.spec)
         tracing = next((t for t in stack.running() if t.graph is self.value.graph), None)
-        if tracing is None:
+        if tracing is not None:
+            tracing.pin(_sources(self.value), what)
+            self.known = True
+        elif not self.known:
             raise self.leaked()
-        tracing.pin(_sources(self.value), what)
         return self.concrete
 
     def convert(self, what: str) -> Any:
@@ -188,6 +200,9 @@ class TracedScalar(Operand):
     )
 
     def __getattr__(self, name: str) -> Any:
+        if name == "value":
+            self.value = self._enter()
+            return self.value
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self.pin(f".{name}"), name)
@@ -195,8 +210,21 @@ class TracedScalar(Operand):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         return numpy_api.array_ufunc(self, ufunc, method, *inputs, **kwargs)
 
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.convert("np.array()"), dtype)
+
     def __array_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if set(types) == {TracedScalar} and (func not in numpy_api.TABLE or func is np.copyto):  # NumPy needs the numbers, and has them
+            name = func.__name__
+            return func(*[_pinned(x, name) for x in args], **{k: _pinned(x, name) for k, x in kwargs.items()})
         return numpy_api.array_function(self, func, types, args, kwargs)
+
+
+def _pinned(x: Any, what: str) -> Any:
+    """An argument of a function that needs the numbers themselves, in lists and tuples too."""
+    if type(x) is TracedScalar:
+        return x.convert(what)
+    return type(x)([_pinned(part, what) for part in x]) if type(x) in (list, tuple) else x
 
 
 def _numbers(fn: str, *numbers: Any) -> Any:

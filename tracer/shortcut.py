@@ -34,7 +34,11 @@ def shortcut(leaves: Sequence[Any], checks: Sequence[Callable[..., bool]], captu
         lines.append(f"if not check{k}(args): return None")
     for k, thing in enumerate(captured):
         names |= {f"thing{k}": thing, f"fetch{k}": thing.fetch, f"z{k}": thing.shape}
-        if not as_variables:
+        if thing.number is not None:
+            names[f"n{k}"] = thing.number
+            lines.append(f"m{k} = fetch{k}()")
+            lines.append(f"c{k} = m{k} if type(m{k}) is n{k} else None")
+        elif not as_variables:
             lines.append(f"c{k} = fetch{k}(){'.settled()' if thing.is_variable else ''}")
             lines.append(f"if c{k} is not thing{k}.seen or c{k}.shape != z{k}: c{k} = thing{k}.now()")
         else:

@@ -55,6 +55,12 @@ def running() -> tuple[Tracing, ...]:
     return tuple(_local.running)
 
 
+def called(fn: Any) -> Any:
+    """What is called in place of a function that the user gave: in a running trace a twin that sees its captured numbers as inputs."""
+    tracing = current()
+    return fn if tracing is None else tracing.numbers.twin(fn)
+
+
 @contextmanager
 def entered(tracing: Tracing) -> Iterator[Tracing]:
     """Makes `tracing` the current one; whatever happens inside, it is taken off again."""

@@ -21,12 +21,13 @@ from ir.graph import Graph, Value
 from ir.source import Line, is_library, user_line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import aliases, trees
-from tracer.capture import PLAIN, comparable, fingerprint
 from tracer.context import Capture, Tracing, check_array, entered, native
-from tracer.draws import no_draws
-from tracer.holds import Guard, guards_of, now
+from tracer.draws import Drawn, no_draws
+from tracer.holds import Guard, guards_of
+from tracer.paths import now
 from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
+from tracer.seen import PLAIN, comparable, fingerprint
 from tracer.stack import Operand
 from tracer.storage import Storage, stand_in
 from tracer.traced import TracedArray
@@ -66,6 +67,7 @@ class Trace:
     guards: list[Guard] = field(default_factory=list)
     baked: list[tuple[str, Line | None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    numbers: bool = True  # whether captured numbers are inputs
     impure: list[str] = field(default_factory=list)  # what the function changed in captured objects while it was traced
 
 
@@ -89,16 +91,25 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
 
 def run_trace(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None,
-    exact: bool = False,
+    exact: bool = False, numbers: bool = True,
 ) -> Trace:
     """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it. `exact`: what is composed
     in another way than in NumPy is refused.
+
+    With `numbers` captured Python numbers are inputs, unless the function does with them what their stand-ins don't take: then it is
+    traced again with the numbers themselves, as guards.
     """
-    tracing = Tracing(captures_of or fn, exact=exact)
+    tracing = Tracing(captures_of or fn, exact=exact, numbers=numbers)
     try:
         return _run(tracing, fn, args, kwargs)
+    except Drawn:
+        raise
+    except Exception:
+        if not tracing.numbers.stood_in:
+            raise
     finally:
         tracing.forget()
+    return run_trace(fn, args, kwargs, captures_of, exact, numbers=False)
 
 
 def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Trace:
@@ -110,9 +121,13 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
     with no_draws(tracing.fn or fn, tracing.reach.found), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
-            result = fn(*args, **kwargs)
+            result = tracing.numbers.twin(fn)(*args, **kwargs)
+            tracing.numbers.settle()
             _same_containers((args, kwargs), in_tree, described)
-            traced = Trace(tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured)
+            traced = Trace(
+                tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured,
+                numbers=tracing.numbers.enabled,
+            )
             _leave(tracing, traced, result, described)
             _no_gradients_left(tracing)
         except Error as error:

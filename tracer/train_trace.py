@@ -56,9 +56,9 @@ class StepFunction:
         names, trained = self._names, self._trained
         scalars, batch = dict(zip(names, numbers_and_batch)), numbers_and_batch[len(names) :]
         if trained.closed_over:
-            result = self._loss_fn(*batch)
+            result = stack.called(self._loss_fn)(*batch)
         else:
-            result = self._loss_fn(trained.tree([tracing.lift(v) for v in trained.holders]), *batch)
+            result = stack.called(self._loss_fn)(trained.tree([tracing.lift(v) for v in trained.holders]), *batch)
         loss, aux = self._parts(result)
         value = _loss_value(loss, self._line)
         holders = trained.holders if trained.given else self._found(tracing)

@@ -15,7 +15,7 @@ from tracer.stack import Operand, current
 
 
 def operand(x: Any) -> Any:
-    """`x` as an operand of `apply`: lists become arrays; a list that holds traced values is refused, as NumPy would turn it to objects."""
+    """`x` as an operand of `apply`: lists become arrays; a list that holds traced arrays is refused, as NumPy would turn it to objects."""
     if isinstance(x, (Operand, np.ndarray, np.generic)) or type(x) in (int, float, complex, bool):
         return x
     return plain(x)
@@ -23,7 +23,7 @@ def operand(x: Any) -> Any:
 
 def plain(x: Any) -> np.ndarray:
     """A plain array of a list or of anything else that is not traced."""
-    if any(isinstance(leaf, Operand) for leaf in leaves(x)):
+    if any(is_traced(leaf) for leaf in leaves(x)):
         raise refuse("a Python list of traced values stands for an array", "np.stack([a, b]) first, or np.array([a, b], like=x)")
     return np.asarray(x)
 
@@ -66,6 +66,11 @@ def all_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 def one_axis(axis: Any, ndim: int) -> int:
     """One axis counted from 0."""
     return resolve_axis(axis, ndim)
+
+
+def known(number: Any, what: str) -> Any:
+    """A number that must be known while tracing: of a traced one its value, for which alone the trace then holds."""
+    return number.pin(what) if isinstance(number, Operand) and type(number).rank == 1 else number  # type: ignore[attr-defined]
 
 
 def truth(flag: Any) -> bool:

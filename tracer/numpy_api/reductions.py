@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracer.apply import apply
-from tracer.numpy_api.common import all_axes, array, cast, given, one_axis, operand, rounds_apart, spec, store, truth
+from tracer.numpy_api.common import all_axes, array, cast, given, known, one_axis, operand, rounds_apart, spec, store, truth
 from tracer.refusal import refuse
 
 NO: Any = np._NoValue
@@ -110,7 +110,7 @@ def _spread(name: str) -> Callable[..., Any]:
             )
         if given(dtype):
             x = cast(x, np.dtype(dtype))
-        return store(out, _reduce(name, x, axis, keepdims, ddof=correction if given(correction) else ddof), name)
+        return store(out, _reduce(name, x, axis, keepdims, ddof=known(correction if given(correction) else ddof, "ddof=")), name)
 
     reduction.__name__ = name
     reduction.__doc__ = f"As `np.{name}`."

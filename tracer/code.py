@@ -1,0 +1,83 @@
+"""What a function's code does with the names from outside, read off its bytecode: code in, a `Uses` out.
+
+Functions that are only ever called by a name may be exchanged for twins without anyone noticing; a cell that is stored into, or a
+function that looks at its globals by other ways than by name, may not. Whatever is not clear counts as such a use.
+"""
+from __future__ import annotations
+
+import dis
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_CACHE, _EXTENDED = dis.opmap["CACHE"], dis.EXTENDED_ARG
+_PUSH_NULL, _GLOBAL, _DEREF = dis.opmap["PUSH_NULL"], dis.opmap["LOAD_GLOBAL"], dis.opmap["LOAD_DEREF"]
+_STORES_GLOBAL = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
+_STORES_CELL = {dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]}
+_CALLEE_FIRST = sys.version_info >= (3, 13)  # before, the NULL of a call stands in front of the function
+_OPTIMIZED = 1  # CO_OPTIMIZED: not the body of a class
+_LOOKS = frozenset(  # names by which code sees its own function, cells and globals, or the type of a number
+    ["globals", "vars", "dir", "eval", "exec", "type", "_getframe", "currentframe", "stack", "__globals__", "__closure__", "__code__"]
+)
+
+
+@dataclass(frozen=True)
+class Uses:
+    """`names`: all names, of globals, attributes and in strings, of nested functions too. `globals_`: those of globals. `called`:
+    globals and cells that are called and nothing else. `stored`: cells that are stored into. `by_name`: the globals are read by name
+    alone and never stored into.
+    """
+
+    names: tuple[str, ...]
+    globals_: tuple[str, ...]
+    called: frozenset[str]
+    stored: frozenset[str]
+    by_name: bool
+
+
+def uses(code: types.CodeType) -> Uses:
+    """The uses of one function and of the functions made inside it."""
+    names: list[str] = []
+    globals_: list[str] = []
+    called: set[str] = set()
+    otherwise: set[str] = set()
+    stored: set[str] = set()
+    by_name, outermost, stack = True, code, [code]
+    while stack:
+        one = stack.pop()
+        names += [*one.co_names, *[c for c in one.co_consts if type(c) is str and c.isidentifier()]]
+        stack += [c for c in one.co_consts if isinstance(c, types.CodeType)]
+        by_name = by_name and (one is outermost or bool(one.co_flags & _OPTIMIZED))
+        own = [*one.co_varnames, *[c for c in one.co_cellvars if c not in one.co_varnames], *one.co_freevars]
+        for op, arg, beside in _steps(one):
+            if op == _GLOBAL:
+                globals_.append(one.co_names[arg >> 1])
+                (called if arg & 1 else otherwise).add(globals_[-1])
+            elif op == _DEREF:
+                (called if beside == _PUSH_NULL else otherwise).add(own[arg])
+            elif op in _STORES_CELL:
+                stored.add(own[arg])
+            elif op in _STORES_GLOBAL:
+                globals_.append(one.co_names[arg])
+                by_name = False
+    by_name = by_name and _LOOKS.isdisjoint(names)
+    every = tuple(dict.fromkeys(names))
+    return Uses(every, tuple(dict.fromkeys(globals_)) if by_name else every, frozenset(called - otherwise), frozenset(stored), by_name)
+
+
+def _steps(code: types.CodeType) -> Iterator[tuple[int, int, int]]:
+    """(operation, argument, the operation beside it that would be the NULL of its call), inline caches left out."""
+    raw = code.co_code
+    before, high = 0, 0
+    for k in range(0, len(raw), 2):
+        op = raw[k]
+        if op == _CACHE:
+            continue
+        arg = high << 8 | raw[k + 1]
+        if op == _EXTENDED:
+            high = arg
+            continue
+        after = raw[k + 2] if k + 2 < len(raw) else 0
+        yield op, arg, after if _CALLEE_FIRST else before
+        before, high = op, 0

@@ -1,0 +1,209 @@
+"""Paths: what hangs on one thing, and how a later call gets to it. A step in, the steps from there out.
+
+Functions have cells, globals and defaults, objects attributes, slots and a class, classes and modules what some code names.
+"""
+
+from __future__ import annotations
+
+import collections
+import enum
+import functools
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ir.source import is_library
+from tracer.code import Uses
+from tracer.seen import CONTAINERS, MAPPINGS, file_of, is_open, is_whole, slots_of
+
+DEPTH = 6
+ROOT = (0, 0)  # a caller: this package itself, which calls twins
+Caller = tuple[int, int]
+
+
+class Found(NamedTuple):
+    """A thing within reach: how the user would write it, and how to get it again. `place` is where a function finds a number."""
+
+    name: str
+    fetch: Callable[[], Any]
+    thing: Any
+    place: tuple[int, str, Any] | None = None
+
+
+class Step(NamedTuple):
+    """A thing to look at. `caller`: the function that does nothing with it but call it, and the cell it is in; None for other uses."""
+
+    name: str
+    fetch: Callable[[], Any]
+    thing: Any
+    depth: int
+    caller: Caller | None = None
+    place: tuple[int, str, Any] | None = None
+
+
+class Owner:
+    """A class or module, whose attributes count once some code names them."""
+
+    def __init__(self, step: Step):
+        self._step, self._left = step, dict(vars(step.thing))
+
+    def named(self, names: set[str]) -> list[Step]:
+        """The attributes of these names that were not given yet; of classes the special methods too."""
+        name, fetch, thing, depth, *_ = self._step
+        left = self._left
+        is_class = isinstance(thing, type)
+        keys = list(left) if "getattr" in names else [k for k in left if k in names or (is_class and k.startswith("__"))]
+        found = []
+        for k in keys:
+            held, part = left.pop(k), None
+            if k.startswith("__") and not isinstance(held, types.FunctionType):
+                continue
+            if isinstance(held, (staticmethod, classmethod)):
+                held, part = held.__func__, "__func__"
+            elif isinstance(held, property):
+                held, part = held.fget, "fget"
+            elif isinstance(held, functools.cached_property):
+                held, part = held.func, "func"
+            if isinstance(held, types.ModuleType) and not _of_the_user(held):
+                continue
+            found.append(Step(f"{name}.{k}" if name else k, _member(fetch, k, part), held, depth if part else depth + 1))
+        return found
+
+
+def _member(fetch: Callable[[], Any], key: str, part: str | None) -> Callable[[], Any]:
+    return (lambda: vars(fetch())[key]) if part is None else (lambda: getattr(vars(fetch())[key], part))
+
+
+def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
+    """What hangs on a thing. Classes and modules go to `owners`."""
+    name, fetch, thing, depth, caller, _ = step
+    if isinstance(thing, types.MethodType):
+        return [
+            Step("self" if not name else f"{name}.__self__", lambda: fetch().__self__, thing.__self__, 0),
+            Step(name, lambda: fetch().__func__, thing.__func__, 0, caller and (id(thing), 0)),
+        ]
+    if isinstance(thing, types.FunctionType):
+        return [] if use is None else list(_of_function(fetch, thing, use))
+    if isinstance(thing, functools.partial):
+        mine, args, keywords = id(thing), _getattr(fetch, "args"), _getattr(fetch, "keywords")
+        return [
+            Step(name, _getattr(fetch, "func"), thing.func, 0, caller and (mine, 0)),
+            *[Step(f"{name}.args[{k}]", _item(args, k), v, 0, None, (mine, "args", k)) for k, v in enumerate(thing.args)],
+            *[Step(k, _item(keywords, k), v, 0, None, (mine, "keywords", k)) for k, v in thing.keywords.items()],
+            Step(f"{name}.keywords", lambda: tuple(keywords()), tuple(thing.keywords), 0),
+        ]
+    if isinstance(thing, (type, types.ModuleType)):
+        if isinstance(thing, type):
+            kinds = [kind for kind in thing.__mro__ if not is_library(file_of(kind)) and not issubclass(kind, enum.Enum)]
+            owners += [Owner(Step(name, fetch if kind is thing else always(kind), kind, depth)) for kind in kinds]
+        elif _of_the_user(thing):
+            owners.append(Owner(step))
+        return []
+    if isinstance(thing, (np.ndarray, np.generic, types.BuiltinFunctionType)):
+        return []
+    kind = type(thing)
+    if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):
+        return [Step(name, lambda: fetch().__wrapped__, thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
+    if depth >= DEPTH or (isinstance(thing, CONTAINERS) and is_whole(thing)):
+        return []
+    if isinstance(thing, MAPPINGS):
+        return [Step(f"{name}[{k!r:.40}]", _item(fetch, k), v, depth + 1) for k, v in list(thing.items())]
+    if isinstance(thing, CONTAINERS):
+        get = fetch if isinstance(thing, (list, tuple, collections.deque)) else lambda: list(fetch())
+        return [Step(f"{name}[{k}]", _item(get, k), v, depth + 1) for k, v in enumerate(thing)]
+    found = []
+    held = getattr(thing, "__dict__", None)
+    if not is_open(kind):
+        wrapped = isinstance(held, dict) and "__wrapped__" in held
+        return [Step(name, lambda: fetch().__wrapped__, thing.__wrapped__, 0)] if wrapped else []
+    if isinstance(held, dict):
+        found += [Step(f"{name}.{k}" if name else k, _attribute(fetch, k), v, depth + 1) for k, v in list(held.items())]
+    slots = [k for k in slots_of(kind) if hasattr(thing, k)]
+    found += [Step(f"{name}.{k}" if name else k, _getattr(fetch, k), getattr(thing, k), depth + 1) for k in slots]
+    found.append(Step(name, lambda: type(fetch()), kind, depth))
+    call = vars(kind).get("__call__")
+    if not name and isinstance(call, types.FunctionType):
+        found.append(Step("", lambda: vars(type(fetch()))["__call__"], call, 0, ROOT))
+    return found
+
+
+def _of_function(fetch: Callable[[], Any], fn: types.FunctionType, use: Uses) -> Iterator[Step]:
+    mine, held = id(fn), fn.__globals__
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()):
+        if filled(cell):
+            caller = (mine, id(cell)) if name in use.called else None
+            yield Step(name, _cell(cell), cell.cell_contents, 0, caller, (mine, "cell", name))
+    for name in use.globals_:
+        if name in held and (not isinstance(held[name], types.ModuleType) or _of_the_user(held[name])):
+            caller = (mine, 0) if name in use.called else None
+            yield Step(name, _item(lambda: held, name), held[name], 0, caller, (mine, "global", name))
+    for k, value in enumerate(fn.__defaults__ or ()):
+        yield Step(f"default {k} of {fn.__name__}", _default(fetch, k), value, 0, None, (mine, "default", k))
+    for keyword, value in (fn.__kwdefaults__ or {}).items():
+        yield Step(f"{keyword}=", _kwdefault(fetch, keyword), value, 0, None, (mine, "kwdefault", keyword))
+
+
+def _of_the_user(module: types.ModuleType) -> bool:
+    """A module of the user's own: neither the standard library's nor an installed one."""
+    file = getattr(module, "__file__", None) or ""
+    return module.__name__.partition(".")[0] not in sys.stdlib_module_names and "site-packages" not in file and not is_library(file)
+
+
+def filled(cell: Any) -> bool:
+    """Whether a cell holds something."""
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _cell(cell: Any) -> Callable[[], Any]:
+    return lambda: cell.cell_contents  # a function's cells never change, only what is in them; which function it is, is guarded
+
+
+def weakly(thing: Any) -> Callable[[], Any] | None:
+    """A fetch that does not keep the thing alive; None where it allows no weak reference."""
+    try:
+        return weakref.ref(thing)
+    except TypeError:
+        return None
+
+
+def _getattr(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
+    return lambda: getattr(fetch(), key)
+
+
+def always(thing: Any) -> Callable[[], Any]:
+    """A fetch that gives this thing."""
+    return lambda: thing
+
+
+def _default(fetch: Callable[[], Any], k: int) -> Callable[[], Any]:
+    return lambda: fetch().__defaults__[k]
+
+
+def _kwdefault(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
+    return lambda: fetch().__kwdefaults__[key]
+
+
+def _item(fetch: Callable[[], Any], key: Any) -> Callable[[], Any]:
+    return lambda: fetch()[key]
+
+
+def _attribute(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
+    return lambda: fetch().__dict__[key]
+
+
+def now(fetch: Callable[[], Any]) -> Any:
+    """What is reached by the path now; a missing thing is none of the things that can have been there."""
+    try:
+        return fetch()
+    except (LookupError, AttributeError, ValueError, TypeError):
+        return _GONE
+
+
+_GONE = object()
