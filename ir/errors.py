@@ -9,8 +9,8 @@ knows the operation, its operands and the user's line adds them once with `at`. 
 """
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from ir.source import Line
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 class Error(Exception):
-    """Every error of this project. Fields: `cause`, `mend`, `op` (a name), `operands` ((name, spec) pairs), `line`."""
+    """Every error of this project. Fields: `cause`, `mend`, `op` (a name), `operands` ((name, spec) pairs), `line`, `further` (texts)."""
+
+    further: Sequence[str] = ()  # lines below the first, where more than one is to blame
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Error(Exception):
             text += f"\n  {self.line.place()}   {self.line.code}".rstrip() + (f"      {operands}" if operands else "")
         elif operands:
             text += f"\n  {operands}"
+        text += "".join([f"\n  {more}" for more in self.further])
         return text + (f"\n  mend: {self.mend}" if self.mend else "")
 
 
@@ -85,6 +88,12 @@ class CheckError(Error):
         """Says whose fault it is. Returns the error, to be raised."""
         self.culprit = culprit
         return self
+
+
+class AuditError(Error):
+    """An audit found what would be baked into a trace. `findings`: each with `line`, `what` and `kind`; the first is the error's own."""
+
+    findings: list[Any] = []
 
 
 class ParseError(Error, ValueError):

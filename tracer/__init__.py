@@ -16,6 +16,7 @@ for _name in ("ir", "backends"):
 
 from ir.errors import (  # noqa: E402
     ArgumentError,
+    AuditError,
     BackendUnavailable,
     CheckError,
     DTypeError,
@@ -40,8 +41,8 @@ from tracer.variable import Parameter, Variable, as_array, as_variable  # noqa: 
 
 __version__ = "0.1.0"
 __all__ = [
-    "ArgumentError", "BackendUnavailable", "CheckError", "Config", "DTypeError", "Error", "Function", "GradientError", "Parameter",
-    "ParseError", "RenderError", "ShapeError", "Spec", "TraceError", "Variable", "VerifyError", "as_array", "as_variable", "compile",
-    "cuda", "functions", "grad", "no_grad", "optimizers", "sum_to", "test_mode", "trace", "train_step", "using_config",
-    "value_and_grad",
+    "ArgumentError", "AuditError", "BackendUnavailable", "CheckError", "Config", "DTypeError", "Error", "Function", "GradientError",
+    "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError", "Variable", "VerifyError", "as_array",
+    "as_variable", "compile", "cuda", "functions", "grad", "no_grad", "optimizers", "sum_to", "test_mode", "trace", "train_step",
+    "using_config", "value_and_grad",
 ]  # fmt: skip

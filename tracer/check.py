@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from backends.base import Backend
 from ir.errors import CheckError
@@ -109,7 +110,14 @@ class Checked:
 
 
 def _copy(thing: Any) -> Any:
-    return np.array(thing) if isinstance(thing, np.ndarray) else thing
+    """A copy that lies in memory as the array does: a plan may count on the strides."""
+    if not isinstance(thing, np.ndarray) or not thing.size:
+        return thing
+    low, high = byte_bounds(thing)
+    held = np.empty(high - low, np.uint8)
+    twin = np.ndarray(thing.shape, thing.dtype, held, thing.ctypes.data - low, thing.strides)
+    twin[...] = thing
+    return twin
 
 
 # ---- the passes

@@ -20,6 +20,7 @@ from ir.errors import ArgumentError
 from ir.source import user_line
 from ir.spec import Spec
 from tracer import context, stack, trees
+from tracer.audit import audited
 from tracer.check import CheckedEntry
 from tracer.config import Config
 from tracer.copies import Copies
@@ -28,19 +29,23 @@ from tracer.explain import Explanation, History
 from tracer.keys import changes, exact_key, leaf_key
 from tracer.method import Method, WeakMethod
 from tracer.pause import no_collection
-from tracer.trace import run_trace
+from tracer.trace import Trace, run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
 LIMIT = 256  # entries kept by one compiled function, the least recently used go first
 
 
 @overload
-def compile(fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, exact: bool = False) -> Compiled: ...
+def compile(
+    fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False
+) -> Compiled: ...
 @overload
 def compile(
-    fn: None = None, *, backend: str = "numpy", check: bool = False, exact: bool = False
+    fn: None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False
 ) -> Callable[[Callable[..., Any]], Compiled]: ...
-def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False, exact: bool = False) -> Any:
+def compile(
+    fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False
+) -> Any:
     """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
 
     Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
@@ -54,28 +59,31 @@ def compile(fn: Callable[..., Any] | None = None, *, backend: str = "numpy", che
     `check`: each call is first run on copies and compared, operation by operation, with what the operations mean; CheckError names the
     line where a value turned NaN or infinite, or the pass or kernel that changed one. For finding faults: it takes many times as long.
 
+    `audit`: each kind of call is traced several times, also under another clock, with other random states and other numbers in what the
+    function closes over; AuditError names the lines whose results would be baked in. What it prints is printed each time.
+
     >>> import numpy as np, tracer
     >>> fast = tracer.compile(lambda x, k: np.tanh(x) * k)
     >>> fast(np.zeros(2), 3.0), fast(np.zeros(2), 4.0), fast.explain().traces
     (array([0., 0.]), array([0., 0.]), 1)
     """
     if fn is None:
-        return functools.partial(compile, backend=backend, check=check, exact=exact)
-    return Compiled(fn, backend=backend, check=check, exact=exact)
+        return functools.partial(compile, backend=backend, check=check, audit=audit, exact=exact)
+    return Compiled(fn, backend=backend, check=check, audit=audit, exact=exact)
 
 
 class Compiled(Copies):
     """A compiled function. `graph`, `plan`, `source` show what a call with these arguments would run; `explain` what happened so far."""
 
     def __init__(
-        self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, exact: bool = False,
+        self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
         captures_of: Callable[..., Any] | None = None,
     ):
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend, self._entry_kind, self._exact = backends.get(backend), CheckedEntry if check else Entry, exact
         self._fn, self._captures_of = fn, captures_of or fn
-        self._options: dict[str, Any] = {"backend": backend, "check": check, "exact": exact}  # for methods and copies
+        self._options: dict[str, Any] = {"backend": backend, "check": check, "audit": audit, "exact": exact}  # for methods and copies
         self._recipe = (functools.partial(compile, **self._options), fn)
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
@@ -161,11 +169,12 @@ class Compiled(Copies):
             return entry, inputs
 
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
-        args, kwargs = trees.unflatten(structure, leaves)
+        def run(leaves: list[Any]) -> Trace:
+            args, kwargs = trees.unflatten(structure, leaves)
+            return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=self._captured_numbers)
+
         with no_collection():
-            traced = run_trace(
-                self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=self._captured_numbers
-            )
+            traced = audited(run, leaves, self._captures_of, self._history.name) if self._options["audit"] else run(leaves)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact)
         self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))

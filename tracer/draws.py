@@ -30,8 +30,7 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
     Where other threads run, one of them may have drawn. Then the state is left alone, and a function that names no source of random
     numbers is believed if the state is seen to move by itself.
     """
-    sources = [Source("np.random", np.random.mtrand._rand), Source("random", random)]
-    sources += [Source(f.name, f.thing) for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
+    sources = sources_within(found)
     moved: list[Source] = []
     try:
         yield
@@ -53,6 +52,12 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
             )
 
 
+def sources_within(found: list[Found]) -> list[Source]:
+    """NumPy's and Python's own, and the generators within reach."""
+    own = [Source("np.random", np.random.mtrand._rand), Source("random", random)]
+    return own + [Source(f.name, f.thing) for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
+
+
 class Source:
     """A source of random numbers and its state when the trace began."""
 
@@ -71,6 +76,13 @@ class Source:
             random.setstate(self.before)
         else:
             self.thing.bit_generator.state = self.before
+
+    def reseed(self, seed: int) -> None:
+        """Another state, for a while."""
+        if isinstance(self.thing, np.random.Generator):
+            self.thing.bit_generator.state = type(self.thing.bit_generator)(seed).state
+        else:
+            self.thing.seed(seed)
 
     def moves_by_itself(self) -> bool:
         """Whether another thread draws: the state changes while this one waits."""

@@ -22,7 +22,7 @@ from tracer.train_trace import StepFunction, numbers_of
 
 def train_step(
     loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy",
-    check: bool = False, exact: bool = False,
+    check: bool = False, audit: bool = False, exact: bool = False,
 ) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
@@ -36,11 +36,11 @@ def train_step(
     >>> step(np.ones(2)), step.params
     (np.float64(2.0), array([0.5, 0.5]))
 
-    `check` is that of `compile`: a step that fails its check has changed no parameter.
+    `check` and `audit` are those of `compile`: a step that fails its check has changed no parameter.
 
     Raises ArgumentError for parameters that are neither form, GradientError where there is no gradient to take.
     """
-    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"), check=check, exact=exact)
+    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"), check=check, audit=audit, exact=exact)
 
 
 class TrainStep:
