@@ -274,3 +274,12 @@ def test_a_failed_step_leaves_the_parameters_alone(monkeypatch):
     assert all(np.array_equal(v.data, old) for v, old in zip(params, before))
     with pytest.raises(CheckError):
         step.run(*batch, steps=3)
+
+
+def test_exact_programs_are_checked_with_the_arrays_as_they_lie():
+    x = np.linspace(0, 1, 24).reshape(4, 6)
+    for given in (x, x.T, x[::2, ::3], x[::-1], np.asfortranarray(x)):
+        fast = tracer.compile(lambda x: (np.sin(x).sum(axis=0), x.T * 2, x @ x.T), check=True, exact=True)
+        plain = tracer.compile(lambda x: (np.sin(x).sum(axis=0), x.T * 2, x @ x.T), exact=True)
+        for a, b in zip(fast(given), plain(given), strict=True):
+            assert a.tobytes() == b.tobytes() and a.strides == b.strides
