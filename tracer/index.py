@@ -25,7 +25,7 @@ class Parsed(NamedTuple):
     """`views`: (operation, attributes) in order; `indices` the index arrays along `axes` of what the views give.
 
     `keeps`: the result is a view although there are indices (traced NumPy integers); `scalar`: a 0-d result is a NumPy scalar;
-    `mask`: the whole key is this traced mask, and nothing else is set.
+    `mask`: a traced mask stands for the axes of what the views give from `first` on; there are no indices then.
     """
 
     views: tuple[tuple[str, dict[str, Any]], ...] = ()
@@ -34,6 +34,10 @@ class Parsed(NamedTuple):
     keeps: bool = False
     scalar: bool = False
     mask: Any = None
+    first: int = 0
+
+
+_MASKED = object()  # stands for an axis that a traced mask masks
 
 
 def parse(key: Any, shape: tuple[int, ...]) -> Parsed:
@@ -41,9 +45,7 @@ def parse(key: Any, shape: tuple[int, ...]) -> Parsed:
     items = [_item(k) for k in (key if type(key) is tuple else (key,))]
     masks = [k for k in items if isinstance(k, Operand) and k.dtype == bool]  # type: ignore[attr-defined]
     if masks:
-        if len(items) == 1:
-            return Parsed(mask=masks[0])
-        raise refuse("a traced mask stands beside other indices", "mask first: np.where(mask, x, fill), then index the result")
+        return _parse_masked(items, masks[0], shape)
     _check_masks(items, shape)
     items = [part for k in items for part in _without_masks(k)]
     used = sum(k is not None and k is not Ellipsis for k in items)
@@ -57,17 +59,31 @@ def parse(key: Any, shape: tuple[int, ...]) -> Parsed:
         if sum(k is Ellipsis for k in items) > 1:
             raise bad_shape("an index has more than one ellipsis", "keep one '...'")
     arrays = any(_is_array(k) for k in items)
-    return _plan(items, shape, arrays, len(shape) - used, dotted)
+    return _plan(items, shape, arrays, len(shape) - used, dotted)[0]
 
 
-def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, dotted: bool) -> Parsed:
-    """The views and the gather of items that are ints, slices, None, one Ellipsis and index arrays."""
+def _parse_masked(items: list[Any], mask: Any, shape: tuple[int, ...]) -> Parsed:
+    """A key with one traced mask: beside slices, None, "..." and ints it is a view first, then the mask along some of its axes."""
+    if any(_is_array(k) for k in items if k is not mask) or (len(items) > 1 and not mask.ndim):
+        raise refuse("a traced mask stands beside other index arrays", "mask first: np.where(mask, x, fill), then index the result")
+    spread = [part for k in items for part in ([_MASKED] * mask.ndim if k is mask else [k])]
+    used = sum(k is not None and k is not Ellipsis for k in spread)
+    if used > len(shape) or sum(k is Ellipsis for k in spread) > 1:
+        raise bad_shape(f"{used} indices for an array with {len(shape)} axes, {shape}", f"give {len(shape)} at most")
+    dotted = any(k is Ellipsis for k in spread)
+    parsed, first = _plan(spread if dotted else [*spread, Ellipsis], shape, False, len(shape) - used, dotted)
+    return parsed._replace(mask=mask, first=first)
+
+
+def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, dotted: bool) -> tuple[Parsed, int]:
+    """The views and the gather of items that are ints, slices, None, one Ellipsis and index arrays; where a traced mask begins."""
     index = list(everything(shape))
     dropped: list[int] = []  # axes of the array that an int takes away
     added: list[int] = []  # axes of the result that None adds
     indices: list[Any] = []
     axes: list[int] = []
     axis = place = 0
+    first: int | None = None
     parted = _parted(items) and not hidden  # "..." of no axes: it still parts the index arrays, whose axes then come first
     for k in items:
         if k is Ellipsis:
@@ -77,6 +93,9 @@ def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, d
             place += 1
         elif isinstance(k, slice):
             index[axis] = triple(k, shape[axis])
+            axis, place = axis + 1, place + 1
+        elif k is _MASKED:
+            first = place if first is None else first
             axis, place = axis + 1, place + 1
         elif isinstance(k, int) and not isinstance(k, Operand):
             at = _in_range(k, axis, shape)
@@ -103,7 +122,7 @@ def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, d
         views.append(("transpose", {"axes": (*axes, *[k for k in range(place) if k not in axes])}))
         axes = list(range(len(axes)))
     keeps = arrays and all(isinstance(i, np.integer) or getattr(i, "scalar", False) for i in indices)
-    return Parsed(tuple(views), tuple(indices), tuple(axes), keeps, not dotted)
+    return Parsed(tuple(views), tuple(indices), tuple(axes), keeps, not dotted), first or 0
 
 
 def _parted(items: list[Any]) -> bool:

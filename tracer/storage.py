@@ -82,6 +82,9 @@ class Step(NamedTuple):
             return TABLE["set_slice"](base, new, **attrs)
         if name == "gather":
             return TABLE["set_at"](base, new, *self.indices, **attrs)
+        if name in ("real", "imag"):
+            part = TABLE["cast"](new, dtype=np.zeros((), base.dtype).real.dtype) if new.spec.weak else new
+            return TABLE[f"set_{name}"](base, part)
         if new.ndim == 0:
             return new
         if name == "transpose":

@@ -13,7 +13,8 @@ import numpy as np
 from ir.spec import Spec
 from tracer import numpy_api
 from tracer.apply import apply
-from tracer.refusal import needs_value, refuse
+from tracer.flat import Flat
+from tracer.refusal import bad_dtype, bad_shape, needs_value, refuse
 from tracer.stack import Operand
 
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
@@ -66,6 +67,31 @@ def _no_value(what: str, mend: str) -> Callable[..., NoReturn]:
         raise needs_value(what, mend, value=self.spec)
 
     return method
+
+
+class Flags:
+    """`x.flags`: what is known of the memory's order, and whether it can be written; nothing can be set."""
+
+    __slots__ = ("_of",)
+    _KNOWN = ("c_contiguous", "f_contiguous", "contiguous", "fortran", "fnc", "forc", "aligned")
+
+    def __init__(self, of: Any):
+        object.__setattr__(self, "_of", of)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "writeable":
+            return self._of.writeable
+        if name not in self._KNOWN:
+            raise refuse(f"x.flags.{name} is not known while tracing", "leave memory to the plan", op="flags")
+        return getattr(self._of.stand_in().flags, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name.lower())
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise refuse(f"x.flags.{name} is set", "leave the flags alone, or set them on the result", op="flags")
+
+    __setitem__ = __setattr__
 
 
 class Surface(Operand):
@@ -135,7 +161,7 @@ class Surface(Operand):
 
     @real.setter
     def real(self, value: Any) -> None:
-        raise refuse("x.real is assigned", "write x = value + 1j * x.imag", op="real")
+        self.real.assign(value)
 
     @property
     def imag(self) -> Any:
@@ -143,7 +169,9 @@ class Surface(Operand):
 
     @imag.setter
     def imag(self, value: Any) -> None:
-        raise refuse("x.imag is assigned", "write x = x.real + 1j * value", op="imag")
+        if self.dtype.kind != "c":
+            raise bad_dtype("the array does not have an imaginary part to set", "make it complex: x.astype(complex)", op="imag")
+        self.imag.assign(value)
 
     @property
     def data(self) -> Any:
@@ -151,16 +179,20 @@ class Surface(Operand):
         return self
 
     @property
-    def flat(self) -> NoReturn:
-        raise refuse("x.flat is not traced", "use x.ravel(), or x.reshape(-1)[...] = v for a write", op="flat")
+    def flat(self) -> Flat:
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        self.flat.fill(values)
 
     @property
     def base(self) -> NoReturn:
         raise refuse("x.base is not known while tracing", "compare the names instead", op="base")
 
     @property
-    def flags(self) -> Any:
-        return self.stand_in().flags
+    def flags(self) -> Flags:
+        return Flags(self)
 
     device = "cpu"
 
@@ -273,6 +305,8 @@ class Surface(Operand):
 
     def fill(self, value: Any) -> None:
         """As `np.ndarray.fill`."""
+        if numpy_api.spec_of(value).shape:
+            raise bad_shape("fill takes one value", "x[...] = values", op="fill")
         self.assign(value)
 
     def sort(self, axis: int = -1, kind: str | None = None, order: Any = None) -> None:
@@ -283,8 +317,10 @@ class Surface(Operand):
         """As `np.ndarray.put`."""
         numpy_api.TABLE[np.put](self, indices, values, mode)
 
-    def view(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: the bytes of a traced array are not known."""
+    def view(self, dtype: Any = None, type: Any = None) -> Any:
+        """As `np.ndarray.view` of the same dtype; of another it is refused, since the bytes of a traced array are not known."""
+        if type in (None, np.ndarray) and (dtype in (None, np.ndarray) or np.dtype(dtype) == self.dtype):
+            return self[...]
         raise refuse("x.view is not traced", "x.astype(dtype) converts the values; x[...] is a view of the same dtype", op="view")
 
     def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:

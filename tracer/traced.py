@@ -17,11 +17,13 @@ from ir.op import Op
 from ir.ops import TABLE
 from ir.source import user_line
 from ir.spec import Spec
-from tracer import numpy_api
+from tracer import numpy_api, selected
 from tracer.apply import apply
 from tracer.index import Parsed, parse
-from tracer.refusal import bad_shape, refuse
+from tracer.numpy_api.common import leaves
+from tracer.refusal import bad_dtype, bad_shape, refuse
 from tracer.scalar import TracedScalar
+from tracer.selected import Selected
 from tracer.stack import Operand, current
 from tracer.storage import Path, Step, Storage, read, stand_in, write
 from tracer.surface import Surface
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["TracedArray", "TracedScalar", "leaked"]
 
 
-READ_ONLY = ("broadcast_to", "real", "imag")  # views that are not written through
+READ_ONLY = ("broadcast_to",)  # views that are not written through
 
 
 class TracedArray(Surface):
@@ -121,12 +123,9 @@ class TracedArray(Surface):
     def __getitem__(self, key: Any) -> TracedArray:
         parsed = self._parse(key)
         if parsed.mask is not None:
-            raise refuse(
-                "the length of x[mask] depends on the data",
-                "np.where(mask, x, fill), or np.sum(x, where=mask); x[...] = np.where(mask, 2 * x, x) for x[mask] *= 2",
-                op="x[mask]",
-                operands=[("x", self.spec), ("mask", parsed.mask.spec)],
-            )
+            place, mask, rest = self._masked(parsed)
+            wrap = self._tracing_now().wrap
+            return Selected(wrap(place.value, place.strides_, array=True), wrap(mask.value, array=True), rest)
         place = self._place(parsed)
         if parsed.indices and not parsed.keeps:
             found = apply("gather", place, *parsed.indices, axes=parsed.axes)
@@ -137,7 +136,7 @@ class TracedArray(Surface):
         parsed = self._parse(key)
         self._must_be_writeable()
         if parsed.mask is not None:
-            self._set_masked(parsed.mask, value)
+            selected.put(*self._masked(parsed), value if type(value) is Selected else _assignable(value, self.dtype))
             return
         place = self._place(parsed)
         if (
@@ -153,6 +152,8 @@ class TracedArray(Surface):
             new = TABLE["set_at"](place.value, tracing.value_of(_assignable(value, self.dtype)), *indices, axes=parsed.axes)
             write(place.storage, place.path, new)
             return
+        if isinstance(value, (list, tuple)) and np.ndim(numpy_api.operand(value)) > place.ndim:
+            raise bad_shape("setting an array element with a sequence", "give a value with as many axes as the place", op="assignment")
         place.assign(value)
 
     def assign(self, value: Any) -> None:
@@ -173,19 +174,21 @@ class TracedArray(Surface):
                 new = TABLE["broadcast_to"](new, shape=self.shape)
         write(self.storage, self.path, new)
 
-    def add_at(self, key: Any, value: Any) -> None:
-        """`np.add.at(self, key, value)`: where an index stands twice, both values are added."""
+    def at(self, ufunc: np.ufunc, key: Any, value: Any) -> None:
+        """`ufunc.at(self, key, value)`: where an index stands twice, both values count."""
         parsed = self._parse(key)
         self._must_be_writeable()
         if parsed.mask is not None:
-            raise refuse("np.add.at with a traced mask", "x += np.where(mask, v, 0)", op="add.at")
+            self[key] = self[key]._changed(ufunc, value)
+            return
         place = self._place(parsed)
         if not parsed.indices or parsed.keeps:
-            numpy_api.array_ufunc(place, np.add, "__call__", place, value, out=(place,))
+            numpy_api.array_ufunc(place, ufunc, "__call__", place, value, out=(place,))
             return
         tracing = self._tracing_now()
         indices = [tracing.value_of(i) for i in parsed.indices]
-        write(place.storage, place.path, TABLE["add_at"](place.value, tracing.value_of(value), *indices, axes=parsed.axes))
+        op, attrs = (TABLE["add_at"], {}) if ufunc is np.add else (TABLE["ufunc_at"], {"ufunc": ufunc.__name__})
+        write(place.storage, place.path, op(place.value, tracing.value_of(value), *indices, **attrs, axes=parsed.axes))
 
     def _parse(self, key: Any) -> Parsed:
         self._tracing_now()
@@ -200,28 +203,15 @@ class TracedArray(Surface):
             place = place.viewed(TABLE["gather"], {"axes": parsed.axes}, [tracing.value_of(i) for i in parsed.indices])
         return place if place is not self or self.scalar else TracedArray(self.storage, self.path, self.spec, self.strides_)
 
-    def _set_masked(self, mask: Any, value: Any) -> None:
-        shape = getattr(value, "shape", None)
-        if shape is None:
-            shape = np.shape(value)
-        if mask.shape != self.shape[: mask.ndim]:
-            raise bad_shape(
-                f"a mask of shape {mask.shape} indexes axes of shape {self.shape[: mask.ndim]}",
-                "a mask has the shape of what it masks",
-                op="assignment",
-            )
-        if shape != () and not (mask.ndim < self.ndim and len(shape) <= self.ndim - mask.ndim):
-            raise refuse(
-                "x[mask] = array takes as many values as the mask has true places, which depends on the data",
-                "give an array of x's shape: x = np.where(mask, new, x); np.place for values in order",
-                op="assignment",
-                operands=[("x", self.spec), ("mask", mask.spec)],
-            )
-        wide = apply("reshape", mask, shape=(*mask.shape, *(1,) * (self.ndim - mask.ndim)))
-        value = _assignable(value, self.dtype)
-        if value.dtype != self.dtype:
-            value = apply("cast", value, dtype=self.dtype)
-        self.assign(apply("where", wide, value, self))
+    def _masked(self, parsed: Parsed) -> tuple[TracedArray, Any, int]:
+        """The view of which a traced mask masks the first axes, the mask, and how many axes other operands are aligned with."""
+        place, mask = self._place(parsed), parsed.mask
+        end = parsed.first + mask.ndim
+        selected.check_mask(mask, place.shape[parsed.first : end])
+        if parsed.first == 0:
+            return place, mask, place.ndim - mask.ndim
+        axes = (*range(parsed.first, end), *range(parsed.first), *range(end, place.ndim))
+        return place.viewed(TABLE["transpose"], {"axes": axes}), mask, 0
 
     def _must_be_writeable(self) -> None:
         if self.scalar:
@@ -243,10 +233,18 @@ class TracedArray(Surface):
 def _assignable(value: Any, dtype: np.dtype) -> Any:
     """The right side of an assignment as an operand: Python numbers and lists as arrays of the place's dtype, as NumPy does."""
     if isinstance(value, Operand):
+        if type(value) is TracedScalar and value.value.dtype.kind == "c" and dtype.kind != "c":
+            raise _no_complex(dtype)
         return value.data if type(value).rank == 3 else value  # type: ignore[attr-defined]
     if isinstance(value, (np.ndarray, np.generic)):
         return value
+    if dtype.kind != "c" and any(type(leaf) is complex for leaf in leaves(value)):
+        raise _no_complex(dtype)
     return np.asarray(numpy_api.plain(value), dtype)[()] if not isinstance(value, (list, tuple)) else numpy_api.operand(value)
+
+
+def _no_complex(dtype: np.dtype) -> Error:
+    return bad_dtype(f"a Python complex number is assigned to an element of dtype {dtype}", "give its real part", op="assignment")
 
 
 def leaked(array: TracedArray) -> Error:

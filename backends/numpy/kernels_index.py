@@ -7,12 +7,13 @@ An update's operand 0 and its output are the same memory (the planner sees to it
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from backends.numpy.kernels_elementwise import ufunc_scratch
-from backends.numpy.site import Site, same_memory, sliced, without
+from backends.numpy.site import Site, parts, same_memory, sliced, without
 from ir.plan import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places
@@ -150,6 +151,14 @@ def _add_at_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int
     return 8 if all(p.shape == () for p in reads[2:]) else 0
 
 
+def _ufunc_at(site: Site) -> tuple[str, ...]:
+    return (_add_at(site)[0].replace("np.add.at", f"np.{site.attrs['ufunc']}.at"),)
+
+
+def _set_part(which: int) -> Callable[[Site], tuple[str, ...]]:
+    return lambda site: (f'np.copyto({site.name(parts(site.writes[0])[which])}, {{1}}, "unsafe")',)
+
+
 def _known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return reads[1].strides is not None
 
@@ -170,5 +179,10 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
         Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch),
     ),
     "set_at": (Kernel("set_at.setitem", "set_at", _set_at, cost=_moves, overwrites=(0,)),),
+    "set_real": (Kernel("set_real.copyto", "set_real", _set_part(0), cost=_moves, overwrites=(0,)),),
+    "set_imag": (Kernel("set_imag.copyto", "set_imag", _set_part(1), cost=_moves, overwrites=(0,)),),
+    "ufunc_at": (
+        Kernel("ufunc_at.at", "ufunc_at", _ufunc_at, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_at_scratch),
+    ),
     "add_at": (Kernel("add_at.at", "add_at", _add_at, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_at_scratch),),
 }

@@ -100,16 +100,17 @@ def sliced(place: Place, index: tuple[tuple[int | None, int | None, int | None],
     for triple, n, stride in zip(index, place.shape, place.strides):
         start, stop, step = slice(*triple).indices(n)
         count = len(range(start, stop, step))
-        offset += start * stride if count else 0
+        offset += start * stride
         shape.append(count)
         strides.append(stride * step)
-    return Place(place.buffer, offset, tuple(shape), tuple(strides), place.dtype)
+    return Place(place.buffer, place.offset if 0 in shape else offset, tuple(shape), tuple(strides), place.dtype)
 
 
 def parts(place: Place) -> tuple[Place, Place]:
     """The real and the imaginary part of a complex place."""
     half = np.dtype(place.dtype.char.lower())
-    re, im = [Place(place.buffer, place.offset + k * half.itemsize, place.shape, place.strides, half) for k in (0, 1)]
+    step = 0 if 0 in place.shape else half.itemsize  # what is empty has no room for an offset
+    re, im = [Place(place.buffer, place.offset + k * step, place.shape, place.strides, half) for k in (0, 1)]
     return re, im
 
 

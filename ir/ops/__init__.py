@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from ir.op import Op
 from ir.ops import elementwise as e
-from ir.ops import index, logic, matmul, nn, reduce, shape, update
+from ir.ops import index, logic, matmul, nn, reduce, shape, ufunc_at, update
 from ir.ops.custom import custom
 from ir.ops.opaque import opaque
 from ir.ops.scalar import python
@@ -34,7 +34,7 @@ _LISTED: tuple[Op, ...] = (
     # reading at an index
     index.slice, index.take, index.gather, index.take_along_axis, index.sort, index.argsort,
     # writing at an index
-    update.set_slice, update.add_slice, update.set_at, update.add_at,
+    update.set_slice, update.add_slice, update.set_at, update.add_at, update.set_real, update.set_imag, ufunc_at.ufunc_at,
     # Python numbers, rules of the user's, tests
     python, custom, opaque,
 )

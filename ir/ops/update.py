@@ -1,4 +1,6 @@
-"""Functional writes: the base with some of its elements set (set_slice, set_at) or added to (add_slice, add_at, from `index.py`).
+"""Functional writes: the base with some of its elements set (set_slice, set_at), or the real or imaginary part of all (set_real, set_imag).
+
+Additions (add_slice, add_at) stand in `index.py`, the other ufuncs' in `ufunc_at.py`.
 
 Each gives the whole new array and may take over the base's memory, so that the planner turns a write into one in place. Values
 broadcast and are cast as NumPy's assignment does; where an index stands twice, `set_at` keeps the last value, `add_at` adds all.
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ir.errors import DTypeError
 from ir.graph import CONSTANT
-from ir.op import Op, Trait, no_flops
+from ir.op import Op, Trait, broadcast_axes, no_flops
 from ir.ops import elementwise
 from ir.ops.index import add_at, add_slice, at_write_axes, gather, slice, slice_write_axes
 from ir.ops.places import Index, check_fits, fancy, keys, placement, slice_shape
@@ -21,7 +24,7 @@ from ir.spec import Spec, broadcast
 if TYPE_CHECKING:
     from ir.graph import Value
 
-__all__ = ["add_at", "add_slice", "set_at", "set_slice"]
+__all__ = ["add_at", "add_slice", "set_at", "set_imag", "set_real", "set_slice"]
 
 
 def written(g: Value, value: Value) -> Value:
@@ -85,3 +88,33 @@ set_at = Op(
     "set_at", "update", ("base", "value", "*indices"), spec=_set_at_spec, meaning=_set_at, vjp=_set_at_vjp, axes=at_write_axes,
     flops=no_flops, traits=Trait.ARRAY, overwrites=(0,), order="K",
 )
+
+
+# ---- complex parts
+def _set_part_spec(base: Spec, value: Spec) -> Spec:
+    if base.dtype.kind != "c":
+        raise DTypeError(f"{base} has no imaginary part to set", mend="make it complex: x.astype(complex)")
+    check_fits(value, base.shape)
+    return base.strong()
+
+
+def _set_part(name: str) -> Op:
+    """`set_real`, `set_imag`: the base with a new real or imaginary part. Complex values lose their imaginary part, as in NumPy."""
+
+    def meaning(base: np.ndarray, value: Any) -> np.ndarray:
+        out = np.array(base)
+        setattr(out, name, value)
+        return out
+
+    def vjp(g: Value, y: Value, base: Value, value: Value) -> tuple[Value, Value]:
+        part = elementwise.real if name == "real" else elementwise.imag
+        return made(g, np.zeros((), g.dtype).real[()]), part(g)
+
+    made = Op(
+        f"set_{name}", "update", ("base", "value"), spec=_set_part_spec, meaning=meaning, vjp=vjp, axes=broadcast_axes, flops=no_flops,
+        traits=Trait.ARRAY, overwrites=(0,), order="K",
+    )
+    return made
+
+
+set_real, set_imag = _set_part("real"), _set_part("imag")

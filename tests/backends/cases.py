@@ -291,6 +291,20 @@ def _adding(cases_of: Any) -> Any:
     return make
 
 
+def _ufunc_at(rng: np.random.Generator) -> list[Case]:
+    cases = [(operands, {**attrs, "ufunc": "multiply"}) for operands, attrs in _adding(_write_at)(rng)]
+    for dtype, names in (("d", ("subtract", "divide", "maximum", "power", "hypot")), ("l", ("bitwise_and", "left_shift", "logical_and"))):
+        cases += [([draw(rng, (5, 4), dtype), 3, _ints(0, -1, 0)], {"axes": (1,), "ufunc": name}) for name in names]
+    return cases
+
+
+def _set_part(rng: np.random.Generator) -> list[Case]:
+    return [
+        ([draw(rng, (5, 4), base), draw(rng, shape, value)], {})
+        for base, value, shape in (("D", "d", (5, 4)), ("D", "f", (4,)), ("F", "d", (5, 1)), ("D", "l", ()))
+    ] + [([draw(rng, (), "D"), 2.0], {}), ([draw(rng, (0, 3), "D"), draw(rng, (3,))], {})]
+
+
 SPECIAL: dict[str, Any] = {
     "norm": _norm,
     "dot": _dot,
@@ -316,4 +330,7 @@ SPECIAL: dict[str, Any] = {
     "add_slice": _adding(_write_slice),
     "set_at": _write_at,
     "add_at": _adding(_write_at),
+    "ufunc_at": _ufunc_at,
+    "set_real": _set_part,
+    "set_imag": _set_part,
 }

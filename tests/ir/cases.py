@@ -120,6 +120,13 @@ LISTED: dict[str, list[Case]] = {
     "set_slice": _writes(fits=[floats(2, 3), floats(3), floats(2, 1), floats(1, 2, 3)]),
     "add_slice": _writes(fits=[floats(2, 3), floats(3), floats(2, 1)]),
     "set_at": _writes_at(), "add_at": _writes_at(),
+    "ufunc_at": [
+        (operands, {**attrs, "ufunc": name})
+        for name in ("subtract", "multiply", "divide", "maximum", "minimum")
+        for operands, attrs in _writes_at()
+    ],
+    "set_real": [((floats(2, 3) * (1 + 2j), v), {}) for v in (floats(2, 3), floats(3), floats(2, 1))],
+    "set_imag": [((floats(2, 3) * (1 + 2j), v), {}) for v in (floats(2, 3), floats(3), floats(2, 1))],
     "python": [((2.5, 3), {"fn": "mul"}), ((2,), {"fn": "neg"})],
     "custom": [((floats(2, 3), floats(3)), {"outs": 1, "rule": Nothing()})],
 }  # fmt: skip

@@ -15,11 +15,12 @@ from ir.errors import Error
 from ir.source import user_line
 from tracer.numpy_api import choices, creation, indexing, joins, linalg, meta, reductions, shapes, ufuncs
 from tracer.numpy_api.common import operand, plain
+from tracer.numpy_api.common import spec as spec_of
 from tracer.numpy_api.creation import astype
 from tracer.numpy_api.creation import copied as copy
 from tracer.refusal import refuse
 
-__all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain"]
+__all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain", "spec_of"]
 
 TABLE: dict[Any, Callable[..., Any]] = {
     **reductions.TABLE, **shapes.TABLE, **joins.TABLE, **choices.TABLE, **indexing.TABLE, **linalg.TABLE, **creation.TABLE, **meta.TABLE,

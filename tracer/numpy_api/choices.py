@@ -133,15 +133,20 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
 
 
 def real(val: Any) -> Any:
-    """As `np.real`; a view that is not written through."""
+    """As `np.real`: a view."""
     x = array(val)
     return apply("real", x) if x.dtype.kind == "c" else x
 
 
 def imag(val: Any) -> Any:
-    """As `np.imag`: a view that is not written through."""
+    """As `np.imag`: a view, of a real array zeros that can't be written."""
     x = array(val)
-    return apply("imag", x) if x.dtype.kind == "c" else apply("broadcast_to", np.zeros((), x.dtype), shape=x.shape)
+    if x.dtype.kind == "c":
+        return apply("imag", x)
+    zeros = apply("broadcast_to", np.zeros((), x.dtype), shape=x.shape)
+    if hasattr(zeros, "storage"):
+        zeros.storage.writeable = False
+    return zeros
 
 
 def angle(z: Any, deg: bool = False) -> Any:

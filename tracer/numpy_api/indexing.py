@@ -11,7 +11,7 @@ import numpy as np
 from ir.ops.views import resolve_axis
 from tracer.apply import apply
 from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, spec, store
-from tracer.refusal import refuse
+from tracer.refusal import bad_shape, refuse
 from tracer.stack import Operand
 
 
@@ -47,13 +47,9 @@ def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     x, i = _target(a, "put"), array(ind)
     if mode != "raise":
         i = apply("remainder", i, x.size) if mode == "wrap" else apply("clip", i, 0, x.size - 1)
-    if x.ndim > 1 and x.strides_ is not None:
-        raise refuse("np.put into an array that is not C-ordered", "x[i, j] = v", op="put")
     values = apply("reshape", array(v), shape=(math.prod(array(v).shape),))
-    count = math.prod(i.shape)
-    if values.shape[0] != count:
-        values = apply("take", values, np.arange(count) % values.shape[0], axis=0, mode="raise")
-    x.reshape(-1)[apply("reshape", i, shape=(count,)) if i.ndim != 1 else i] = values
+    if i.size:
+        x.flat[apply("reshape", i, shape=(i.size,)) if i.ndim != 1 else i] = values
 
 
 def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> None:
@@ -86,12 +82,12 @@ def place(arr: Any, mask: Any, vals: Any) -> None:
 
 
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
-    """As `np.fill_diagonal` without wrap."""
+    """As `np.fill_diagonal`."""
     x = _target(a, "fill_diagonal")
-    if wrap:
-        raise refuse("wrap=True is not traced", "x[i, i % x.shape[1]] = v", op="fill_diagonal")
-    i = np.arange(min(x.shape))
-    x[(i,) * x.ndim] = val
+    if x.ndim < 2 or (x.ndim > 2 and len(set(x.shape)) > 1):
+        raise bad_shape(f"no diagonal in shape {x.shape}", "give two axes, or more of equal size", op="fill_diagonal")
+    step = x.shape[1] + 1 if x.ndim == 2 else 1 + int(np.cumprod(x.shape[:-1]).sum())
+    x.flat[: x.shape[1] ** 2 if x.ndim == 2 and not wrap else None : step] = val
 
 
 def _target(x: Any, name: str) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
 from tracer.apply import apply
 from tracer.numpy_api import reductions, shapes
@@ -261,16 +262,11 @@ def at(ufunc: np.ufunc, x: Any, indices: Any, value: Any = None) -> None:
     """`ufunc.at(x, indices, value)`: unbuffered, so that repeated indices add up. Writes into x."""
     if not is_traced(x):
         raise refuse("a traced value is written into a plain array", "start from np.zeros_like(x)", op=f"{ufunc.__name__}.at")
-    if ufunc is np.add:
-        x.add_at(indices, operand(value))
-    elif ufunc is np.subtract:
-        x.add_at(indices, apply("negative", operand(value)))
-    else:
+    if ufunc is not np.add and ufunc.__name__ not in UFUNCS:
         raise refuse(
-            f"np.{ufunc.__name__}.at is not traced",
-            "np.add.at, or x[i] = f(x[i], v) where no index stands twice",
-            op=f"{ufunc.__name__}.at",
+            f"np.{ufunc.__name__}.at is not traced", f"x[i] = np.{ufunc.__name__}(x[i]) where no index stands twice", op=f"{ufunc.__name__}.at"
         )
+    x.at(ufunc, indices, operand(value))
 
 
 def shape_of(*operands: Any) -> tuple[int, ...]:
