@@ -14,6 +14,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, Node, Value
 from ir.op import Op, Trait
+from ir.source import user_line
 from tracer import numpy_api
 from tracer.apply import apply
 from tracer.numpy_api import reductions
@@ -24,18 +25,26 @@ from tracer.surface import Surface
 _MEND = "np.where(mask, x, fill), or np.sum(x, where=mask); x[mask] goes only into arithmetic with other y[mask], sums and x[mask] = ..."
 
 
+def _inplace(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    return lambda self, other: self._changed(ufunc, other)
+
+
+def _reduction(reduction: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, axis=None, **kwargs: self._reduced(reduction, axis, **kwargs)
+
+
 class Selected(Operand):
     """`full` holds the selected elements where `mask` (its first axes) is true. `rest`: axes against which other operands broadcast.
 
     `safe`: the elements that are not selected are copies of one that is.
     """
 
-    __slots__ = ("full", "mask", "rest", "safe")
+    __slots__ = ("full", "mask", "rest", "safe", "line")
     rank = 4
     __array_priority__ = 1100
 
     def __init__(self, full: Any, mask: Any, rest: int, safe: bool = False):
-        self.full, self.mask, self.rest, self.safe = full, mask, rest, safe
+        self.full, self.mask, self.rest, self.safe, self.line = full, mask, rest, safe, user_line()
 
     @property
     def dtype(self) -> np.dtype:
@@ -75,9 +84,12 @@ class Selected(Operand):
         return apply("where", wide(mask, full.ndim), full, row)
 
     def _refused(self, name: str) -> Exception:
-        return refuse(
+        error = refuse(
             "the length of x[mask] depends on the data", _MEND, op=name, operands=[("x", self.full.spec), ("mask", self.mask.spec)]
         )
+        if name == "data":  # asked for when it is returned: no line of the user's runs any more
+            error.line = self.line
+        return error
 
     # ---- operators: those of arrays, which record; in place the selection, which is a copy, changes for all its names
     for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift"):
@@ -97,35 +109,11 @@ class Selected(Operand):
         self.full, self.safe = numpy_api.astype(found.full, self.dtype, copy=False), True
         return self
 
-    def __iadd__(self, other: Any) -> Any:
-        return self._changed(np.add, other)
-
-    def __isub__(self, other: Any) -> Any:
-        return self._changed(np.subtract, other)
-
-    def __imul__(self, other: Any) -> Any:
-        return self._changed(np.multiply, other)
-
-    def __itruediv__(self, other: Any) -> Any:
-        return self._changed(np.divide, other)
-
-    def __ifloordiv__(self, other: Any) -> Any:
-        return self._changed(np.floor_divide, other)
-
-    def __imod__(self, other: Any) -> Any:
-        return self._changed(np.remainder, other)
-
-    def __ipow__(self, other: Any) -> Any:
-        return self._changed(np.power, other)
-
-    def __iand__(self, other: Any) -> Any:
-        return self._changed(np.bitwise_and, other)
-
-    def __ior__(self, other: Any) -> Any:
-        return self._changed(np.bitwise_or, other)
-
-    def __ixor__(self, other: Any) -> Any:
-        return self._changed(np.bitwise_xor, other)
+    __iadd__, __isub__, __imul__ = _inplace(np.add), _inplace(np.subtract), _inplace(np.multiply)
+    __itruediv__, __ifloordiv__, __imod__ = _inplace(np.divide), _inplace(np.floor_divide), _inplace(np.remainder)
+    __ipow__, __iand__, __ior__, __ixor__ = (
+        _inplace(np.power), _inplace(np.bitwise_and), _inplace(np.bitwise_or), _inplace(np.bitwise_xor),
+    )
 
     # ---- NumPy's protocols, and the methods that need no length
     __array_ufunc__ = numpy_api.array_ufunc
@@ -143,25 +131,8 @@ class Selected(Operand):
         mask = apply("broadcast_to", wide(self.mask, self.full.ndim), shape=self.full.shape)
         return reduction(self.full, over, where=mask, **kwargs)
 
-    def sum(self, axis: Any = None, **kwargs: Any) -> Any:
-        """As `np.sum` over all selected elements, or over the first axis."""
-        return self._reduced(reductions.sum, axis, **kwargs)
-
-    def prod(self, axis: Any = None, **kwargs: Any) -> Any:
-        """As `np.prod`."""
-        return self._reduced(reductions.prod, axis, **kwargs)
-
-    def mean(self, axis: Any = None, **kwargs: Any) -> Any:
-        """As `np.mean`."""
-        return self._reduced(reductions.mean, axis, **kwargs)
-
-    def any(self, axis: Any = None, **kwargs: Any) -> Any:
-        """As `np.any`."""
-        return self._reduced(reductions.any, axis, **kwargs)
-
-    def all(self, axis: Any = None, **kwargs: Any) -> Any:
-        """As `np.all`."""
-        return self._reduced(reductions.all, axis, **kwargs)
+    sum, prod, mean = _reduction(reductions.sum), _reduction(reductions.prod), _reduction(reductions.mean)
+    any, all = _reduction(reductions.any), _reduction(reductions.all)
 
     def copy(self, order: str = "C") -> Any:
         """As `np.ndarray.copy`."""
@@ -238,7 +209,7 @@ def put(place: Any, mask: Any, rest: int, value: Any) -> None:
 def check_mask(mask: Any, shape: tuple[int, ...]) -> None:
     """ShapeError unless the mask has the shape of the axes that it masks."""
     if mask.shape != shape:
-        raise bad_shape(f"a mask of shape {mask.shape} indexes axes of shape {shape}", "a mask has the shape of what it masks", op="x[mask]")
+        raise bad_shape(f"a mask of shape {mask.shape} indexes axes of shape {shape}", "a mask has the shape of what it masks", op="index")
 
 
 def same_value(a: Value, b: Value, most: int = 1000) -> bool:

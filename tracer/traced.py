@@ -120,7 +120,7 @@ class TracedArray(Surface):
         return not self.scalar and self.storage.writeable and not any(step.op.name in READ_ONLY for step in self.path)
 
     # ---- reading and writing at an index
-    def __getitem__(self, key: Any) -> TracedArray:
+    def __getitem__(self, key: Any) -> Any:
         parsed = self._parse(key)
         if parsed.mask is not None:
             place, mask, rest = self._masked(parsed)

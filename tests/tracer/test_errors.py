@@ -72,7 +72,7 @@ CASES: list[tuple[str, Callable[..., Any], type[Error], str]] = [
     ("x.view", lambda x: x.view(np.int64), TraceError, "astype"),
     ("x.shape = ", lambda x: setattr(x, "shape", (12,)), TraceError, "reshape"),
     ("broadcast view written", lambda x: np.broadcast_to(x[0], (3, 4)).__setitem__(0, 1.0), TraceError, "copy"),
-    ("real part written", lambda x: (x * 1j).real.__setitem__(0, 1.0), TraceError, "copy"),
+    ("imaginary part of reals written", lambda x: x.imag.__setitem__(0, 1.0), TraceError, "copy"),
     ("diagonal written", lambda x: np.diagonal(x).__setitem__(0, 1.0), TraceError, "copy"),
     ("add of shapes", lambda x: x + np.ones(3), ShapeError, "reshape"),
     ("matmul of shapes", lambda x: x @ x, ShapeError, "y.T"),

@@ -23,7 +23,7 @@ def check(fn: Any, *args: Any) -> None:
     """Two calls of the compiled function against NumPy: results and arguments."""
     fast = tracer.compile(fn)
     for k in (1, 2):
-        mine, due = [tuple([args[0] * np.array(k, args[0].dtype), *[a.copy() for a in args[1:]]]) for _ in range(2)]
+        mine, due = [(args[0] * np.array(k, args[0].dtype), *[a.copy() for a in args[1:]]) for _ in range(2)]
         same(fast(*mine), fn(*due), 1e-13, "result")
         same(mine, due, 1e-13, "arguments")
     assert fast.explain().traces == 1
@@ -190,7 +190,7 @@ def test_diagonals() -> None:
 
 
 # ---- what NumPy takes as a value
-@pytest.mark.parametrize("value", [1j, [1j, 2], None, "3", True, [1, 2, 3, 4], [[3]], [3], np.array([[3.0]]), np.float32(0.1), (1, 2, 3, 4)])
+@pytest.mark.parametrize("value", [1j, [1j, 2], None, "3", True, [1, 2, 3, 4], [[3]], [3], np.array([[3.0]]), np.float32(0.1), (1, 2, 3)])
 @pytest.mark.parametrize("key", [0, (0, 1), slice(1, None), ..., [0, 2]])
 def test_values_of_an_assignment(key: Any, value: Any) -> None:
     def fn(x: Any) -> None:

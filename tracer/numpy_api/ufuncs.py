@@ -263,9 +263,8 @@ def at(ufunc: np.ufunc, x: Any, indices: Any, value: Any = None) -> None:
     if not is_traced(x):
         raise refuse("a traced value is written into a plain array", "start from np.zeros_like(x)", op=f"{ufunc.__name__}.at")
     if ufunc is not np.add and ufunc.__name__ not in UFUNCS:
-        raise refuse(
-            f"np.{ufunc.__name__}.at is not traced", f"x[i] = np.{ufunc.__name__}(x[i]) where no index stands twice", op=f"{ufunc.__name__}.at"
-        )
+        name = f"np.{ufunc.__name__}"
+        raise refuse(f"{name}.at is not traced", f"x[i] = {name}(x[i]) where no index stands twice", op=f"{ufunc.__name__}.at")
     x.at(ufunc, indices, operand(value))
 
 
