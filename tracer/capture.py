@@ -15,7 +15,7 @@ from typing import Any
 
 from ir.source import is_library
 from tracer.code import Uses, uses
-from tracer.paths import ROOT, Caller, Found, Owner, Step, inside, weakly
+from tracer.paths import ROOT, Caller, Found, Owner, Step, always, inside, weakly
 from tracer.seen import PLAIN
 
 MOST = 20_000  # things looked at
@@ -71,7 +71,7 @@ class Reach:
     def _search(self, fn: Callable[..., Any], arguments: Sequence[tuple[str, Any]]) -> Iterator[Found]:
         """Every thing, nearest first; one reached twice comes once."""
         seen: set[int] = set()
-        queue = [Step("", lambda: fn, fn, 0, ROOT)]
+        queue = [Step("", always(fn), fn, 0, ROOT)]
         queue += [Step(name, fetch, thing, 0) for name, thing in arguments if (fetch := weakly(thing)) is not None]
         owners: list[Owner] = []
         names: set[str] = set()

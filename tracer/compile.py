@@ -29,6 +29,7 @@ from tracer.explain import Explanation, History
 from tracer.keys import changes, exact_key, leaf_key
 from tracer.method import Method, WeakMethod
 from tracer.pause import no_collection
+from tracer.shortcut import MISSED
 from tracer.trace import Trace, run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -100,10 +101,10 @@ class Compiled(Copies):
             return stack.called(self._fn)(*args, **kwargs)
         self._history.calls += 1
         last = self._last
-        if last is not None and last.take is not None and not kwargs:
-            inputs = last.take(args)
-            if inputs is not None:
-                return last.run(inputs)
+        if last is not None and last.call is not None and not kwargs:
+            result = last.call(args)
+            if result is not MISSED:
+                return result
         leaves, structure = trees.flatten((args, kwargs))
         if any(type(leaf) is Spec for leaf in leaves):
             raise ArgumentError(

@@ -6,6 +6,7 @@ result in the tree that the function built. An entry keeps no argument and no re
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -28,7 +29,7 @@ from tracer.keys import check_native, lies
 from tracer.lazy import record_graph
 from tracer.pause import no_collection
 from tracer.sharing import Reading, Writing, shared_by, standing
-from tracer.shortcut import Take, is_plain, shortcut
+from tracer.shortcut import Call, is_plain, shortcut
 from tracer.trace import LeafIn, LeafOut, Trace
 from tracer.variable import Variable
 
@@ -62,9 +63,9 @@ class Entry:
         self._baked = _baked_texts(graph)
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
-        self.take: Take | None = None  # the short way for a call like this one, where it is open
+        self.call: Call | None = None  # the short way for a call like this one, where it is open
         if traced.in_tree.flat_args and self._all_direct and is_plain(leaves):
-            self.take = shortcut(leaves, self._checks, self._captured, self.records_variables)
+            self.call = self._shortcut(leaves)
         self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
         self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
         self._loops: dict[tuple[int, tuple[int, ...]], Any] = {}
@@ -95,6 +96,13 @@ class Entry:
         return Writing(program, self._meets) if self.traced.graph.updates else Reading(program, self._meets)
 
     # ---- a call
+    def _shortcut(self, leaves: Sequence[Any]) -> Call:
+        out = self._single
+        if out is not None and out.kind in ("array", "scalar") and not self.traced.writes and not self.records_variables:
+            return shortcut(leaves, self.traced.guards, self._captured, False, self.program, out)
+        me = weakref.proxy(self)
+        return shortcut(leaves, self.traced.guards, self._captured, self.records_variables, lambda inputs: me.run(inputs))
+
     def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
         """The program's inputs for these leaves; None where a guard or a captured thing is no longer what it was."""
         for check in self._checks:

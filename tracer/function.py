@@ -7,7 +7,7 @@ gradient is what `backward` says, and since that records too, it differentiates 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -197,7 +197,7 @@ class _Forward:
 
     __slots__ = ("graph", "arrays", "fetch", "guards")
 
-    def __init__(self, graph: Graph, arrays: list[str], fetch: list[Callable[[], Any]], guards: list[tuple[Callable[[], Any], Any]]):
+    def __init__(self, graph: Graph, arrays: list[str], fetch: list[Callable[[], Any]], guards: Sequence[tuple[Callable[[], Any], Any]]):
         self.graph, self.arrays, self.fetch, self.guards = graph, arrays, fetch, guards
 
     def holds(self) -> bool:

@@ -15,8 +15,9 @@ import numpy as np
 
 from ir.errors import TraceError
 from tracer.aliases import Relation, relation
+from tracer.fetch import Fetch
 from tracer.paths import Found, now
-from tracer.seen import PLAIN, fingerprint
+from tracer.seen import fingerprint
 from tracer.stack import Operand
 
 if TYPE_CHECKING:
@@ -28,12 +29,15 @@ if TYPE_CHECKING:
 class Guard:
     """What must still hold for the trace to be used again. `check(leaves)` gets the flat arguments of a call.
 
-    `number`: the position of the argument, a Python number, that it is about.
+    `number`: the position of the argument, a Python number, that it is about. With a `fetch` it holds where what that gives has the
+    fingerprint `seen`.
     """
 
     description: str
     check: Callable[[list[Any]], bool]
     number: int | None = None
+    fetch: Fetch | None = None
+    seen: Any = None
 
 
 def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[tuple[Found, Any]]) -> list[Guard]:
@@ -46,7 +50,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k]), k))
         elif source in tracing.numbers.entered:
             found = tracing.numbers.entered[source]
-            guards.append(Guard(f"{found.name} is {found.thing!r}{where}", _same_plain(found.fetch, found.thing)))
+            guards.append(_still(f"is {found.thing!r}{where}", found, fingerprint(found.thing)))
     inside = tracing.entered_ids()
     for found, seen in before:
         if fingerprint(now(found.fetch)) != seen:
@@ -55,9 +59,9 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             continue
         if isinstance(found.thing, np.ndarray):
             if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
-                guards.append(Guard(f"{found.name} holds the same numbers", _same_thing(found.fetch, seen)))
+                guards.append(_still("holds the same numbers", found, seen))
         else:
-            guards.append(Guard(f"{found.name} is {_shown(found.thing)}", _same(found, seen)))
+            guards.append(_still(f"is {_shown(found.thing)}", found, seen))
     for ref, seen in tracing.pathless:
         if ref() is not None:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
@@ -77,29 +81,15 @@ def _shown(thing: Any) -> str:
         return f"a {type(thing).__name__}"
 
 
-def _same(found: Found, seen: Any) -> Callable[[list[Any]], bool]:
-    if type(found.thing) in PLAIN:
-        return _same_plain(found.fetch, found.thing)
-    return _same_one(found.fetch, seen) if isinstance(seen, weakref.ref) else _same_thing(found.fetch, seen)
-
-
-def _same_plain(fetch: Callable[[], Any], value: Any) -> Callable[[list[Any]], bool]:
-    kind = type(value)
-    shown = repr(value) if kind is float or kind is complex else None  # zeros have signs, and NaN is unlike itself
+def _still(what: str, found: Found, seen: Any) -> Guard:
+    """What is found there still has the fingerprint `seen`; where that is a weak reference, to something alive."""
+    fetch = found.fetch
 
     def check(leaves: list[Any]) -> bool:
         thing = now(fetch)
-        return type(thing) is kind and (thing == value if shown is None else repr(thing) == shown)
+        return thing is not None and thing is seen() if isinstance(seen, weakref.ref) else fingerprint(thing) == seen
 
-    return check
-
-
-def _same_thing(fetch: Callable[[], Any], seen: Any) -> Callable[[list[Any]], bool]:
-    return lambda leaves: fingerprint(now(fetch)) == seen
-
-
-def _same_one(fetch: Callable[[], Any], seen: weakref.ref[Any]) -> Callable[[list[Any]], bool]:
-    return lambda leaves: (thing := now(fetch)) is not None and thing is seen()
+    return Guard(f"{found.name} {what}", check, fetch=fetch, seen=seen)
 
 
 def _same_while_alive(ref: weakref.ref[np.ndarray], seen: Any) -> Callable[[list[Any]], bool]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from ir.source import is_library
 from tracer.code import Uses
+from tracer.fetch import Fetch
 from tracer.seen import CONTAINERS, MAPPINGS, file_of, is_open, is_whole, slots_of
 
 DEPTH = 6
@@ -29,7 +30,7 @@ class Found(NamedTuple):
     """A thing within reach: how the user would write it, and how to get it again. `place` is where a function finds a number."""
 
     name: str
-    fetch: Callable[[], Any]
+    fetch: Fetch
     thing: Any
     place: tuple[int, str, Any] | None = None
 
@@ -38,7 +39,7 @@ class Step(NamedTuple):
     """A thing to look at. `caller`: the function that does nothing with it but call it, and the cell it is in; None for other uses."""
 
     name: str
-    fetch: Callable[[], Any]
+    fetch: Fetch
     thing: Any
     depth: int
     caller: Caller | None = None
@@ -74,8 +75,9 @@ class Owner:
         return found
 
 
-def _member(fetch: Callable[[], Any], key: str, part: str | None) -> Callable[[], Any]:
-    return (lambda: vars(fetch())[key]) if part is None else (lambda: getattr(vars(fetch())[key], part))
+def _member(fetch: Fetch, key: str, part: str | None) -> Fetch:
+    held = Fetch(fetch, "member", key)
+    return held if part is None else Fetch(held, "attribute", part)
 
 
 def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
@@ -83,18 +85,18 @@ def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
     name, fetch, thing, depth, caller, _ = step
     if isinstance(thing, types.MethodType):
         return [
-            Step("self" if not name else f"{name}.__self__", lambda: fetch().__self__, thing.__self__, 0),
-            Step(name, lambda: fetch().__func__, thing.__func__, 0, caller and (id(thing), 0)),
+            Step("self" if not name else f"{name}.__self__", Fetch(fetch, "attribute", "__self__"), thing.__self__, 0),
+            Step(name, Fetch(fetch, "attribute", "__func__"), thing.__func__, 0, caller and (id(thing), 0)),
         ]
     if isinstance(thing, types.FunctionType):
         return [] if use is None else list(_of_function(fetch, thing, use))
     if isinstance(thing, functools.partial):
-        mine, args, keywords = id(thing), _getattr(fetch, "args"), _getattr(fetch, "keywords")
+        mine, args, keywords = id(thing), Fetch(fetch, "attribute", "args"), Fetch(fetch, "attribute", "keywords")
         return [
-            Step(name, _getattr(fetch, "func"), thing.func, 0, caller and (mine, 0)),
-            *[Step(f"{name}.args[{k}]", _item(args, k), v, 0, None, (mine, "args", k)) for k, v in enumerate(thing.args)],
-            *[Step(k, _item(keywords, k), v, 0, None, (mine, "keywords", k)) for k, v in thing.keywords.items()],
-            Step(f"{name}.keywords", lambda: tuple(keywords()), tuple(thing.keywords), 0),
+            Step(name, Fetch(fetch, "attribute", "func"), thing.func, 0, caller and (mine, 0)),
+            *[Step(f"{name}.args[{k}]", Fetch(args, "item", k), v, 0, None, (mine, "args", k)) for k, v in enumerate(thing.args)],
+            *[Step(k, Fetch(keywords, "item", k), v, 0, None, (mine, "keywords", k)) for k, v in thing.keywords.items()],
+            Step(f"{name}.keywords", Fetch(keywords, "tuple"), tuple(thing.keywords), 0),
         ]
     if isinstance(thing, (type, types.ModuleType)):
         if isinstance(thing, type):
@@ -107,44 +109,44 @@ def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
         return []
     kind = type(thing)
     if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):
-        return [Step(name, lambda: fetch().__wrapped__, thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
+        return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
     if depth >= DEPTH or (isinstance(thing, CONTAINERS) and is_whole(thing)):
         return []
     if isinstance(thing, MAPPINGS):
-        return [Step(f"{name}[{k!r:.40}]", _item(fetch, k), v, depth + 1) for k, v in list(thing.items())]
+        return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, "item", k), v, depth + 1) for k, v in list(thing.items())]
     if isinstance(thing, CONTAINERS):
-        get = fetch if isinstance(thing, (list, tuple, collections.deque)) else lambda: list(fetch())
-        return [Step(f"{name}[{k}]", _item(get, k), v, depth + 1) for k, v in enumerate(thing)]
+        get = fetch if isinstance(thing, (list, tuple, collections.deque)) else Fetch(fetch, "list")
+        return [Step(f"{name}[{k}]", Fetch(get, "item", k), v, depth + 1) for k, v in enumerate(thing)]
     found = []
     held = getattr(thing, "__dict__", None)
     if not is_open(kind):
         wrapped = isinstance(held, dict) and "__wrapped__" in held
-        return [Step(name, lambda: fetch().__wrapped__, thing.__wrapped__, 0)] if wrapped else []
+        return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0)] if wrapped else []
     if isinstance(held, dict):
-        found += [Step(f"{name}.{k}" if name else k, _attribute(fetch, k), v, depth + 1) for k, v in list(held.items())]
+        found += [Step(f"{name}.{k}" if name else k, Fetch(fetch, "held", k), v, depth + 1) for k, v in list(held.items())]
     slots = [k for k in slots_of(kind) if hasattr(thing, k)]
-    found += [Step(f"{name}.{k}" if name else k, _getattr(fetch, k), getattr(thing, k), depth + 1) for k in slots]
-    found.append(Step(name, lambda: type(fetch()), kind, depth))
+    found += [Step(f"{name}.{k}" if name else k, Fetch(fetch, "attribute", k), getattr(thing, k), depth + 1) for k in slots]
+    found.append(Step(name, Fetch(fetch, "type"), kind, depth))
     call = vars(kind).get("__call__")
     if not name and isinstance(call, types.FunctionType):
-        found.append(Step("", lambda: vars(type(fetch()))["__call__"], call, 0, ROOT))
+        found.append(Step("", Fetch(Fetch(fetch, "type"), "member", "__call__"), call, 0, ROOT))
     return found
 
 
-def _of_function(fetch: Callable[[], Any], fn: types.FunctionType, use: Uses) -> Iterator[Step]:
+def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[Step]:
     mine, held = id(fn), fn.__globals__
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()):
         if filled(cell):
             caller = (mine, id(cell)) if name in use.called else None
-            yield Step(name, _cell(cell), cell.cell_contents, 0, caller, (mine, "cell", name))
+            yield Step(name, Fetch(None, "cell", cell), cell.cell_contents, 0, caller, (mine, "cell", name))
     for name in use.globals_:
         if name in held and (not isinstance(held[name], types.ModuleType) or _of_the_user(held[name])):
             caller = (mine, 0) if name in use.called else None
-            yield Step(name, _item(lambda: held, name), held[name], 0, caller, (mine, "global", name))
+            yield Step(name, Fetch(always(held), "item", name), held[name], 0, caller, (mine, "global", name))
     for k, value in enumerate(fn.__defaults__ or ()):
-        yield Step(f"default {k} of {fn.__name__}", _default(fetch, k), value, 0, None, (mine, "default", k))
+        yield Step(f"default {k} of {fn.__name__}", Fetch(fetch, "default", k), value, 0, None, (mine, "default", k))
     for keyword, value in (fn.__kwdefaults__ or {}).items():
-        yield Step(f"{keyword}=", _kwdefault(fetch, keyword), value, 0, None, (mine, "kwdefault", keyword))
+        yield Step(f"{keyword}=", Fetch(fetch, "kwdefault", keyword), value, 0, None, (mine, "kwdefault", keyword))
 
 
 def _of_the_user(module: types.ModuleType) -> bool:
@@ -161,41 +163,17 @@ def filled(cell: Any) -> bool:
         return False
 
 
-def _cell(cell: Any) -> Callable[[], Any]:
-    return lambda: cell.cell_contents  # a function's cells never change, only what is in them; which function it is, is guarded
-
-
-def weakly(thing: Any) -> Callable[[], Any] | None:
+def weakly(thing: Any) -> Fetch | None:
     """A fetch that does not keep the thing alive; None where it allows no weak reference."""
     try:
-        return weakref.ref(thing)
+        return Fetch(None, "weak", weakref.ref(thing))
     except TypeError:
         return None
 
 
-def _getattr(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
-    return lambda: getattr(fetch(), key)
-
-
-def always(thing: Any) -> Callable[[], Any]:
+def always(thing: Any) -> Fetch:
     """A fetch that gives this thing."""
-    return lambda: thing
-
-
-def _default(fetch: Callable[[], Any], k: int) -> Callable[[], Any]:
-    return lambda: fetch().__defaults__[k]
-
-
-def _kwdefault(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
-    return lambda: fetch().__kwdefaults__[key]
-
-
-def _item(fetch: Callable[[], Any], key: Any) -> Callable[[], Any]:
-    return lambda: fetch()[key]
-
-
-def _attribute(fetch: Callable[[], Any], key: str) -> Callable[[], Any]:
-    return lambda: fetch().__dict__[key]
+    return Fetch(None, "is", thing)
 
 
 def now(fetch: Callable[[], Any]) -> Any:

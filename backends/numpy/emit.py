@@ -24,8 +24,8 @@ import numpy as np
 from backends.numpy.names import Names, body_of, states_of
 from backends.numpy.site import Site
 from ir.graph import Value
-from ir.op import Trait
 from ir.plan import Call, Copy, Fill, Host, Loop, Place, Plan, Step
+from ir.planning.results import is_scalar
 from ir.source import Line
 
 _SIGNS = {
@@ -228,8 +228,7 @@ class _Writer:
         place: Place | None = self.plan.results[index]
         if place is None:
             return self._number(value)
-        scalar = place.shape == () and not value.node.op.has(Trait.ARRAY)
-        return self.names.place(place) + ("[()]" if scalar else "")
+        return self.names.place(place) + ("[()]" if is_scalar(value) else "")
 
 
 class _Watched(_Writer):

@@ -92,7 +92,7 @@ floor_divide = elementwise("floor_divide", "x y", np.floor_divide, lambda g, z, 
 remainder = elementwise("remainder", "x y", np.remainder, lambda g, z, x, y: (g, negative(g * floor_divide(x, y))), flops=8)
 negative: Op = elementwise("negative", "x", np.negative, lambda g, y, x: negative(g), traits=EXACT)
 positive = elementwise("positive", "x", np.positive, lambda g, y, x: g, traits=EXACT)
-square = elementwise("square", "x", np.square, lambda g, y, x: g * (2 * _c(x)))
+square = elementwise("square", "x", np.square, lambda g, y, x: 2 * g * _c(x))
 reciprocal = elementwise("reciprocal", "x", np.reciprocal, lambda g, y, x: negative(g * _c(y * y)), flops=4)
 abs = elementwise("abs", "x", np.absolute, lambda g, y, x: g * sign(x))
 
@@ -114,7 +114,7 @@ def _power_vjp(g: Value, z: Value, x: Value, p: Value) -> tuple[Value | None, Va
     """By x: `p * x**(p - 1)`, 0 where p is 0. By p: `z * log(x)`, 0 where x is 0."""
     n = _number(p)
     if n is not None:
-        return None if n == 0 else g if n == 1 else g * _c(2 * x if n == 2 else n * power(x, n - 1)), None
+        return None if n == 0 else g if n == 1 else 2 * g * _c(x) if n == 2 else g * _c(n * power(x, n - 1)), None
     x, q = _as(x, z.dtype), _as(p, z.dtype)
     at_zero = equal(x, 0)
     less_one = where(logical_and(at_zero, equal(q, 0)), 1, q - 1)  # there 0 * 0**-1 would be NaN; elsewhere p = 0 has a slope by p

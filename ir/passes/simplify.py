@@ -45,9 +45,11 @@ import numpy as np
 
 from ir.graph import CONSTANT, Graph, Value
 from ir.op import Op
-from ir.ops.elementwise import divide, multiply
+from ir.ops.elementwise import cast, divide, multiply
+from ir.ops.matmul import dot
 from ir.ops.reduce import sum
-from ir.ops.shape import broadcast_to, transpose
+from ir.ops.scalar import python
+from ir.ops.shape import broadcast_to, reshape, transpose
 from ir.passes.fold import FOLD
 from ir.rewrite import rewrite
 from ir.rules import Condition, Match, Rule, Rules, kind, leads, one_use, owned, rank, same, same_dtype, single
@@ -55,6 +57,7 @@ from ir.spec import broadcast
 
 EXACT = False
 _MODERATE = 2.0**16
+_LONGEST = 1 << 16
 _LARGE = np.finfo(np.float64).max
 _REAL = kind("biuf")
 _FLOAT = kind("f")
@@ -141,6 +144,36 @@ def _in_order(m: Match) -> bool:
 
 def _negated(m: Match) -> Value:
     return _scalar(m, -_number(m, "c"), "c")
+
+
+# ---- Python numbers
+def _weak(name: str) -> Condition:
+    """A Python float that only a call will tell."""
+    return _FLOAT & Condition(lambda m: m[name].spec.weak == "float" and m[name].node.op is not CONSTANT)
+
+
+def _on_host(fn: str) -> Any:
+    """The operation on the Python number itself, by Python's operator: in double precision."""
+
+    def build(m: Match) -> Value:
+        return cast(python(m["s"], m.graph.constant(float(_number(m, "c"))), fn=fn), dtype=m.root.dtype)
+
+    return build
+
+
+_DOUBLE = Condition(lambda m: m.root.dtype.char == "d")
+
+
+# ---- products
+def _one_product(m: Match) -> bool:
+    """A sum over everything that BLAS multiplies in one call; of more elements NumPy's sum in pairs rounds better."""
+    x = m["x"]
+    return m.root.ndim == 0 < x.ndim and m.root.dtype == x.dtype and x.dtype.char in "fd" and 1 < x.spec.size <= _LONGEST
+
+
+def _dot_with_itself(m: Match) -> Value:
+    flat = reshape(m["x"], shape=(m["x"].spec.size,))
+    return dot(flat, flat)
 
 
 # ---- shapes
@@ -264,6 +297,19 @@ RULES = Rules(
     Rule("scaled, then divided", "divide(multiply(x, c), d)", to=_scaled_twice(1, -1), where=_steps_in("multiply"), exact=False),
     Rule("divided, then scaled", "multiply(divide(x, c), d)", to=_scaled_twice(-1, 1), where=_steps_in("divide"), exact=False),
     Rule("divided twice", "divide(divide(x, c), d)", to=_scaled_twice(-1, -1), where=_steps_in("divide"), exact=False),
+    # Python numbers that became 0-d arrays: their arithmetic is the host's
+    Rule("a number times a constant", "multiply(cast(s), c)", to=_on_host("mul"), where=_weak("s") & _is_scalar("c"), exact=_DOUBLE),
+    Rule("a number over a constant", "divide(cast(s), c)", to=_on_host("truediv"), where=_weak("s") & _is_scalar("c"), exact=_DOUBLE),
+    Rule("a number negated", "negative(cast(s))", to=lambda m: cast(python(m["s"], fn="neg"), dtype=m.root.dtype), where=_weak("s")),
+    Rule("times a number", "multiply(x, cast(s))", to="multiply(x, s)", where=_weak("s") & same("x")),
+    Rule(
+        "times a number, negated", "negative(multiply(x, s))", where=_weak("s") & same("x") & one_use("multiply"),
+        to=lambda m: multiply(m["x"], python(m["s"], fn="neg")),
+    ),
+    Rule(
+        "sum of squares", "sum(square(x), axis=axis, keepdims=False)", to=_dot_with_itself, exact=False,
+        where=one_use("square") & Condition(_one_product),
+    ),
     # copies, casts, choices
     Rule("copy", "copy(x)", to="x", exact=owned("x") & Condition(lambda m: not m.root.node.attrs)),
     Rule("positive", "positive(x)", to="x", exact=owned("x")),

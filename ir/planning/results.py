@@ -1,7 +1,8 @@
 """The ends of a plan: outputs become results of the caller's, updates become writes of states.
 
-A result is a fresh array: the buffer that holds the output alone, turned into one, or a copy. A state is written when all that can
-fail is over: by a last elementwise kernel straight in place, where nothing else reads what it writes, otherwise by a Copy.
+A result is a fresh array: the buffer that holds the output alone, turned into one, or a copy. What NumPy gives as a scalar needs none:
+the scalar is made anew from where the value lies. A state is written when all that can fail is over: by a last elementwise kernel
+straight in place, where nothing else reads what it writes, otherwise by a Copy.
 """
 from __future__ import annotations
 
@@ -19,8 +20,16 @@ def place_results(draft: Draft) -> tuple[Place | None, ...]:
     return tuple([None if v.spec.weak else _result(draft, k, v) for k, v in enumerate(draft.graph.outputs)])
 
 
+def is_scalar(value: Value) -> bool:
+    """Whether NumPy gives a scalar here, not a 0-d array."""
+    return not value.shape and not value.node.op.has(Trait.ARRAY)
+
+
 def _result(draft: Draft, index: int, value: Value) -> Place:
     place = draft.places[value]
+    if is_scalar(value):
+        draft.kept.append(place.buffer)
+        return place
     if place.buffer.kind == "arena" and fills(place):
         place.buffer.kind, place.buffer.index = "result", index
         return place

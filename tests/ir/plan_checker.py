@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ir.graph import CONSTANT, INPUT, Node, Value
+from ir.op import Trait
 from ir.plan import Buffer, Call, Copy, Fill, Host, Loop, Place, Plan
 
 POISON = -1
@@ -246,18 +247,19 @@ class Replay:
         return one is other and bool(np.intersect1d(start + self.bytes_of(a), begin + self.bytes_of(b)).size)
 
     def ends(self, in_loop: bool) -> None:
-        """Results and states hold what they should; results are arrays of their own."""
+        """Results and states hold what they should; results are arrays of their own, or scalars that are read from where they lie."""
         plan = self.plan
         for value, place in zip(plan.graph.outputs, plan.results, strict=True):
             assert (place is None) == (value.spec.weak is not None)
             if place is not None:
                 self.expect(place, value, "a result")
-        kinds = [p.buffer.kind for p in plan.results if p is not None]
         if in_loop:
-            assert "state" not in kinds
+            assert all(p.buffer.kind != "state" for p in plan.results if p is not None)
         else:
-            assert all(kind == "result" for kind in kinds)
-            assert len({p.buffer for p in plan.results if p is not None}) == len(kinds)
+            pairs = zip(plan.graph.outputs, plan.results)
+            arrays = [p for v, p in pairs if p is not None and (v.shape or Trait.ARRAY in v.node.op.traits)]
+            assert all(p.buffer.kind == "result" for p in arrays)
+            assert len({p.buffer for p in arrays}) == len(arrays)
         news = dict(plan.graph.updates)
         inputs = [v for v in plan.graph.inputs if v.spec.weak is None]
         states = [v for v in inputs if v.node.attrs["kind"] == "state"]
