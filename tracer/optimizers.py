@@ -107,6 +107,13 @@ class Optimizer:
         """Fresh arrays to keep for this parameter, by name."""
         return {}
 
+    def weight(self, scalars: dict[str, Any]) -> Any:
+        """What the loss is multiplied by before its gradient is taken: 1, unless the update is nothing but a multiple of the gradient.
+
+        The multiple is then one number at the start of the backward pass, and not a pass over each parameter at its end.
+        """
+        return 1
+
     def prepare(self, gradients: Sequence[Any], scalars: dict[str, Any]) -> Sequence[Any]:
         """The gradients of all parameters as the updates will see them: clipped, where that is wanted. All are traced."""
         return clipped(gradients, scalars["clip_norm"]) if self.clip_norm is not None else gradients
@@ -166,6 +173,15 @@ class SGD(Optimizer):
     def steady(self) -> bool:
         return type(self._lr) is float and type(self).scalars is SGD.scalars
 
+    @property
+    def _plain(self) -> bool:
+        """Whether the update is `lr` times the gradient."""
+        own = type(self).update is SGD.update and type(self).prepare is Optimizer.prepare
+        return own and not self.momentum and not self.weight_decay and self.clip_norm is None
+
+    def weight(self, scalars: dict[str, Any]) -> Any:
+        return scalars["lr"] if self._plain else 1
+
     def scalars(self, iteration: int) -> dict[str, float]:
         found = super().scalars(iteration)
         if self.momentum:
@@ -178,6 +194,8 @@ class SGD(Optimizer):
         return {"velocity": np.zeros_like(parameter)} if self.momentum else {}
 
     def update(self, parameter: Any, gradient: Any, state: dict[str, Any], scalars: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        if self._plain:
+            return parameter - gradient, {}  # it has its weight
         if self.weight_decay:
             gradient = gradient + scalars["weight_decay"] * parameter
         if not self.momentum:

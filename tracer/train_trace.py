@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from ir import Graph, gradient
+from ir import Graph, Value, gradient
 from ir.errors import ArgumentError, GradientError
+from ir.ops import elementwise
 from ir.source import Line
 from tracer import stack, trees
 from tracer.optimizers import Optimizer
@@ -64,14 +65,27 @@ class StepFunction:
         holders = trained.holders if trained.given else self._found(tracing)
         states = [tracing.state(v) for v in holders]
         graph: Graph = tracing.graph
-        with graph.at(value.node.line.during("backward") if value.node.line else None):
-            one = graph.constant(np.ones((), value.dtype))
-        grads = gradient.append_gradient(graph, [value], [one], states)
+        weight, start = self._weighted(tracing, value, states, scalars)
+        grads = gradient.append_gradient(graph, [value], [start], states)
         with graph.at(self._line):
-            prepared = self._optimizer.prepare([TracedArray.of(g) for g in grads], scalars)
+            given = [TracedArray.of(g) for g in grads]
+            prepared = self._optimizer.prepare(given if weight is None else [g * weight for g in given], scalars)
             for holder, state, grad in zip(holders, states, prepared):
                 self._update(tracing, holder, state, grad, scalars)
         return (_plain(loss), _plain(aux)) if self._has_aux else _plain(loss)
+
+    def _weighted(self, tracing: Any, loss: Value, states: list[Value], scalars: dict[str, Any]) -> tuple[Any, Value]:
+        """(what is left to multiply the gradients by, or None; what the loss's own gradient is). In half precision a small weight would
+        get lost on the way through the backward pass: there it comes last.
+        """
+        weight = self._optimizer.weight(scalars)
+        graph: Graph = tracing.graph
+        with graph.at(loss.node.line.during("backward") if loss.node.line else None):
+            if type(weight) is int and weight == 1:
+                return None, graph.constant(np.ones((), loss.dtype))
+            if any(v.dtype.itemsize < 4 for v in (loss, *states)):
+                return weight, graph.constant(np.ones((), loss.dtype))
+            return None, elementwise.cast(tracing.value_of(weight), dtype=loss.dtype)
 
     def _parts(self, result: Any) -> tuple[Any, Any]:
         if not self._has_aux:

@@ -359,3 +359,33 @@ def test_a_checked_run_follows_the_schedule():
     checked = tracer.train_step(loss, Adam(Cosine(0.1, 5)), start(), check=True)
     plain = tracer.train_step(loss, Adam(Cosine(0.1, 5)), start())
     np.testing.assert_array_equal(checked.run(A, B, steps=3), plain.run(A, B, steps=3))
+
+
+# ---- the learning rate of plain SGD goes through the backward pass
+def test_plain_sgd_passes_over_no_parameter_for_its_rate():
+    step = tracer.train_step(loss, SGD(0.1), start())
+    updates = [new for _, new in step.graph(A, B).updates]
+    assert [new.node.op.name for new in updates] == ["subtract", "subtract"]
+    assert all("multiply" not in [v.node.op.name for v in new.node.operands] for new in updates)
+
+
+def test_a_subclass_with_an_update_of_its_own_gets_the_gradient_as_it_is():
+    class Half(SGD):
+        def update(self, parameter, gradient, state, scalars):
+            return parameter - 0.5 * scalars["lr"] * gradient, {}
+
+    want = {k: start()[k] - 0.05 * g for k, g in gradients(start()).items()}
+    got = ours(Half(0.1), steps=1).params
+    for name, array in want.items():
+        np.testing.assert_allclose(got[name], array, rtol=1e-12)
+
+
+def test_in_half_precision_a_small_rate_is_not_lost_on_the_way():
+    """6e-8 is the smallest float16: the rate over the batch size would be zero."""
+    x, w = np.full((100, 1), 8.0, np.float16), np.ones((1, 1), np.float16)
+    step = tracer.train_step(lambda p, x: np.mean(x @ p), SGD(1e-6), w)
+    step(x)
+    assert step.params == w - np.float16(1e-6) * np.float16(8.0)
+    step = tracer.train_step(lambda p, x: np.mean(x @ p), SGD(1e-3), w)
+    step(x)
+    assert step.params < w
