@@ -82,6 +82,7 @@ class Tracing:
         self.baked: list[tuple[str, Line | None]] = []
         self.given: list[Any] = []  # Variables among the arguments
         self.notes: list[str] = []  # what else `explain` should say of this trace
+        self.made: dict[int, Any] = {}  # Variables made of plain arrays while the function runs
         self._lifted: dict[int, tuple[Any, TracedArray]] = {}  # id -> (the thing itself, kept alive; its traced array)
         self._numbers: dict[tuple[type, Any], Value] = {}  # one constant for each Python number
         self._reach: Reach | None = None
@@ -97,7 +98,7 @@ class Tracing:
         """The run is over: lets go of all that came from outside, without waiting for the garbage collector."""
         self.closed = True
         self.fn, self._reach = None, None
-        for held in (self.pathless, self.objects, self.arguments, self.grads, self._lifted, self._numbers):
+        for held in (self.pathless, self.objects, self.arguments, self.grads, self.made, self._lifted, self._numbers):
             held.clear()
         self.numbers.forget()
 
@@ -174,6 +175,12 @@ class Tracing:
         fetch = found.fetch if found else (lambda: variable)
         self.grads.append((variable, getattr(variable, "grad", None)))
         return self._enter(variable, fetch, "variable", spec, name)
+
+    def is_own(self, variable: Any) -> bool:
+        """Whether a Variable of a plain array was made by the function and is not kept where the next call finds it."""
+        if self.made.pop(id(variable), None) is None:
+            return False
+        return Reach(self.fn, self.objects).path_to(variable) is None
 
     def state(self, variable: Any) -> Value:
         """The graph input that stands for a Variable from outside, as it was when the trace began."""

@@ -63,7 +63,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         else:
             guards.append(_still(f"is {_shown(found.thing)}", found, seen))
     for ref, seen in tracing.pathless:
-        if ref() is not None:
+        if (array := ref()) is not None and fingerprint(array) == seen:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
     guard = _apart_or_as_traced(tracing, traced, leaves)
     return guards if guard is None else [*guards, guard]

@@ -292,6 +292,8 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
         tracing.bake("a plain array is returned", None)
         tracing.plain_result = True
         return LeafOut("static", None, leaf.copy())
+    if isinstance(leaf, (np.generic, int, float, complex)) and not isinstance(leaf, bool):
+        tracing.plain_result = True  # it may have been computed from an array
     if not isinstance(leaf, _RETURNED) and all(leaf is not thing for _, thing in tracing.objects):
         raise refuse(
             f"the function returns something of type {kind.__name__}, which can't be made anew at each call",

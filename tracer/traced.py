@@ -93,8 +93,8 @@ class TracedArray(Surface):
             spec = op.infer((self.spec, *[i.spec for i in indices]), attrs)[0]
         except Error as error:
             raise error.at(op=op.name, operands=[("x", self.spec)], line=user_line())
-        if self.scalar:
-            return self.tracing.wrap(step.read(self.value), array=True)
+        if self.scalar:  # what NumPy's scalars give to their methods are scalars again
+            return self.tracing.wrap(step.read(self.value), array=bool(spec.shape) or op.name == "broadcast_to")
         strides = step.stand_in(self.stand_in()) if strides is None else strides
         if strides is None:
             return self.tracing.wrap(step.read(self.value), array=True)
@@ -130,6 +130,8 @@ class TracedArray(Surface):
         if parsed.indices and not parsed.keeps:
             found = apply("gather", place, *parsed.indices, axes=parsed.axes)
             return found
+        if place.scalar and not parsed.scalar:  # `...` makes an array of a scalar
+            return place.tracing.wrap(place.value, array=True)
         return place.tracing.wrap(place.value) if parsed.scalar and not place.shape else place
 
     def __setitem__(self, key: Any, value: Any) -> None:

@@ -72,9 +72,9 @@ class History:
         """`held.data = new` inside a trace. A Variable from outside is written; what the new value came from is not its history."""
         tracing = current()
         assert tracing is not None, "there is no running trace"
-        if held._value is not None and type(held._value) is not TracedArray:
+        if held._value is not None and type(held._value) is not TracedArray and new is not held._value:
             tracing.assign(held, new)
-        elif new is not held._value:
+        elif new is not held._value or type(new) is not TracedArray:
             held._value = new if new is None or type(new) is TracedArray else tracing.wrap(tracing.value_of(new), array=True)
             if new is not None:
                 self.leaf(held, held._value)

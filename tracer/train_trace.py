@@ -72,7 +72,8 @@ class StepFunction:
             prepared = self._optimizer.prepare(given if weight is None else [g * weight for g in given], scalars)
             for holder, state, grad in zip(holders, states, prepared):
                 self._update(tracing, holder, state, grad, scalars)
-        return (_plain(loss), _plain(aux)) if self._has_aux else _plain(loss)
+        shown = tracing.wrap(value) if isinstance(loss, Variable) else loss
+        return (shown, _plain(aux)) if self._has_aux else shown
 
     def _weighted(self, tracing: Any, loss: Value, states: list[Value], scalars: dict[str, Any]) -> tuple[Any, Value]:
         """(what is left to multiply the gradients by, or None; what the loss's own gradient is). In half precision a small weight would

@@ -44,6 +44,8 @@ class Variable(ArrayLike):
         self._value = _checked(data)
         if type(data) is TracedArray:
             HISTORY.leaf(self, data)
+        elif (tracing := current()) is not None:
+            tracing.made[id(self)] = self
 
     @classmethod
     def record(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -61,7 +63,12 @@ class Variable(ArrayLike):
         value = self._value
         tracing = current()
         if tracing is not None:
-            return value if value is None or type(value) is TracedArray else tracing.lift(self)
+            if value is None or type(value) is TracedArray:
+                return value
+            if tracing.is_own(self):
+                HISTORY.rebind(self, value)
+                return self._value
+            return tracing.lift(self)
         if value is PENDING:
             flush(self)
             return self._value
@@ -210,6 +217,8 @@ def _checked(data: Any) -> Any:
 def wrapped(array: Any) -> Variable:
     """The Variable of what an operation gave inside a trace; without `Config.enable_backprop` no gradient passes it."""
     held = Variable.__new__(Variable)
+    if array.scalar:  # a Variable holds arrays
+        array = array.tracing.wrap(array.value, array=True)
     held.name, held.grad, held._out, held._read, held._value = None, None, None, 0, array
     HISTORY.result(held, Config.enable_backprop)
     return held
@@ -221,7 +230,12 @@ def as_variable(x: Any) -> Variable:
     >>> as_variable(2.0)
     variable(2.0)
     """
-    return x if isinstance(x, Variable) else Variable(as_array(x))
+    if isinstance(x, Variable):
+        return x
+    array, tracing = as_array(x), current()
+    if tracing is not None and isinstance(array, np.ndarray) and type(array) is not TracedArray:
+        array = tracing.wrap(tracing.value_of(array), array=True)  # as it is now: what is written into it later is not seen
+    return Variable(array)
 
 
 def as_array(x: Any, array_module: Any = np) -> Any:

@@ -40,12 +40,17 @@ NS: dict[str, float] = {
     "arctan": 15,
     "sinh": 20,
     "cosh": 15,
+    "arcsinh": 30,
+    "arccosh": 25,
+    "arctanh": 20,
     "arctan2": 25,
     "hypot": 6,
     "power": 28,
     "logaddexp": 25,
+    "logaddexp2": 25,
     "floor_divide": 6,
     "remainder": 8,
+    "fmod": 8,
     "cbrt": 15,
 }
 VECTOR32 = {"exp", "log", "tanh", "sin", "cos"}

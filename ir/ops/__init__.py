@@ -10,11 +10,11 @@ from ir.ops.scalar import python
 
 _LISTED: tuple[Op, ...] = (
     # arithmetic
-    e.add, e.subtract, e.multiply, e.divide, e.floor_divide, e.remainder, e.power,
+    e.add, e.subtract, e.multiply, e.divide, e.floor_divide, e.remainder, e.fmod, e.power,
     e.negative, e.positive, e.abs, e.sign, e.square, e.sqrt, e.cbrt, e.reciprocal,
     # functions
     e.exp, e.exp2, e.expm1, e.log, e.log2, e.log10, e.log1p, e.sin, e.cos, e.tan, e.arcsin, e.arccos, e.arctan, e.arctan2,
-    e.sinh, e.cosh, e.tanh, e.hypot, e.logaddexp, e.copysign,
+    e.sinh, e.cosh, e.tanh, e.arcsinh, e.arccosh, e.arctanh, e.hypot, e.logaddexp, e.logaddexp2, e.copysign,
     # choices
     e.maximum, e.minimum, e.fmax, e.fmin, e.clip, logic.where,
     # comparison and logic

@@ -50,11 +50,12 @@ if TYPE_CHECKING:
     from ir.graph import Value
 
 __all__ = [
-    "abs", "add", "arccos", "arcsin", "arctan", "arctan2", "bitwise_and", "bitwise_or", "bitwise_xor", "cast", "cbrt", "ceil", "clip",
-    "conj", "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1", "floor", "floor_divide",
-    "fmax", "fmin", "greater", "greater_equal", "hypot", "imag", "invert", "isfinite", "isinf", "isnan", "left_shift", "less",
-    "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "logical_xor", "maximum",
-    "minimum", "multiply", "negative", "not_equal", "positive", "power", "real", "reciprocal", "remainder", "right_shift", "rint",
+    "abs", "add", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "bitwise_and", "bitwise_or", "bitwise_xor",
+    "cast", "cbrt", "ceil", "clip", "conj", "copy", "copysign", "cos", "cosh", "divide", "elementwise", "equal", "exp", "exp2", "expm1",
+    "floor", "floor_divide", "fmax", "fmin", "fmod", "greater", "greater_equal", "hypot", "imag", "invert", "isfinite", "isinf", "isnan",
+    "left_shift", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logaddexp2", "logical_and", "logical_not",
+    "logical_or", "logical_xor", "maximum", "minimum", "multiply", "negative", "not_equal", "positive", "power", "real", "reciprocal",
+    "remainder", "right_shift", "rint",
     "sign", "signbit", "sin", "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc", "where",
 ]
 
@@ -90,6 +91,7 @@ multiply = elementwise("multiply", "x y", np.multiply, lambda g, z, x, y: (g * _
 divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g * _c(z / y))), flops=4)
 floor_divide = elementwise("floor_divide", "x y", np.floor_divide, lambda g, z, x, y: (None, None), flops=8)
 remainder = elementwise("remainder", "x y", np.remainder, lambda g, z, x, y: (g, negative(g * floor_divide(x, y))), flops=8)
+fmod = elementwise("fmod", "x y", np.fmod, lambda g, z, x, y: (g, negative(g * trunc(x / y))), flops=8)
 negative: Op = elementwise("negative", "x", np.negative, lambda g, y, x: negative(g), traits=EXACT)
 positive = elementwise("positive", "x", np.positive, lambda g, y, x: g, traits=EXACT)
 square = elementwise("square", "x", np.square, lambda g, y, x: 2 * g * _c(x))
@@ -159,6 +161,14 @@ arctan = elementwise("arctan", "x", np.arctan, lambda g, y, x: g / _c(x * x + 1)
 sinh = elementwise("sinh", "x", np.sinh, lambda g, y, x: g * _c(cosh(x)), flops=15)
 cosh: Op = elementwise("cosh", "x", np.cosh, lambda g, y, x: g * _c(sinh(x)), flops=15)
 tanh = elementwise("tanh", "x", np.tanh, lambda g, y, x: g * _c(1 - y * y), flops=15)
+arcsinh = elementwise("arcsinh", "x", np.arcsinh, lambda g, y, x: g / _root(x), flops=20)
+arccosh = elementwise("arccosh", "x", np.arccosh, lambda g, y, x: g / _c(sqrt(x - 1) * sqrt(x + 1)), flops=20)
+arctanh = elementwise("arctanh", "x", np.arctanh, lambda g, y, x: g / _c((1 - x) * (1 + x)), flops=20)
+
+
+def _root(x: Value) -> Value:
+    """sqrt(1 + x*x), for a real x without overflow; of a complex one the conjugate."""
+    return conj(sqrt(1 + x * x)) if x.dtype.kind == "c" else hypot(x, 1)
 
 
 def _circle(x: Value) -> Value:
@@ -184,9 +194,16 @@ def _logaddexp_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value
     return g * exp(negative(logaddexp(0, negative(ahead)))), g * exp(negative(logaddexp(0, ahead)))
 
 
+def _logaddexp2_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    """As of logaddexp, in powers of two."""
+    ahead = where(logical_and(equal(x, y), isinf(x)), 0, x - y)
+    return g * exp2(negative(logaddexp2(0, negative(ahead)))), g * exp2(negative(logaddexp2(0, ahead)))
+
+
 hypot = elementwise("hypot", "x y", np.hypot, _hypot_vjp, flops=10)
 arctan2 = elementwise("arctan2", "y x", np.arctan2, _arctan2_vjp, flops=25)
 logaddexp = elementwise("logaddexp", "x y", np.logaddexp, _logaddexp_vjp, flops=25)
+logaddexp2 = elementwise("logaddexp2", "x y", np.logaddexp2, _logaddexp2_vjp, flops=25)
 copysign: Op = elementwise("copysign", "x y", np.copysign, lambda g, z, x, y: (g * sign(x) * copysign(1.0, y), None), traits=EXACT)
 
 

@@ -143,7 +143,8 @@ def _elementwise(op: Op) -> list[Case]:
     found: list[Case] = []
     for dtype in (np.float64, np.int64):
         for chosen in shapes:
-            operands = tuple([(floats(*s) * (1 if dtype is np.float64 else 9)).astype(dtype) for s in chosen[: len(op.operands)]])
+            low = 1.0 if op.name == "arccosh" else 0.0  # where it begins
+            operands = tuple([(low + floats(*s) * (1 if dtype is np.float64 else 9)).astype(dtype) for s in chosen[: len(op.operands)]])
             try:
                 op.infer(tuple([spec_of(x) for x in operands]), {})
             except DTypeError:

@@ -10,8 +10,8 @@ import numpy as np
 
 from tracer.apply import apply
 from tracer.numpy_api import reductions
-from tracer.numpy_api.common import array, cast, given, in_order, operand, spec, store
-from tracer.refusal import refuse
+from tracer.numpy_api.common import array, cast, given, in_order, operand, settled, spec, store
+from tracer.refusal import bad_dtype, refuse
 
 
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
@@ -38,6 +38,10 @@ def clip(
     """As `np.clip`."""
     low, high = (a_min if given(a_min) else min), (a_max if given(a_max) else max)
     x = operand(a)
+    if spec(x).dtype.kind in "iu":  # as NumPy: a Python number that no element can pass is no bound
+        limits = np.iinfo(spec(x).dtype)
+        low = None if type(low) is int and low <= limits.min else low
+        high = None if type(high) is int and high >= limits.max else high
     if given(low) and given(high):
         result = apply("clip", x, operand(low), operand(high))
     elif given(low):
@@ -50,8 +54,10 @@ def clip(
 def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """As `np.round`."""
     x = array(a)
-    if x.dtype.kind in "iub" and decimals >= 0:
-        return store(out, apply("copy", x), "round")
+    if x.dtype == bool and decimals:
+        raise bad_dtype("booleans are not rounded to decimals", "x.astype(float) first", op="round")
+    if x.dtype.kind in "iu" and decimals >= 0:
+        return store(out, settled(apply("copy", x)), "round")
     if decimals == 0:
         return store(out, apply("rint", x), "round")
     factor = 10.0 ** abs(decimals)
@@ -71,7 +77,8 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     result = operand(default)
     for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist))):
         result = apply("where", operand(condition), operand(choice), result)
-    return in_order(cast(result, dtype), "C")
+    result = in_order(cast(result, dtype), "C")
+    return result if result.ndim else result[...]
 
 
 def _asked(x: Any) -> Any:
@@ -91,7 +98,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     result = operand(choices[-1])
     for k in reversed(range(len(choices) - 1)):
         result = apply("where", apply("equal", index, k), operand(choices[k]), result)
-    return store(out, result, "choose")
+    return store(out, settled(result), "choose")
 
 
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
@@ -100,14 +107,14 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
     if a.dtype.kind == "c":
         raise refuse("np.nan_to_num of complex arrays is not traced", "treat x.real and x.imag", op="nan_to_num")
     if a.dtype.kind != "f":
-        return apply("copy", a)
+        return settled(apply("copy", a))
     limits = np.finfo(a.dtype)
     high, low = limits.max if posinf is None else posinf, limits.min if neginf is None else neginf
     infinite = apply("isinf", a)
     result = apply("where", apply("isnan", a), np.asarray(nan, a.dtype), a)
     result = apply("where", apply("logical_and", infinite, apply("greater", a, 0)), np.asarray(high, a.dtype), result)
     result = apply("where", apply("logical_and", infinite, apply("less", a, 0)), np.asarray(low, a.dtype), result)
-    return result if copy else store(a, result, "nan_to_num")
+    return settled(result if copy else store(a, result, "nan_to_num"))
 
 
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
@@ -146,13 +153,13 @@ def imag(val: Any) -> Any:
     zeros = apply("broadcast_to", np.zeros((), x.dtype), shape=x.shape)
     if hasattr(zeros, "storage"):
         zeros.storage.writeable = False
-    return zeros
+    return settled(zeros) if getattr(x, "scalar", False) else zeros
 
 
 def angle(z: Any, deg: bool = False) -> Any:
     """As `np.angle`."""
     x = array(z)
-    turn = apply("arctan2", imag(x), real(x))
+    turn = apply("arctan2", imag(x) if x.dtype.kind == "c" else 0, real(x))
     return apply("multiply", turn, 180 / math.pi) if deg else turn
 
 
@@ -162,7 +169,10 @@ def sinc(x: Any) -> Any:
     y = apply("multiply", a, math.pi)
     zero = apply("equal", y, 0)
     safe = apply("where", zero, np.ones((), y.dtype), y)
-    return apply("where", zero, apply("subtract", 1.0, apply("divide", apply("square", y), 6.0)), apply("divide", apply("sin", safe), safe))
+    small = apply("where", zero, y, np.zeros((), y.dtype))
+    around = apply("subtract", 1.0, apply("divide", apply("square", small), 6.0))
+    result = apply("where", zero, around, apply("divide", apply("sin", safe), safe))
+    return settled(result)
 
 
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:

@@ -108,6 +108,11 @@ def in_order(x: Any, order: Any) -> Any:
     return apply("copy", x) if order == "K" or lies.c_contiguous else apply("copy", x, order="C")
 
 
+def settled(result: Any) -> Any:
+    """A result of no axes as the NumPy scalar that a ufunc would give; others as they are."""
+    return result if result.ndim else result[()]
+
+
 def store(out: Any, result: Any, name: str, casting: Any = "same_kind") -> Any:
     """`out=`: writes the result into a traced array and gives it. DTypeError, ShapeError as NumPy; TraceError for a plain array."""
     target = out[0] if type(out) is tuple else out

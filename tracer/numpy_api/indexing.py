@@ -67,6 +67,8 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
 def putmask(a: Any, mask: Any, values: Any) -> None:
     """As `np.putmask` for values of a's shape, or one value."""
     x, v = _target(a, "putmask"), array(values)
+    if not math.prod(v.shape):
+        return  # as NumPy: nothing to put
     if v.shape not in ((), x.shape) and math.prod(v.shape) != 1:
         v = apply("reshape", take(v, np.arange(x.size) % math.prod(v.shape)), shape=x.shape)
     x.assign(apply("where", operand(mask), cast(v, x.dtype), x))

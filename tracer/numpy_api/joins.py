@@ -11,7 +11,7 @@ import numpy as np
 
 from ir.ops.views import resolve_axis
 from tracer.apply import apply
-from tracer.numpy_api.common import array, cast, given, store
+from tracer.numpy_api.common import array, cast, given, settled, store
 from tracer.numpy_api.shapes import TABLE as SHAPES
 from tracer.numpy_api.shapes import cut, expand_dims
 from tracer.refusal import bad_shape, refuse
@@ -111,7 +111,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
     """As `np.unstack`."""
     x = array(x)
     k = resolve_axis(axis, x.ndim)
-    return tuple([apply("squeeze", cut(x, k, j, j + 1), axis=(k,)) for j in range(x.shape[k])])
+    return tuple([settled(apply("squeeze", cut(x, k, j, j + 1), axis=(k,))) for j in range(x.shape[k])])
 
 
 def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:

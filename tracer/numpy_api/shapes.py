@@ -11,7 +11,7 @@ import numpy as np
 from ir.ops.places import everything, triple
 from ir.ops.views import inverse, resolve_axes, resolve_axis, resolve_shape
 from tracer.apply import apply
-from tracer.numpy_api.common import array, in_order, operand, spec
+from tracer.numpy_api.common import array, in_order, operand, settled, spec
 from tracer.refusal import bad_shape, refuse
 from tracer.stack import Operand
 
@@ -140,6 +140,8 @@ def _grown(x: Any, ndim: int) -> Any:
 def flip(m: Any, axis: Any = None) -> Any:
     """As `np.flip`: a view."""
     x = array(m)
+    if not x.ndim and axis is None:
+        return settled(x)
     turned = range(x.ndim) if axis is None else resolve_axes(axis, x.ndim)
     index = tuple([triple(slice(None, None, -1 if k in turned else 1), n) for k, n in enumerate(x.shape)])
     return apply("slice", x, index=index)
@@ -244,7 +246,8 @@ def diag(v: Any, k: int = 0) -> Any:
 def _triangle(keep_lower: bool) -> Callable[..., Any]:
     def function(m: Any, k: int = 0) -> Any:
         x = array(m)
-        mask = np.tri(x.shape[-2], x.shape[-1], k=k if keep_lower else k - 1, dtype=bool)
+        columns = x.shape[-1] if x.ndim > 1 else None
+        mask = np.tri(x.shape[-2:][0], columns, k=k if keep_lower else k - 1, dtype=bool)
         zero = np.zeros((), x.dtype)
         return apply("where", mask, x, zero) if keep_lower else apply("where", mask, zero, x)
 

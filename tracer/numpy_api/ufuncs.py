@@ -12,8 +12,8 @@ from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
 from tracer.apply import apply
 from tracer.numpy_api import reductions, shapes
-from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, rounds_apart, spec, store
-from tracer.refusal import refuse
+from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, rounds_apart, settled, spec, store
+from tracer.refusal import bad_shape, refuse
 
 # a ufunc and the operation that it is
 NAMES: dict[np.ufunc, str] = {
@@ -25,6 +25,7 @@ NAMES: dict[np.ufunc, str] = {
         "divide",
         "floor_divide",
         "remainder",
+        "fmod",
         "power",
         "negative",
         "positive",
@@ -50,8 +51,12 @@ NAMES: dict[np.ufunc, str] = {
         "sinh",
         "cosh",
         "tanh",
+        "arcsinh",
+        "arccosh",
+        "arctanh",
         "hypot",
         "logaddexp",
+        "logaddexp2",
         "maximum",
         "minimum",
         "fmax",
@@ -102,25 +107,6 @@ def _scaled(factor: float) -> Callable[[Any], Any]:
     return lambda x: apply("multiply", _floating(x), factor)
 
 
-def _arcsinh(x: Any) -> Any:
-    x = _floating(x)
-    size = apply("abs", x)
-    root = apply("hypot", x, 1.0)
-    small = apply("log1p", size + apply("divide", apply("square", size), 1.0 + root))
-    return apply("copysign", apply("where", size > 1e150, apply("log", size) + math.log(2.0), small), x)
-
-
-def _arccosh(x: Any) -> Any:
-    x = _floating(x)
-    below = x - 1.0
-    return apply("log1p", below + apply("sqrt", below) * apply("sqrt", x + 1.0))
-
-
-def _arctanh(x: Any) -> Any:
-    x = _floating(x)
-    return apply("multiply", apply("log1p", x) - apply("log1p", apply("negative", x)), 0.5)
-
-
 def _divmod(x: Any, y: Any) -> Any:
     return apply("floor_divide", x, y), apply("remainder", x, y)
 
@@ -133,42 +119,45 @@ def _modf(x: Any) -> Any:
 
 
 def _float_power(x: Any, p: Any) -> Any:
+    x, p = array(x), array(p)
     dtype = ufunc_dtypes(np.float_power, (spec(x), spec(p)))[0]
     return apply("power", cast(x, dtype), cast(p, dtype))
-
-
-def _logaddexp2(x: Any, y: Any) -> Any:
-    two = math.log(2.0)
-    return apply("divide", apply("logaddexp", apply("multiply", x, two), apply("multiply", y, two)), two)
 
 
 def _vecdot(x: Any, y: Any, axis: int = -1) -> Any:
     x, y = shapes.moveaxis(array(x), axis, -1), shapes.moveaxis(array(y), axis, -1)
     row, column = apply("expand_dims", apply("conj", x), axis=(x.ndim - 1,)), apply("expand_dims", y, axis=(y.ndim,))
     product = apply("matmul", row, column)
-    return product[..., 0, 0] if not hasattr(product, "assign") else shapes.squeeze(product, (-2, -1))
+    return settled(shapes.squeeze(product, (-2, -1)))
 
 
 def _matvec(x: Any, v: Any) -> Any:
+    _matrix(x, "matvec")
     column = apply("expand_dims", v, axis=(array(v).ndim,))
-    return shapes.squeeze(apply("matmul", x, column), -1)
+    return settled(shapes.squeeze(apply("matmul", x, column), -1))
 
 
 def _vecmat(v: Any, x: Any) -> Any:
+    _matrix(x, "vecmat")
     row = apply("expand_dims", apply("conj", v), axis=(array(v).ndim - 1,))
-    return shapes.squeeze(apply("matmul", row, x), -2)
+    return settled(shapes.squeeze(apply("matmul", row, x), -2))
+
+
+def _matrix(x: Any, name: str) -> None:
+    if array(x).ndim < 2:
+        raise bad_shape(f"the matrix has shape {array(x).shape}", "a matrix has two axes or more", op=name)
 
 
 COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
-    np.fabs: _fabs, np.arcsinh: _arcsinh, np.arccosh: _arccosh, np.arctanh: _arctanh, np.divmod: _divmod, np.modf: _modf,
+    np.fabs: _fabs, np.divmod: _divmod, np.modf: _modf,
     np.deg2rad: _scaled(math.pi / 180), np.radians: _scaled(math.pi / 180), np.rad2deg: _scaled(180 / math.pi),
-    np.degrees: _scaled(180 / math.pi), np.float_power: _float_power, np.logaddexp2: _logaddexp2,
+    np.degrees: _scaled(180 / math.pi), np.float_power: _float_power,
     np.vecdot: _vecdot, np.matvec: _matvec, np.vecmat: _vecmat,
 }  # fmt: skip
 
 
 # those whose composition is rounded in another way than NumPy's loop
-ROUND_APART = frozenset([np.arcsinh, np.arccosh, np.arctanh, np.logaddexp2, np.vecdot, np.matvec, np.vecmat])
+ROUND_APART = frozenset([np.vecdot, np.matvec, np.vecmat])
 
 
 # ---- the call

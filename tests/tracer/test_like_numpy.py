@@ -1,0 +1,149 @@
+"""What drawn programs found: kinds, dtypes, warnings and memory that were not NumPy's. Each line or story is one of them, made small."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tracer
+from tracer import Variable
+from tracer import functions as F
+
+X = np.arange(3.0)
+ZERO = X[:1].reshape(())  # of no axes, and no scalar
+
+
+def both(fn: Any, *args: Any) -> None:
+    """Compiled as by NumPy: result, kind, dtype and arguments; twice."""
+    fast = tracer.compile(fn)
+    for _ in range(2):
+        mine, theirs = copy.deepcopy(args), copy.deepcopy(args)
+        got, want = fast(*mine), fn(*theirs)
+        assert type(got) is type(want)
+        assert np.asarray(got).dtype == np.asarray(want).dtype and np.shape(got) == np.shape(want)
+        np.testing.assert_array_equal(got, want)
+        for a, b in zip(mine, theirs):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("text", [
+    "x.sum().reshape(())", "x.sum().T", "np.squeeze(x.sum())", "np.broadcast_to(x.sum(), ())", "x.sum()[...]", "np.sinc(x.sum())",
+    "np.sinc(z)", "np.select([x.sum() > 1], [x[0]], 0)", "np.nan_to_num(x.sum())", "np.nan_to_num(z)", "np.vecdot(x, x)",
+    "np.vecdot(x[:0], x[:0])", "np.matvec(x[:, None] * x, x)", "np.vecmat(x, x[:, None] + x)", "np.imag(x.sum())", "np.imag(z)",
+    "np.unstack(x)[0]",
+    "np.choose(0, [x[0], x[1]], mode='clip')", "np.round(z > 0)", "np.round(x > 1)", "np.round(z.astype(int))", "np.flip(z)",
+    "np.round(x[0].astype(int))", "np.triu(x)", "np.tril(x, -1)", "np.angle(x > 1)", "np.angle(x.astype(int))",
+    "np.float_power(x, True)",
+])  # fmt: skip
+def test_kinds_and_dtypes(text: str) -> None:
+    both(eval(f"lambda x, z: {text}", {"np": np}), X + 0.0, ZERO)
+
+
+@pytest.mark.parametrize("dtype", "dfelb?")
+@pytest.mark.parametrize("name", ["arcsinh", "sinc", "arctanh", "arccosh"])
+def test_no_warning_of_our_own(name: str, dtype: str) -> None:
+    values = {"arctanh": [0, 0, 0], "arccosh": [1, 1, 60000]}.get(name, [0, 1, -200])
+    x = np.array(values).astype(dtype)
+    fn = tracer.compile(lambda x: getattr(np, name)(x))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(fn(x), getattr(np, name)(x))
+
+
+def test_bounds_that_no_element_can_pass() -> None:
+    both(lambda x: np.clip(x, -2, 300), np.arange(3, dtype=np.uint8))
+    both(lambda x: np.clip(x, -2, 1), np.arange(3, dtype=np.uint8))
+
+
+def test_numbers_in_plain_arrays_are_those_of_the_call() -> None:
+    fast = tracer.compile(lambda x, k: np.cosh(np.asarray(k)) * x + np.full((), k))
+    for k in (0.5, 2.0):
+        np.testing.assert_array_equal(fast(X, k), np.cosh(k) * X + k)
+
+
+def test_complex_numbers_do_not_go_into_real_places() -> None:
+    def story(x: Any, k: Any) -> Any:
+        x[[0]] = k
+
+    with pytest.raises(TypeError):
+        story(X.copy(), 1j)
+    with pytest.raises(tracer.Error, match="complex"):
+        tracer.compile(story)(X.copy(), 1j)
+
+
+def test_views_of_nothing_turned_round() -> None:
+    def story(x: Any) -> Any:
+        y = x[:, None, ::2].astype(np.int8).T[::-1]
+        y *= 2
+        return y
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        both(story, np.zeros((0, 3), "F"))
+
+
+def test_nothing_is_put_under_a_mask() -> None:
+    both(lambda x, v: np.putmask(x, x > 0, v), X.copy(), X[:0])
+
+
+# ---- values read too early or kept too long
+def test_a_plain_array_is_written_after_it_was_used() -> None:
+    def story(x: Any) -> Any:
+        v = np.ones(3)
+        y = F.sum(v)
+        v += 1.0
+        return y.data + x * v
+
+    both(story, X.copy())
+
+
+def test_a_plain_array_is_written_and_returned() -> None:
+    def story(x: Any) -> Any:
+        v = np.ones(3)
+        y = v + x
+        v += 1.0
+        return y * v, v
+
+    fast = tracer.compile(story)
+    for _ in range(2):
+        np.testing.assert_array_equal(fast(X), story(X))
+
+
+def test_variables_made_of_captured_arrays() -> None:
+    table = np.ones(3)
+
+    def story(x: Any) -> Any:
+        return F.sum(Variable(table * 2) * x + Variable(table)).data
+
+    fast = tracer.compile(story)
+    for new in (np.ones(3), np.full(3, 5.0), None):
+        if new is None:
+            table[0] = 7.0
+        else:
+            table = new
+        assert fast(X) == story(X) and type(fast(X)) is np.ndarray
+
+
+def test_numbers_computed_from_captured_arrays() -> None:
+    level = np.array(2.5)
+
+    def story(x: Any) -> Any:
+        return x - level, np.clip(level, 0, 9), int(level), float(level)
+
+    fast = tracer.compile(story)
+    for value in (2.5, 7.0):
+        level[...] = value
+        assert fast(X)[1:] == story(X)[1:] == (value, int(value), value)
+
+
+def test_gradients_by_variables_made_inside() -> None:
+    def story(x: Any) -> Any:
+        w = Variable(np.ones(3))
+        F.sum(w * w * x).backward()
+        return w.grad.data
+
+    both(story, X.copy())
