@@ -178,7 +178,7 @@ class Compiled(Copies):
             traced = audited(run, leaves, self._captures_of, self._history.name) if self._options["audit"] else run(leaves)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact)
-        self._history.add(entry, why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves]))
+        self._history.add(entry.record(why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves])))
         self._last_key = key
         return entry
 

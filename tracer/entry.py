@@ -18,12 +18,11 @@ from backends.base import Backend
 from backends.numpy.support import finish
 from ir import Graph, Plan, planning
 from ir.errors import ArgumentError
-from ir.graph import CONSTANT
 from ir.passes import Record, optimize
 from ir.spec import WEAK, Spec
 from tracer import trees
 from tracer.context import Capture
-from tracer.explain import TraceRecord
+from tracer.explain import TraceRecord, baked_texts, other_thing, record_of
 from tracer.holds import memory
 from tracer.keys import check_native, lies
 from tracer.lazy import record_graph
@@ -60,7 +59,8 @@ class Entry:
         self._written = [(of_input[position], output) for position, output in traced.writes.items()]
         self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
         traced.captured = [replace(c, holder=None) for c in traced.captured]  # found by path at each call: not kept alive
-        self._baked = _baked_texts(graph)
+        self._baked = baked_texts(graph)
+        self._traced_nodes = len(graph) - len(graph.inputs)
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.call: Call | None = None  # the short way for a call like this one, where it is open
@@ -123,9 +123,9 @@ class Entry:
         """Which guard or captured thing has changed."""
         for guard in self.traced.guards:
             if not guard.check(list(leaves)):
-                return f"no longer holds: {guard.description}"
-        changed = [c.name or c.kind for c, fetch in zip(self.traced.captured, self._fetches) if fetch() is None]
-        return "something that the function closes over was replaced: " + ", ".join(changed)
+                return guard.changed(leaves)
+        changed = [other_thing(c) for c, fetch in zip(self.traced.captured, self._fetches) if fetch() is None]
+        return ", ".join(changed) or "a part of an argument was replaced"
 
     def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         """The function's result for gathered inputs; writes into arguments are carried out, all when nothing can fail any more.
@@ -202,17 +202,11 @@ class Entry:
     # ---- for explain
     def record(self, why: str) -> TraceRecord:
         """What happened, as text: it holds none of the arrays."""
-        graph = self.graph
-        plan = "" if self.records_variables else f"peak_bytes {self.plan.peak_bytes}, {len(self.plan.steps)} steps"
-        inputs = graph.inputs
-        return TraceRecord(
-            when=self._began, why=why, seconds=time.time() - self._began, nodes=len(graph) - len(inputs), passes=list(self._passes),
-            arguments=[f"{x.name}: {inputs[x.input].spec if x.input is not None else 'part of the key'}" for x in self.traced.leaves],
-            plan=plan or "recorded with its graph, planned with what reads it", guards=[g.description for g in self.traced.guards],
-            captured=[_captured_text(c) for c in self.traced.captured], baked=self._baked,
-            changed=[f"{name} was changed by the function itself: that happens only when tracing" for name in self.traced.impure]
-            + self.traced.notes,
-        )
+        steps = "recorded with its graph, planned with what reads it"
+        if not self.records_variables:
+            steps = f"peak_bytes {self.plan.peak_bytes}, {len(self.plan.steps)} steps"
+        seconds = time.time() - self._began
+        return record_of(self.traced, self.graph, self._passes, self._baked, self._traced_nodes, steps, self._began, seconds, why)
 
 
 class _Captured:
@@ -300,20 +294,3 @@ def _plain(kind: str, result: Any) -> Any:
 
 def _array(kind: str, result: Any) -> Any:
     return Variable(result) if kind == "variable" else result
-
-
-def _baked_texts(graph: Graph) -> list[str]:
-    """The arrays and NumPy numbers that entered the graph as they were while tracing, each with its bytes and line."""
-    found = []
-    for node in graph.order():
-        line = node.line
-        if node.op is not CONSTANT or line is None or node.phase != "forward":
-            continue
-        value = node.attrs["value"].value
-        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim):
-            found.append(f"{node.outputs[0].spec}, {value.nbytes} bytes: {line.place()}   {line.code}")
-    return found
-
-
-def _captured_text(capture: Capture) -> str:
-    return f"{capture.name or 'a value'}: {capture.kind} {capture.spec}"

@@ -1,34 +1,38 @@
-"""What happened and why: one record for each trace, kept by a compiled function, printed as text."""
+"""What happened and why: one record for each trace, kept by a compiled function, printed as text.
+
+In: traces, with the reason of each. Out: an `Explanation`. The texts hang on nothing but the calls that were made: no times, no
+addresses, no order of sets, so that two runs of a program explain themselves alike. They hold none of the user's arrays.
+"""
 from __future__ import annotations
 
-import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from ir.graph import CONSTANT, Graph
 from ir.passes import Record
-
-if TYPE_CHECKING:
-    from tracer.entry import Entry
+from ir.spec import Spec
+from tracer.context import Capture
+from tracer.paths import GONE, now
+from tracer.trace import Trace
+from tracer.variable import Variable
 
 MANY = 16  # traces in as many calls before a warning says so
+KEPT = 100  # records, the last ones
 
 
 @dataclass
 class TraceRecord:
-    """One trace: when, for which arguments, why, what the passes did, what the plan takes, what it rests on."""
+    """One trace: when, why, and its texts: `groups` has (name, lines) for what is printed of it."""
 
     when: float
-    arguments: list[str]
-    why: str
     seconds: float
-    nodes: int
-    passes: list[Record]
-    plan: str
+    why: str
     guards: list[str]
-    captured: list[str]
-    baked: list[str]
-    changed: list[str]
+    passes: list[Record]
+    groups: list[tuple[str, list[str]]]
 
 
 @dataclass
@@ -41,53 +45,123 @@ class History:
     traces: int = 0
     warned: bool = False
 
-    def add(self, entry: Entry, why: str) -> None:
+    def add(self, record: TraceRecord) -> None:
         """Notes a trace; warns once when nearly every call has needed one."""
         self.traces += 1
-        self.records.append(entry.record(why))
-        del self.records[:-100]
+        self.records.append(record)
+        del self.records[:-KEPT]
         if self.traces >= MANY and self.traces >= self.calls and not self.warned:
             self.warned = True
             warnings.warn(
-                f"{self.name} was traced again at each of its {self.calls} calls; the last time because {why}. "
+                f"{self.name} was traced again at each of its {self.calls} calls; the last time for {record.why}. "
                 "Keep shapes and dtypes the same, or pass what changes as an array or a float.",
                 stacklevel=5,
             )
 
 
 class Explanation:
-    """`print(fast.explain())`. `.traces` and `.calls` are counts; `.guards` the texts of what the present traces rest on."""
+    """`print(fast.explain())`: each trace with its reason and what it rests on; what is as in the trace before is said once.
+
+    `.traces` and `.calls` are counts; `.why` has the reason of each trace; `.guards` what the traces rest on, each once; `.records`
+    the traces as data, with the seconds they took and what each pass did.
+    """
 
     def __init__(self, history: History):
-        self._records = list(history.records)
+        self.records = list(history.records)
         self.name, self.calls, self.traces = history.name, history.calls, history.traces
 
     @property
+    def why(self) -> list[str]:
+        return [record.why for record in self.records]
+
+    @property
     def guards(self) -> list[str]:
-        return list(dict.fromkeys(g for r in self._records for g in r.guards))
+        return list(dict.fromkeys(g for r in self.records for g in r.guards))
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.traces} trace{'' if self.traces == 1 else 's'} in {self.calls} call{'' if self.calls == 1 else 's'}"]
-        for number, record in enumerate(self._records, self.traces - len(self._records) + 1):
-            lines += _record_lines(number, record)
+        lines = [f"{self.name}: {_count(self.traces, 'trace')} in {_count(self.calls, 'call')}"]
+        before: dict[str, list[str]] = {}
+        for number, record in enumerate(self.records, self.traces - len(self.records) + 1):
+            lines.append(f"trace {number}: {record.why}")
+            same = []
+            for name, texts in record.groups:
+                known = before.get(name, ())
+                new = [text for text in texts if text not in known]
+                lines += [f"  {text}" for text in new]
+                if len(new) < len(texts):
+                    same.append(f"{name} ({len(texts) - len(new)} of {len(texts)})" if new else name)
+            lines += [f"  as in trace {number - 1}: {', '.join(same)}"] if same else []
+            before = dict(record.groups)
         return "\n".join(lines)
 
     __repr__ = __str__
 
 
-def _record_lines(number: int, record: TraceRecord) -> list[str]:
-    when = time.strftime("%H:%M:%S", time.localtime(record.when))
-    lines = [f"trace {number} at {when}, {record.seconds * 1e3:.1f} ms: {record.why}"]
-    lines += [f"  argument {text}" for text in record.arguments]
-    lines += [f"  captured {text}" for text in record.captured]
-    lines += [f"  baked in {text}" for text in record.baked]
-    lines += [f"  holds while {text}" for text in record.guards]
-    lines += [f"  {text}" for text in record.changed]
-    done: dict[str, list[Any]] = {}
-    for one in record.passes:
-        sums = done.setdefault(one.name, [0, 0.0])
-        sums[0] += one.rewrites
-        sums[1] += one.seconds
-    for name, (count, seconds) in done.items():
-        lines.append(f"  pass {name}: {count} rewrite{'' if count == 1 else 's'}, {seconds * 1e3:.2f} ms")
-    return lines + [f"  {record.nodes} operations left; {record.plan}"]
+def record_of(
+    traced: Trace, graph: Graph, passes: list[Record], baked: list[str], nodes: int, steps: str, when: float, seconds: float, why: str
+) -> TraceRecord:
+    """The record of a trace. `graph` is the one after all passes, `nodes` how many operations there were before, `baked` as
+    `baked_texts` gives it, `steps` says what the plan takes.
+    """
+    inputs = graph.inputs
+    updated = {inputs.index(state) for state, _ in graph.updates}
+    guards = [g.description for g in traced.guards]
+    groups = [
+        ("arguments", [f"argument {x.name}: {'part of the key' if x.input is None else inputs[x.input].spec}" for x in traced.leaves]),
+        ("captured", [_captured_text(c, c.input in updated) for c in traced.captured]),
+        ("baked in", [f"baked in {text}" for text in baked]),
+        ("guards", [f"guard {text}" for text in guards]),
+        ("side effects", [
+            f"only while tracing: {name} is changed" + (f" at {line.place()}   {line.code}".rstrip() if line else "")
+            for name, line in traced.impure
+        ]),
+        ("notes", list(traced.notes)),
+        ("passes", _passes(passes, nodes, len(graph) - len(inputs))),
+        ("plan", [steps]),
+    ]  # fmt: skip
+    return TraceRecord(when, seconds, why, guards, list(passes), groups)
+
+
+def baked_texts(graph: Graph) -> list[str]:
+    """The arrays and NumPy numbers that entered the graph as they were while tracing, each with its bytes and line."""
+    found = []
+    for node in graph.order():
+        line = node.line
+        if node.op is not CONSTANT or line is None or node.phase != "forward":
+            continue
+        value = node.attrs["value"].value
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim):
+            found.append(f"{node.outputs[0].spec}, {_count(value.nbytes, 'byte')}: {line.place()}   {line.code}".rstrip())
+    return found
+
+
+def other_thing(capture: Capture) -> str:
+    """What stands in the place of a captured thing now: `captured table: f64[3] -> f64[4]`."""
+    thing = now(capture.fetch)
+    data = thing.data if isinstance(thing, Variable) else thing
+    shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
+    if shape is not None and dtype is not None:
+        after = f"{'a Variable ' if isinstance(thing, Variable) else ''}{Spec(shape, dtype)}"
+    else:
+        after = "nothing" if thing is GONE else type(thing).__name__
+    was = f"{'a Variable ' if capture.kind == 'variable' else ''}{capture.spec}"
+    return f"captured {capture.name or 'a value'}: {was} -> {'one that lies otherwise in memory' if after == was else after}"
+
+
+def _captured_text(capture: Capture, updated: bool) -> str:
+    return f"captured {capture.name or 'a value'}: {capture.kind} {capture.spec}" + (", updated by each call" if updated else "")
+
+
+def _passes(passes: Sequence[Record], before: int, after: int) -> list[str]:
+    """A line for each pass that did something, in the order of their first runs, one for the others, and what came out."""
+    done: dict[str, int] = {}
+    for one in passes:
+        done[one.name] = done.get(one.name, 0) + one.rewrites
+    idle = [name for name, count in done.items() if not count]
+    found = [f"pass {name}: {_count(count, 'rewrite')}" for name, count in done.items() if count]
+    found += [f"nothing to do for {', '.join(idle)}"] if idle else []
+    return [*found, f"{_count(before, 'operation')} traced, {after} left"]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

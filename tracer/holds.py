@@ -6,17 +6,19 @@ sight; how an argument that is written lies to other arrays. Guards hold paths a
 
 from __future__ import annotations
 
+import re
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ir.errors import TraceError
+from ir.spec import Spec
 from tracer.aliases import Relation, relation
 from tracer.fetch import Fetch
-from tracer.paths import Found, now
+from tracer.paths import GONE, Found, now
 from tracer.seen import fingerprint
 from tracer.stack import Operand
 
@@ -25,12 +27,15 @@ if TYPE_CHECKING:
     from tracer.trace import Trace
 
 
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+
+
 @dataclass(frozen=True)
 class Guard:
     """What must still hold for the trace to be used again. `check(leaves)` gets the flat arguments of a call.
 
     `number`: the position of the argument, a Python number, that it is about. With a `fetch` it holds where what that gives has the
-    fingerprint `seen`.
+    fingerprint `seen`. `change(leaves)`: what is no longer as it was, in words.
     """
 
     description: str
@@ -38,6 +43,11 @@ class Guard:
     number: int | None = None
     fetch: Fetch | None = None
     seen: Any = None
+    change: Callable[[Sequence[Any]], str] | None = None
+
+    def changed(self, leaves: Sequence[Any]) -> str:
+        """Why the trace does not hold for these arguments."""
+        return self.change(leaves) if self.change is not None else f"no longer holds: {self.description}"
 
 
 def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[tuple[Found, Any]]) -> list[Guard]:
@@ -47,10 +57,12 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
     for source, (line, what) in sorted(tracing.pinned.items()):
         k, where = of_input.get(source), f" ({line.place()}: {what})" if line else f" ({what})"
         if k is not None:
-            guards.append(Guard(f"{traced.leaves[k].name} is {leaves[k]!r}{where}", _same_number(k, leaves[k]), k))
+            name = traced.leaves[k].name
+            became = _argument_changed(f"argument {name}: {leaves[k]!r} -> ", where, k)
+            guards.append(Guard(f"{name} is {leaves[k]!r}{where}", _same_number(k, leaves[k]), k, change=became))
         elif source in tracing.numbers.entered:
             found = tracing.numbers.entered[source]
-            guards.append(_still(f"is {found.thing!r}{where}", found, fingerprint(found.thing)))
+            guards.append(_still(f"is {found.thing!r}{where}", found, fingerprint(found.thing), _captured_changed(found, where)))
     inside = tracing.entered_ids()
     for found, seen in before:
         if fingerprint(now(found.fetch)) != seen:
@@ -59,9 +71,9 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             continue
         if isinstance(found.thing, np.ndarray):
             if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
-                guards.append(_still("holds the same numbers", found, seen))
+                guards.append(_still("holds the same numbers", found, seen, _array_changed(found)))
         else:
-            guards.append(_still(f"is {_shown(found.thing)}", found, seen))
+            guards.append(_still(f"is {_shown(found.thing)}", found, seen, _captured_changed(found)))
     for ref, seen in tracing.pathless:
         if (array := ref()) is not None and fingerprint(array) == seen:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
@@ -74,14 +86,43 @@ def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
     return lambda leaves: type(leaves[position]) is kind and repr(leaves[position]) == shown
 
 
+def _argument_changed(before: str, where: str, k: int) -> Callable[[Sequence[Any]], str]:
+    return lambda leaves: f"{before}{leaves[k]!r}{where}"
+
+
+def _captured_changed(found: Found, where: str = "") -> Callable[[Sequence[Any]], str]:
+    name, fetch, was = found.name, found.fetch, _shown(found.thing)
+
+    def change(leaves: Sequence[Any]) -> str:
+        thing = now(fetch)
+        after = "nothing" if thing is GONE else _shown(thing)
+        return f"captured {name}: {was} -> {f'another {after}' if after == was else after}{where}"
+
+    return change
+
+
+def _array_changed(found: Found) -> Callable[[Sequence[Any]], str]:
+    name, fetch, was = found.name, found.fetch, Spec(found.thing.shape, found.thing.dtype)
+
+    def change(leaves: Sequence[Any]) -> str:
+        thing = now(fetch)
+        if not isinstance(thing, np.ndarray):
+            return f"captured {name}: {was} -> {'nothing' if thing is GONE else _shown(thing)}"
+        after = Spec(thing.shape, thing.dtype)
+        return f"captured {name}: {was} with other numbers" if after == was else f"captured {name}: {was} -> {after}"
+
+    return change
+
+
 def _shown(thing: Any) -> str:
+    """The thing in a few words, the same in each run: without its place in memory."""
     try:
-        return f"{thing!r:.60}"
+        return f"{_ADDRESS.sub('', repr(thing)):.60}"
     except Exception:  # a user's own __repr__, which is not what this is about
         return f"a {type(thing).__name__}"
 
 
-def _still(what: str, found: Found, seen: Any) -> Guard:
+def _still(what: str, found: Found, seen: Any, change: Callable[[Sequence[Any]], str]) -> Guard:
     """What is found there still has the fingerprint `seen`; where that is a weak reference, to something alive."""
     fetch = found.fetch
 
@@ -89,7 +130,7 @@ def _still(what: str, found: Found, seen: Any) -> Guard:
         thing = now(fetch)
         return thing is not None and thing is seen() if isinstance(seen, weakref.ref) else fingerprint(thing) == seen
 
-    return Guard(f"{found.name} {what}", check, fetch=fetch, seen=seen)
+    return Guard(f"{found.name} {what}", check, fetch=fetch, seen=seen, change=change)
 
 
 def _same_while_alive(ref: weakref.ref[np.ndarray], seen: Any) -> Callable[[list[Any]], bool]:

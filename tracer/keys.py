@@ -18,6 +18,7 @@ from tracer.scalar import TracedScalar
 from tracer.traced import TracedArray, leaked
 from tracer.variable import Variable
 
+SWITCHES = ("enable_backprop", "train")  # of Config, in the order in which they stand in a key
 LAYOUTS = {"C": "", "F": " in Fortran order", "any": " with gaps between elements"}
 
 
@@ -94,12 +95,16 @@ def describe(key: Any) -> str:
     if isinstance(key, type):
         return f"a Python {key.__name__}"
     if key[0] == "array":
-        return f"{np.dtype(key[2])}{list(key[1])}{LAYOUTS[key[3]] if isinstance(key[3], str) else f' with strides {key[3]}'}"
+        return f"{_spec(key[1], key[2])}{LAYOUTS[key[3]] if isinstance(key[3], str) else f' with strides {key[3]}'}"
     if key[0] == "scalar":
         return f"a NumPy {key[1]}"
     if issubclass(key[0], Variable):
-        return "a Variable without data" if key[1] is None else f"a Variable {key[2]}{list(key[1])}"
+        return "a Variable without data" if key[1] is None else f"a Variable {_spec(key[1], key[2])}"
     return f"{key[1]!r}" if key[0] in (bool, str, bytes, type(None)) else f"a {key[0].__name__}"
+
+
+def _spec(shape: tuple[int, ...], dtype: np.dtype) -> str:
+    return f"{Spec(shape, dtype.newbyteorder('='))}" + ("" if dtype.isnative else " byte-swapped")
 
 
 def changes(before: Any, now: Any, names: list[str]) -> str:
@@ -108,12 +113,14 @@ def changes(before: Any, now: Any, names: list[str]) -> str:
     `names` are those of the arguments as the user would write them.
     """
     if before is None:
-        return "it is the first call"
+        return "the first call"
     if before[0] != now[0]:
-        return f"the tree of the arguments is {now[0]}, it was {before[0]}"
-    if before[1] != now[1]:
-        return "Config.enable_backprop, Config.train are {}, {}, they were {}, {}".format(*now[1], *before[1])
+        return f"the tree of the arguments: {before[0]} -> {now[0]}"
+    pairs = [(f"Config.{name}", str(old), str(new)) for name, old, new in zip(SWITCHES, before[1], now[1]) if old != new]
     for name, old, new in zip(names, before[2:], now[2:]):
         if old != new:
-            return f"argument {name} is {describe(new)}, it was {describe(old)}"
-    return "an earlier trace of this kind was dropped from the cache"
+            was, becomes = describe(old), describe(new)
+            pairs.append((f"argument {name}", was, f"another {becomes.removeprefix('a ')}" if was == becomes else becomes))
+    if not pairs:
+        return "an earlier trace of this kind was dropped from the cache"
+    return ", ".join([f"{what}: {old} -> {new}" for what, old, new in pairs])

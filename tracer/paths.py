@@ -181,7 +181,7 @@ def now(fetch: Callable[[], Any]) -> Any:
     try:
         return fetch()
     except (LookupError, AttributeError, ValueError, TypeError):
-        return _GONE
+        return GONE
 
 
-_GONE = object()
+GONE = object()

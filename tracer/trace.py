@@ -21,6 +21,7 @@ from ir.graph import Graph, Value
 from ir.source import Line, is_library, user_line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import aliases, trees
+from tracer.changes import line_of_change
 from tracer.context import Capture, Tracing, check_array, entered, native
 from tracer.draws import Drawn, no_draws
 from tracer.holds import Guard, guards_of
@@ -68,7 +69,7 @@ class Trace:
     baked: list[tuple[str, Line | None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     numbers: bool = True  # whether captured numbers are inputs
-    impure: list[str] = field(default_factory=list)  # what the function changed in captured objects while it was traced
+    impure: list[tuple[str, Line | None]] = field(default_factory=list)  # what the function changed in captured things, and where
 
 
 def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
@@ -143,7 +144,9 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             _restore(tracing)
     traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked, traced.notes = tracing.baked, tracing.notes
-    traced.impure = [f.name for f, seen in before if fingerprint(now(f.fetch)) != seen]
+    impure = [f.name for f, seen in before if fingerprint(now(f.fetch)) != seen]
+    if impure:
+        traced.impure = [(name, line_of_change(name, tracing.fn or fn, tracing.reach.found)) for name in impure]
     return traced
 
 

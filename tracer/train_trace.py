@@ -120,6 +120,9 @@ class StepFunction:
                 mend="train its real and its imaginary part as two parameters, or use SGD",
             ).at(line=self._line)
         kept = self._trained.kept(holder)
+        whose = next((c.name for c in tracing.captured if c.holder is holder), "")
+        for name, v in kept.items():
+            v.name = v.name or (f"{whose}_{name}" if whose else None)  # as the step's texts show it
         held = {name: TracedArray.of(tracing.state(v)) for name, v in kept.items()}
         new, news = optimizer.update(TracedArray.of(state), grad, held, scalars)
         if sorted(news) != sorted(kept):

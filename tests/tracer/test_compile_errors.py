@@ -76,13 +76,13 @@ def test_the_cache_is_bounded(monkeypatch):
     fast(np.zeros(19))
     assert traces(fast) == before
     fast(np.zeros(1))
-    assert traces(fast) == before + 1 and "argument x is float64[1], it was float64[19]" in why(fast)
+    assert traces(fast) == before + 1 and "argument x: f64[19] -> f64[1]" in why(fast)
 
 
 def test_guards_too_are_bounded(monkeypatch):
     monkeypatch.setattr(sys.modules["tracer.compile"], "LIMIT", 3)
     fast = tracer.compile(lambda x, n: x + n if n else x)
-    with pytest.warns(UserWarning, match="no longer holds"):
+    with pytest.warns(UserWarning, match="the last time for argument n: 15 -> 16"):
         for n in range(1, 20):
             np.testing.assert_array_equal(fast(A, n), A + n)
     assert sum(len(held) for held in fast._entries.values()) <= 3
