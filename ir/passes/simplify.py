@@ -161,6 +161,7 @@ def _on_host(fn: str) -> Any:
     return build
 
 
+_TO_HOST = _weak("s") & _is_scalar("c") & same_dtype("cast")
 _DOUBLE = Condition(lambda m: m.root.dtype.char == "d")
 
 
@@ -298,10 +299,10 @@ RULES = Rules(
     Rule("divided, then scaled", "multiply(divide(x, c), d)", to=_scaled_twice(-1, 1), where=_steps_in("divide"), exact=False),
     Rule("divided twice", "divide(divide(x, c), d)", to=_scaled_twice(-1, -1), where=_steps_in("divide"), exact=False),
     # Python numbers that became 0-d arrays: their arithmetic is the host's
-    Rule("a number times a constant", "multiply(cast(s), c)", to=_on_host("mul"), where=_weak("s") & _is_scalar("c"), exact=_DOUBLE),
-    Rule("a number over a constant", "divide(cast(s), c)", to=_on_host("truediv"), where=_weak("s") & _is_scalar("c"), exact=_DOUBLE),
+    Rule("a number times a constant", "multiply(cast(s), c)", to=_on_host("mul"), where=_TO_HOST, exact=_DOUBLE),
+    Rule("a number over a constant", "divide(cast(s), c)", to=_on_host("truediv"), where=_TO_HOST, exact=_DOUBLE),
     Rule("a number negated", "negative(cast(s))", to=lambda m: cast(python(m["s"], fn="neg"), dtype=m.root.dtype), where=_weak("s")),
-    Rule("times a number", "multiply(x, cast(s))", to="multiply(x, s)", where=_weak("s") & same("x")),
+    Rule("times a number", "multiply(x, cast(s))", to="multiply(x, s)", where=_weak("s") & same("x") & same_dtype("cast")),
     Rule(
         "times a number, negated", "negative(multiply(x, s))", where=_weak("s") & same("x") & one_use("multiply"),
         to=lambda m: multiply(m["x"], python(m["s"], fn="neg")),
