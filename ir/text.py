@@ -75,8 +75,8 @@ def rule_names(graph: Graph) -> dict[Any, str]:
 
 
 def is_rule(value: Any) -> bool:
-    """Whether an attribute is a rule of the user's: it has a name and a vjp."""
-    return hasattr(value, "vjp") and hasattr(value, "name")
+    """Whether an attribute is a rule or code of the user's: it has a name, and a vjp or can be called."""
+    return hasattr(value, "name") and (hasattr(value, "vjp") or callable(value))
 
 
 def node_text(node: Node, names: dict[Value, str], rules: dict[Any, str]) -> str:

@@ -97,9 +97,11 @@ class Tracing:
     def forget(self) -> None:
         """The run is over: lets go of all that came from outside, without waiting for the garbage collector."""
         self.closed = True
-        self.fn, self._reach = None, None
-        for held in (self.pathless, self.objects, self.arguments, self.grads, self.made, self._lifted, self._numbers):
+        self.fn, self._reach, self.captured = None, None, []
+        for held in (self.pathless, self.objects, self.arguments, self.memory, self.grads, self.given, self.made):
             held.clear()
+        for known in (self._lifted, self._numbers):
+            known.clear()
         self.numbers.forget()
 
     # ---- recording

@@ -30,13 +30,13 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
     Where other threads run, one of them may have drawn. Then the state is left alone, and a function that names no source of random
     numbers is believed if the state is seen to move by itself.
     """
-    sources = sources_within(found)
+    watched = sources_within(found)
     moved: list[Source] = []
     try:
         yield
     finally:
         alone = len(sys._current_frames()) == 1
-        for source in sources:
+        for source in watched:
             if source.moved():
                 moved.append(source)
                 if alone:

@@ -134,10 +134,10 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
         except Error as error:
             raise error.at(line=_line_of(error) or user_line())
         except Exception as error:
-            hidden = _hidden(error)
-            if hidden is None:
+            found = hidden(error)
+            if found is None:
                 raise
-            raise hidden from None
+            raise found from None
         finally:
             tracing.closed = True
             tracing.memory.clear()
@@ -319,7 +319,7 @@ def _line_of(error: Error) -> Line | None:
     return found
 
 
-def _hidden(error: Exception) -> TraceError | None:
+def hidden(error: Exception) -> TraceError | None:
     """The TraceError that NumPy hid behind an error of its own."""
     seen: BaseException | None = error
     while seen is not None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class Source:
     """The text, and the constant arrays for `bind`."""
 
     text: str
-    const: tuple[np.ndarray, ...]
+    const: tuple[Any, ...]
 
 
 def emit_source(plan: Plan, watched: bool = False) -> Source:
@@ -158,15 +159,15 @@ class _Writer:
 
     def _call(self, call: Call) -> list[str]:
         names = self.names
-        site = Site(call, names.place, names.const)
+        site = Site(call, names.place, names.const, names.thing)
         templates = call.kernel.body if isinstance(call.kernel.body, tuple) else call.kernel.body(site)
         fields = {f"t{k}": names.place(p) for k, p in enumerate(call.temps)}
         fields.update({f"out{k or ''}": names.place(p) for k, p in enumerate(call.writes)})
         fields.update({key: repr(value) for key, value in call.node.attrs.items() if key not in fields})
         lines = [template.format(*_Lazy(names, call.reads), **fields) for template in templates]
         for line in lines:
-            if "quiet" in line or "loud" in line:
-                self.uses_support.update(re.findall(r"\b(?:quiet|loud)\b", line))
+            if "quiet" in line or "loud" in line or "hosted" in line:
+                self.uses_support.update(re.findall(r"\b(?:quiet|loud|hosted)\b", line))
         return [names.functions(line) for line in lines]
 
     def _tail(self, steps: list[Step]) -> list[str]:

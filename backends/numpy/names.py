@@ -50,7 +50,7 @@ class Names:
         self.once: list[str] = []
         self.bound: list[str] = []
         self.called: list[str] = []
-        self.arrays: list[np.ndarray] = []
+        self.arrays: list[Any] = []
         self.array_names: list[str] = []
         self._taken = set(RESERVED)
         self._counts: dict[str, int] = {}  # up to which number a hint is taken
@@ -97,6 +97,13 @@ class Names:
         if name is None:
             name = self._consts[text] = self.fresh(hint if hint[0].isalpha() else _spelled(hint))
             self.once.append(f"{name} = {_finite(text)}")
+        return name
+
+    def thing(self, thing: Any, hint: str) -> str:
+        """The name of an object that is no array, among the constants."""
+        name = self.fresh(hint if hint.isidentifier() else "code_")
+        self.arrays.append(thing)
+        self.array_names.append(name)
         return name
 
     # ---- places

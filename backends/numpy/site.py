@@ -22,11 +22,15 @@ Body = tuple[str, ...] | Callable[["Site"], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Site:
-    """One Call being written. `name` gives the Python name of a place, `const` of the value of an expression made once a program."""
+    """One Call being written. `name` gives the Python name of a place, `const` of the value of an expression made once a program.
+
+    `thing` gives the name of an object that `bind` gets among the constants.
+    """
 
     call: Call
     name: Callable[[Place], str]
     const: Callable[[str, str], str]
+    thing: Callable[[Any, str], str]
 
     @property
     def attrs(self) -> dict[str, Any]:

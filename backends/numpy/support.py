@@ -15,6 +15,9 @@ from typing import Any
 import numpy as np
 from numpy._core import _ufunc_config, umath
 
+from ir.ops.host import Code, called
+from ir.spec import Spec
+
 _variable: Any = getattr(_ufunc_config, "_extobj_contextvar", None)
 _make: Any = getattr(umath, "_make_extobj", None)
 _last: tuple[Any, Any] = (None, None)  # the caller's setting, and the same but quiet: replaced as one, so threads may share it
@@ -56,3 +59,9 @@ def finish(writes: Iterable[tuple[Any, ...]]) -> None:
         with np.errstate(all="ignore"):
             deque(steps, 0)
         raise
+
+
+def hosted(fn: Code, operands: tuple[Any, ...], specs: tuple[Spec, ...], outs: tuple[Any, ...]) -> None:
+    """Calls code of the user's and puts its results in their places: all or, if it raises, none."""
+    for result, out in zip(called(fn, operands, specs), outs):
+        np.copyto(out, result)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backends.numpy import kernels_elementwise, kernels_index, kernels_matmul, kernels_nn, kernels_norm, kernels_reduce
+from backends.numpy import kernels_elementwise, kernels_host, kernels_index, kernels_matmul, kernels_nn, kernels_norm, kernels_reduce
 from ir.ops import TABLE
 from ir.target import Kernel, Target
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     **kernels_elementwise.kernels(TABLE), **kernels_reduce.KERNELS,
     **kernels_norm.KERNELS, **kernels_matmul.KERNELS, **kernels_nn.KERNELS, **kernels_index.KERNELS,
+    **kernels_host.KERNELS,
 }  # fmt: skip
 
 TARGET = Target("numpy", KERNELS, call_ns=500.0, cache_bytes=1 << 20, bandwidth=10.0, alignment=64, in_place_from=2)

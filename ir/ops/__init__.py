@@ -5,6 +5,7 @@ from ir.op import Op
 from ir.ops import elementwise as e
 from ir.ops import index, logic, matmul, nn, reduce, shape, ufunc_at, update
 from ir.ops.custom import custom
+from ir.ops.host import host
 from ir.ops.opaque import opaque
 from ir.ops.scalar import python
 
@@ -35,8 +36,8 @@ _LISTED: tuple[Op, ...] = (
     index.slice, index.take, index.gather, index.take_along_axis, index.sort, index.argsort,
     # writing at an index
     update.set_slice, update.add_slice, update.set_at, update.add_at, update.set_real, update.set_imag, ufunc_at.ufunc_at,
-    # Python numbers, rules of the user's, tests
-    python, custom, opaque,
+    # Python numbers, rules and code of the user's, tests
+    python, custom, host, opaque,
 )
 
 TABLE: dict[str, Op] = {op.name: op for op in _LISTED}

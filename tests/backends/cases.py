@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ir.ops import TABLE
+from ir.spec import Spec
 
 Case = tuple[list[Any], dict[str, Any]]
 VIEWS = ("reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice")
@@ -291,6 +292,21 @@ def _adding(cases_of: Any) -> Any:
     return make
 
 
+class Swap:
+    """Code for `host`: two results, the first of which it has written into."""
+
+    name, line = "Swap", None
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        x += 1
+        return y * 2, x
+
+
+def _host(rng: np.random.Generator) -> list[Case]:
+    x, y = draw(rng, (3, 4)), draw(rng, (2,), "f")
+    return [([x, y], {"gives": (Spec((2,), np.float32), Spec((3, 4))), "fn": Swap()})]
+
+
 def _ufunc_at(rng: np.random.Generator) -> list[Case]:
     cases = [(operands, {**attrs, "ufunc": "multiply"}) for operands, attrs in _adding(_write_at)(rng)]
     for dtype, names in (("d", ("subtract", "divide", "maximum", "power", "hypot")), ("l", ("bitwise_and", "left_shift", "logical_and"))):
@@ -330,7 +346,7 @@ SPECIAL: dict[str, Any] = {
     "add_slice": _adding(_write_slice),
     "set_at": _write_at,
     "add_at": _adding(_write_at),
-    "ufunc_at": _ufunc_at,
+    "ufunc_at": _ufunc_at, "host": _host,
     "set_real": _set_part,
     "set_imag": _set_part,
 }

@@ -17,6 +17,15 @@ Case = tuple[tuple[Any, ...], dict[str, Any]]
 WITHOUT = ("opaque",)  # it runs nothing
 
 
+class Plus:
+    """Code for `host`."""
+
+    name, line = "Plus", None
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        return x + y
+
+
 class Nothing:
     """A rule for `custom`."""
 
@@ -128,6 +137,7 @@ LISTED: dict[str, list[Case]] = {
     "set_real": [((floats(2, 3) * (1 + 2j), v), {}) for v in (floats(2, 3), floats(3), floats(2, 1))],
     "set_imag": [((floats(2, 3) * (1 + 2j), v), {}) for v in (floats(2, 3), floats(3), floats(2, 1))],
     "python": [((2.5, 3), {"fn": "mul"}), ((2,), {"fn": "neg"})],
+    "host": [((floats(2, 3), floats(3)), {"gives": (Spec((2, 3)),), "fn": Plus()})],
     "custom": [((floats(2, 3), floats(3)), {"outs": 1, "rule": Nothing()})],
 }  # fmt: skip
 
