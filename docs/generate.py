@@ -58,7 +58,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | run the function once on traced arrays | `tracer/trace.py`, `tracer/context.py`, `tracer/traced.py`, `tracer/numpy_api/` |
 | a view of a storage, writes as functional updates | `tracer/storage.py`, `ir/ops/update.py` |
 | the graph, its operations, its text | `ir/graph.py`, `ir/ops/`, `ir/text.py`, `ir/parse.py`, `ir/verify.py` |
-| reverse mode, graph to graph | `ir/gradient.py`, the `vjp` of each record in `ir/ops/` |
+| reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |

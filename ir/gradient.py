@@ -2,9 +2,11 @@
 
 Nodes are visited in reverse order; each hands its cotangents to its operands through its operation's vjp, which builds nodes like
 any other code: the result differentiates again. What a rule need not do is done here once: summing over broadcast axes, casting to
-the operand's dtype, zeros for what nothing depends on, and *strong zeros*: a cotangent that is 0 because `where` (or a maximum, a
-clip) did not choose an element stays 0 all the way down the branch not taken, where the slope may be infinite or NaN (`0 * inf`).
-Backward nodes carry the line of the node they differentiate.
+the operand's dtype, zeros for what nothing depends on, and *strong zeros*: a cotangent that is 0 by construction (`where`, a maximum,
+a slice, an index did not choose the element) stays 0 all the way down, where the slope may be infinite or NaN (`0 * inf`). Elementwise
+rules run unguarded; one mask stands where their results are added up, moved or handed out (`support.py`). A cotangent whose value
+happens to be 0 is no such zero: it has a slope of its own, which second derivatives need. Backward nodes carry the line of the node
+they differentiate.
 """
 from __future__ import annotations
 
@@ -13,9 +15,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from ir.errors import Error, GradientError
-from ir.graph import CONSTANT, Graph, Node, Value
+from ir.graph import Graph, Node, Value
 from ir.op import NoVjp, Trait
 from ir.ops import elementwise, reduce, shape
+from ir.support import Support, Supports, is_calm
 
 
 def append_gradient(
@@ -32,17 +35,16 @@ def append_gradient(
                 f"no gradient by a value of dtype {value.dtype}", mend="cast the argument to a float dtype, or leave it out of argnums"
             ).at(line=value.node.line)
     reached = _between(graph, wrt, outputs)
-    cotangent: dict[Value, Value] = {}
-    masked: set[Value] = set()  # whose cotangents may hold zeros for elements that were not chosen
+    backward = _Backward(graph, reached)
     for value, g in zip(outputs, cotangents, strict=True):
         if value.node in reached:
-            _accumulate(graph, cotangent, value, g)
+            backward.accumulate(value, fit(g, value), None, False)
     for node in reversed([n for n in graph.order() if n in reached]):
-        if any(v in cotangent for v in node.outputs):
+        if any(v in backward.cotangent for v in node.outputs):
             with graph.at(node.line.during(phase) if node.line else None):
-                _propagate(graph, node, cotangent, masked, reached)
+                backward.propagate(node)
     with graph.at(None):
-        return [cotangent[v] if v in cotangent else zeros(graph, v) for v in wrt]
+        return [backward.clean(v) if v in backward.cotangent else zeros(graph, v) for v in wrt]
 
 
 def zeros(graph: Graph, like: Value) -> Value:
@@ -65,56 +67,106 @@ def _between(graph: Graph, wrt: Sequence[Value], outputs: Sequence[Value]) -> se
     return wanted
 
 
-def _propagate(graph: Graph, node: Node, cotangent: dict[Value, Value], masked: set[Value], reached: set[Node]) -> None:
-    """Runs the node's vjp and hands the results to its operands."""
-    if not node.operands or all(v.dtype.kind not in "fc" for v in node.outputs):
-        return
-    rule = node.op.vjp
-    if isinstance(rule, NoVjp):
-        if rule.zero:
-            return
-        raise GradientError(f"{node.op.name} has no gradient: {rule.reason}").at(
-            op=node.op.name, operands=zip(node.op.names(len(node.operands)), [v.spec for v in node.operands]), line=node.line
-        )
-    g = tuple([cotangent.get(v) for v in node.outputs])
-    several = len(g) > 1
-    try:
-        given = rule(g if several else g[0], node.outputs if several else node.outputs[0], *node.operands, **node.attrs)
-    except Error as error:
-        raise error.at(op=f"gradient of {node.op.name}", line=node.line)
-    given = given if isinstance(given, tuple) else (given,)
-    selects = node.op.has(Trait.SELECTS)
-    below_mask = any(v in masked for v in node.outputs)
-    guard = g[0] if below_mask and not selects and node.op.has(Trait.ELEMENTWISE) else None
-    for operand, value in zip(node.operands, given, strict=True):
-        if value is not None and operand.node in reached and operand.dtype.kind in "fc":
-            _accumulate(graph, cotangent, operand, value if guard is None else strong(guard, value))
-            if selects or below_mask:
-                masked.add(operand)
+class _Backward:
+    """The cotangents so far, and what is known of their zeros.
 
-
-def strong(g: Value, value: Value) -> Value:
-    """`value`, a cotangent made from `g` elementwise, with 0 where `g` is 0 and `value` is not finite.
-
-    Where `value` is finite it is left alone: there it is 0 already, and its own slope by `g` counts in second derivatives.
+    `support[v]` is where the cotangent of v may be other than 0 (None: anywhere). While `v in mixed`, what stands outside the support
+    has met factors that may be infinite or NaN there, and is put back to 0 by `clean` before anything adds it up or moves it.
     """
-    if value is g or all(v is g or _plain(v) for v in value.node.operands):
-        return value
-    lost = elementwise.logical_and(elementwise.equal(g, 0), elementwise.logical_not(elementwise.isfinite(value)))
-    return elementwise.where(lost, 0, value)
+
+    def __init__(self, graph: Graph, reached: set[Node]):
+        self.graph, self.reached = graph, reached
+        self.supports = Supports(graph)
+        self.cotangent: dict[Value, Value] = {}
+        self.support: dict[Value, Support | None] = {}
+        self.mixed: set[Value] = set()
+
+    def clean(self, value: Value) -> Value:
+        """The cotangent of `value`, exactly 0 outside its support."""
+        support = self.support[value]
+        if value in self.mixed and support is not None:
+            self.cotangent[value] = self.supports.masked(self.cotangent[value], support)
+            self.mixed.discard(value)
+        return self.cotangent[value]
+
+    def accumulate(self, value: Value, g: Value, support: Support | None, mixed: bool) -> None:
+        """Adds a cotangent of the value's own spec."""
+        if value in self.cotangent:
+            if support is not self.support[value]:
+                g = self.supports.masked(g, support) if mixed and support is not None else g
+                self.clean(value)
+                support, mixed = self.supports.either(support, self.support[value]), False
+            g = elementwise.add(self.cotangent[value], g)
+        self.cotangent[value], self.support[value] = g, support
+        if mixed:
+            self.mixed.add(value)
+
+    def propagate(self, node: Node) -> None:
+        """Runs the node's vjp and hands the results to its operands."""
+        if not node.operands or all(v.dtype.kind not in "fc" for v in node.outputs):
+            return
+        rule = node.op.vjp
+        if isinstance(rule, NoVjp):
+            if rule.zero:
+                return
+            raise GradientError(f"{node.op.name} has no gradient: {rule.reason}").at(
+                op=node.op.name, operands=zip(node.op.names(len(node.operands)), [v.spec for v in node.operands]), line=node.line
+            )
+        several, pointwise = len(node.outputs) > 1, node.op.has(Trait.ELEMENTWISE)
+        first = node.outputs[0]
+        support = None if several else self.support[first]
+        if not pointwise:
+            for v in node.outputs:
+                if v in self.cotangent:
+                    self.clean(v)
+        g = tuple([self.cotangent.get(v) for v in node.outputs])
+        try:
+            given = rule(g if several else g[0], node.outputs if several else first, *self._operands(node, support), **node.attrs)
+        except Error as error:
+            raise error.at(op=f"gradient of {node.op.name}", line=node.line)
+        given = given if isinstance(given, tuple) else (given,)
+        for position, (operand, value) in enumerate(zip(node.operands, given, strict=True)):
+            if value is None or operand.node not in self.reached or operand.dtype.kind not in "fc":
+                continue
+            if several:
+                self.accumulate(operand, fit(value, operand), None, False)
+            elif pointwise:
+                self._hand_on(node, position, operand, value, g[0])
+            else:
+                found = self.supports.of_operand(support, node, position, value)
+                self.accumulate(operand, fit(value, operand), found, found is not None and support is not None and _mixes(node, found))
+
+    def _hand_on(self, node: Node, position: int, operand: Value, value: Value, g: Value | None) -> None:
+        """A cotangent from an elementwise rule: masked only where it is summed over axes that were broadcast."""
+        assert g is not None
+        support = self.support[node.outputs[0]]
+        mixed = node.outputs[0] in self.mixed or support is not None and not is_calm(value, g)
+        support = self.supports.both(support, self.supports.chosen(value))
+        if value.shape != operand.shape:
+            value = self.supports.masked(value, support) if mixed and support is not None else value
+            support, mixed = None if support is None else self.supports.carried(support, node, position), False
+        self.accumulate(operand, fit(value, operand), support, mixed)
+
+    def _operands(self, node: Node, support: Support | None) -> Sequence[Value]:
+        """The operands for the rule: rows of a product that were not chosen are 0, since the rule of the other operand adds them up."""
+        if support is None or support.array is not None or not node.op.has(Trait.BILINEAR) or not any(n != 1 for n in support.shape):
+            return node.operands
+        given = list(node.operands)
+        for k, operand in enumerate(node.operands):
+            rows = self.supports.carried(support, node, k)
+            if rows is not None and any(v.node in self.reached for j, v in enumerate(node.operands) if j != k):
+                given[k] = self.supports.masked(operand, rows)
+        return given
 
 
-def _plain(value: Value) -> bool:
-    """A constant without zeros, infinities and NaN: `g` times or over it is 0 where `g` is."""
-    if value.node.op is not CONSTANT:
+def _mixes(node: Node, support: Support) -> bool:
+    """Whether the rule of an operation that is not elementwise may bring infinities or NaN where the cotangent was 0.
+
+    Not what only moves and adds up; a product might, by its other operand, but for parts that a slice cut off that is not worth a mask.
+    """
+    if node.op.has(Trait.MOVES) or node.op.has(Trait.SELECTS):
         return False
-    array = value.node.attrs["value"].array()
-    return bool(np.all(np.isfinite(array) & (array != 0)))
-
-
-def _accumulate(graph: Graph, cotangent: dict[Value, Value], value: Value, g: Value) -> None:
-    g = fit(g, value)
-    cotangent[value] = elementwise.add(cotangent[value], g) if value in cotangent else g
+    return not (node.op.has(Trait.BILINEAR) and support.array is not None)
 
 
 def fit(g: Value, like: Value) -> Value:

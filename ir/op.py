@@ -39,7 +39,9 @@ class Trait(Flag):
     SOURCE = auto()  # no operands: inputs and constants
     OPAQUE = auto()  # never folded, merged or simplified
     HOLDS = auto()  # an attribute is an object of the user's, which no cache may keep alive
-    SELECTS = auto()  # its vjp hands zeros, exact ones, to the elements that were not chosen
+    MOVES = auto()  # its vjp moves elements and adds them up, times positive constants at most
+    SELECTS = auto()  # so it does, and it leaves exact zeros at elements of its first operand that were not read (or written over)
+    BILINEAR = auto()  # a product that adds up: linear in each operand
 
 
 class Same(NamedTuple):

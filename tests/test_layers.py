@@ -18,7 +18,7 @@ ALLOWED = {
 }
 IR_ORDER = (
     "ir.errors", "ir.source", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.parse", "ir.dot", "ir.verify", "ir.evaluate",
-    "ir.pattern", "ir.rules", "ir.rewrite", "ir.gradient", "ir.passes", "ir.target", "ir.plan", "ir.plan_dot", "ir.planning",
+    "ir.pattern", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.passes", "ir.target", "ir.plan", "ir.plan_dot", "ir.planning",
 )
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]
@@ -58,6 +58,7 @@ def absolute(path: Path, node: ast.ImportFrom) -> str:
 def place(module: str) -> int:
     """Where a module of ir stands in the order; what is inside a folder stands where the folder does."""
     while module not in IR_ORDER:
+        assert "." in module, f"{module} has no place in the order"
         module = module.rpartition(".")[0]
     return IR_ORDER.index(module)
 

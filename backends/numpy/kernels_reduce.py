@@ -7,6 +7,7 @@ product sums in another order, so it is not exact. The ones are made once a prog
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -201,12 +202,15 @@ def _arg_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
     return 0 if moved.contiguous("C") else math.prod(x.shape) * x.dtype.itemsize
 
 
-def _cumsum(site: Site) -> tuple[str, ...]:
-    out = site.writes[0].dtype
-    return (f"np.add.accumulate({{0}}, {{axis}}, {'None' if out == site.reads[0].dtype else 'np.' + type_name(out)}, {{out}})",)
+def _accumulate(ufunc: str) -> Callable[[Site], tuple[str, ...]]:
+    def lines(site: Site) -> tuple[str, ...]:
+        out = site.writes[0].dtype
+        return (f"{ufunc}.accumulate({{0}}, {{axis}}, {'None' if out == site.reads[0].dtype else 'np.' + type_name(out)}, {{out}})",)
+
+    return lines
 
 
-def _cumsum_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+def _accumulate_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
     """`accumulate` casts its operand whole."""
     x, out = reads[0], writes[0]
     return 0 if x.dtype == out.dtype else max(1, math.prod(x.shape) * out.dtype.itemsize)
@@ -230,5 +234,6 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     "std": (Kernel("std.steps", "std", _var(root=True), cost=steps_cost(3), temps=_var_temps, scratch=_var_scratch),),
     "argmax": (Kernel("argmax.numpy", "argmax", _arg("np.argmax"), accepts=_arg_accepts, cost=_cost, scratch=_arg_scratch),),
     "argmin": (Kernel("argmin.numpy", "argmin", _arg("np.argmin"), accepts=_arg_accepts, cost=_cost, scratch=_arg_scratch),),
-    "cumsum": (Kernel("cumsum.accumulate", "cumsum", _cumsum, cost=_cost, scratch=_cumsum_scratch),),
+    "cumsum": (Kernel("cumsum.accumulate", "cumsum", _accumulate("np.add"), cost=_cost, scratch=_accumulate_scratch),),
+    "cumprod": (Kernel("cumprod.accumulate", "cumprod", _accumulate("np.multiply"), cost=_cost, scratch=_accumulate_scratch),),
 }

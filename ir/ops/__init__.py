@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from ir.op import Op
+from ir.ops import cumulated, index, logic, matmul, nn, reduce, shape, ufunc_at, update
 from ir.ops import elementwise as e
-from ir.ops import index, logic, matmul, nn, reduce, shape, ufunc_at, update
 from ir.ops.custom import custom
 from ir.ops.host import host
 from ir.ops.opaque import opaque
@@ -27,7 +27,7 @@ _LISTED: tuple[Op, ...] = (
     e.conj, e.real, e.imag, e.cast, e.copy,
     # reductions
     reduce.sum, reduce.mean, reduce.prod, reduce.max, reduce.min, reduce.var, reduce.std, reduce.norm,
-    reduce.any, reduce.all, reduce.argmax, reduce.argmin, reduce.cumsum,
+    reduce.any, reduce.all, reduce.argmax, reduce.argmin, cumulated.cumsum, cumulated.cumprod,
     # shapes
     shape.reshape, shape.transpose, shape.broadcast_to, shape.expand_dims, shape.squeeze, shape.concatenate,
     # products and layers

@@ -84,10 +84,16 @@ def _part(name: str, part: Any, vjp: Any) -> Op:
 real = _part("real", np.real, lambda g, y, x: g)
 imag = _part("imag", np.imag, lambda g, y, x: g * 1j if x.dtype.kind == "c" else None)
 
+def _times(g: Value, factor: Value) -> Value:
+    """`g` times the conjugate; a mask chooses, so that its zeros are strong ones."""
+    mask = factor.node.operands[0] if factor.node.op is cast else factor
+    return where(mask, g, g.dtype.type(0)) if mask.dtype == bool and mask.spec.weak is None else g * _c(factor)
+
+
 # ---- arithmetic
 add = elementwise("add", "x y", np.add, lambda g, z, x, y: (g, g), traits=COMMUTES)
 subtract = elementwise("subtract", "x y", np.subtract, lambda g, z, x, y: (g, negative(g)))
-multiply = elementwise("multiply", "x y", np.multiply, lambda g, z, x, y: (g * _c(y), g * _c(x)), traits=COMMUTES)
+multiply: Op = elementwise("multiply", "x y", np.multiply, lambda g, z, x, y: (_times(g, y), _times(g, x)), traits=COMMUTES)
 divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g * _c(z / y))), flops=4)
 floor_divide = elementwise("floor_divide", "x y", np.floor_divide, lambda g, z, x, y: (None, None), flops=8)
 remainder = elementwise("remainder", "x y", np.remainder, lambda g, z, x, y: (g, negative(g * floor_divide(x, y))), flops=8)
@@ -113,7 +119,7 @@ sign: Op = elementwise("sign", "x", np.sign, _sign_vjp, traits=EXACT)
 
 # ---- power
 def _power_vjp(g: Value, z: Value, x: Value, p: Value) -> tuple[Value | None, Value | None]:
-    """By x: `p * x**(p - 1)`, 0 where p is 0. By p: `z * log(x)`, 0 where x is 0."""
+    """By x: `p * x**(p - 1)`, 0 where p is 0. By p: `z * log(x)`, 0 where x is 0 and p is not negative."""
     n = _number(p)
     if n is not None:
         return None if n == 0 else g if n == 1 else 2 * g * _c(x) if n == 2 else g * _c(n * power(x, n - 1)), None
@@ -123,7 +129,8 @@ def _power_vjp(g: Value, z: Value, x: Value, p: Value) -> tuple[Value | None, Va
     by_x = g * _c(q * power(x, less_one))
     if p.dtype.kind not in "fc":
         return by_x, None
-    return by_x, g * _c(where(at_zero, 0, z * log(where(at_zero, 1, x))))
+    flat = at_zero if q.dtype.kind == "c" else logical_and(at_zero, greater_equal(q, 0))
+    return by_x, g * _c(where(flat, 0, z * log(where(flat, 1, x))))
 
 
 def _number(value: Value) -> Any:
@@ -182,10 +189,11 @@ def _hypot_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
 
 
 def _arctan2_vjp(g: Value, z: Value, y: Value, x: Value) -> tuple[Value, Value]:
-    """Divides by the length twice: its square may overflow or underflow."""
+    """Divides by the length twice: its square may overflow or underflow. 0 where there is no angle and where it is a limit's."""
     length = hypot(x, y)
-    g = g / length
-    return g * (x / length), negative(g * (y / length))
+    far, safe = isinf(length), where(equal(length, 0), 1, length)
+    g = g / safe
+    return where(far, 0, g * (x / safe)), where(far, 0, negative(g * (y / safe)))
 
 
 def _logaddexp_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
@@ -215,10 +223,10 @@ def _chosen_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
     return where(is_x, share, 0), where(is_y, share, 0)
 
 
-maximum = elementwise("maximum", "x y", np.maximum, _chosen_vjp, traits=Trait.SELECTS)
-minimum = elementwise("minimum", "x y", np.minimum, _chosen_vjp, traits=Trait.SELECTS)
-fmax = elementwise("fmax", "x y", np.fmax, _chosen_vjp, traits=Trait.SELECTS)
-fmin = elementwise("fmin", "x y", np.fmin, _chosen_vjp, traits=Trait.SELECTS)
+maximum = elementwise("maximum", "x y", np.maximum, _chosen_vjp, traits=EXACT)
+minimum = elementwise("minimum", "x y", np.minimum, _chosen_vjp, traits=EXACT)
+fmax = elementwise("fmax", "x y", np.fmax, _chosen_vjp, traits=EXACT)
+fmin = elementwise("fmin", "x y", np.fmin, _chosen_vjp, traits=EXACT)
 
 
 def _clip_vjp(g: Value, z: Value, x: Value, lo: Value, hi: Value) -> tuple[Value, ...]:
@@ -234,10 +242,10 @@ def _clip_spec(x: Spec, lo: Spec, hi: Spec) -> Spec:
     return ufunc_spec(_clip_ufunc)(x.strong(), lo, hi)
 
 
-clip = replace(elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=Trait.SELECTS), spec=_clip_spec, meaning=np.clip)
+clip = replace(elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=EXACT), spec=_clip_spec, meaning=np.clip)
 
 # ---- moves
-cast = Op(
+cast: Op = Op(
     "cast", "elementwise", ("x",), spec=lambda x, *, dtype: Spec(x.shape, check_dtype(np.dtype(dtype))),
     meaning=lambda x, *, dtype: np.asarray(x).astype(dtype)[()], vjp=lambda g, y, x, *, dtype: g, axes=broadcast_axes,
     flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K",

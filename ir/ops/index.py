@@ -69,13 +69,13 @@ slice: Op = Op(
     "slice", "index", ("x",), spec=lambda x, *, index: Spec(slice_shape(index, x.shape), x.dtype),
     meaning=lambda x, *, index: np.asarray(x)[keys(index)],
     vjp=lambda g, y, x, *, index: add_slice(zeros_like(x), g, index=index),
-    axes=_slice_axes, flops=no_flops, traits=Trait.ARRAY, view_of=0, order="view",
+    axes=_slice_axes, flops=no_flops, traits=Trait.ARRAY | Trait.SELECTS, view_of=0, order="view",
 )
 add_slice: Op = Op(
     "add_slice", "update", ("base", "value"), spec=_add_slice_spec, meaning=_add_slice,
     vjp=lambda g, y, base, value, *, index: (g, slice(g, index=index)),
     axes=slice_write_axes, flops=lambda out, specs, *, index: Spec(slice_shape(index, specs[0].shape)).size,
-    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,), order="K",
+    traits=Trait.ARRAY | Trait.ROUNDS | Trait.MOVES, overwrites=(0,), order="K",
 )
 
 
@@ -122,12 +122,12 @@ def _add_at_vjp(g: Value, y: Value, base: Value, value: Value, *indices: Value, 
 gather: Op = Op(
     "gather", "index", ("x", "*indices"), spec=lambda x, *indices, axes: Spec(placement(x, indices, axes)[0], x.dtype),
     meaning=lambda x, *indices, axes: np.asarray(x)[fancy(indices, axes)], vjp=_gather_vjp, axes=_gather_axes, flops=no_flops,
-    order="gather",
+    traits=Trait.SELECTS, order="gather",
 )
 add_at: Op = Op(
     "add_at", "update", ("base", "value", "*indices"), spec=_add_at_spec, meaning=_add_at, vjp=_add_at_vjp, axes=at_write_axes,
     flops=lambda out, specs, *, axes: Spec(placement(specs[0], specs[2:], axes)[0]).size,
-    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,), order="K",
+    traits=Trait.ARRAY | Trait.ROUNDS | Trait.MOVES, overwrites=(0,), order="K",
 )
 
 
@@ -160,7 +160,7 @@ def _take_vjp(g: Value, y: Value, x: Value, indices: Value, *, axis: int, mode: 
 
 take: Op = Op(
     "take", "index", ("x", "indices"), spec=_take_spec, meaning=lambda x, i, *, axis, mode: np.take(x, i, axis, mode=mode),
-    vjp=_take_vjp, axes=_take_axes, flops=no_flops,
+    vjp=_take_vjp, axes=_take_axes, flops=no_flops, traits=Trait.SELECTS,
 )
 
 
@@ -199,7 +199,7 @@ def _sort_vjp(g: Value, y: Value, x: Value, *, axis: int, kind: str | None) -> V
 
 sort: Op = Op(
     "sort", "index", ("x",), spec=_sort_spec, meaning=lambda x, *, axis, kind: np.sort(x, axis, kind=kind), vjp=_sort_vjp,
-    axes=_sort_axes, flops=_sort_flops, overwrites=(0,), order="K",
+    axes=_sort_axes, flops=_sort_flops, traits=Trait.MOVES, overwrites=(0,), order="K",
 )
 argsort: Op = Op(
     "argsort", "index", ("x",), spec=_argsort_spec, meaning=lambda x, *, axis, kind: np.argsort(x, axis, kind=kind), vjp=ZERO,
@@ -230,7 +230,7 @@ def _along_vjp(g: Value, y: Value, x: Value, i: Value, *, axis: int) -> tuple[Va
 take_along_axis: Op = Op(
     "take_along_axis", "index", ("x", "indices"), spec=_along_spec,
     meaning=lambda x, i, *, axis: np.take_along_axis(np.asarray(x), np.asarray(i), axis),
-    vjp=_along_vjp, axes=_along_axes, flops=no_flops,
+    vjp=_along_vjp, axes=_along_axes, flops=no_flops, traits=Trait.SELECTS,
 )
 
 

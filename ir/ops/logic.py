@@ -63,5 +63,5 @@ def _where_vjp(g: Value, z: Value, c: Value, x: Value, y: Value) -> tuple[Any, .
 
 where = Op(
     "where", "elementwise", ("c", "x", "y"), spec=_where_spec, meaning=np.where, vjp=_where_vjp, axes=broadcast_axes, flops=elements,
-    traits=Trait.ELEMENTWISE | Trait.ARRAY | Trait.SELECTS, overwrites=(0, 1, 2), order="K",
+    traits=Trait.ELEMENTWISE | Trait.ARRAY, overwrites=(0, 1, 2), order="K",
 )

@@ -49,7 +49,7 @@ def _linear_axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...]) -> Axes:
 
 linear = Op(
     "linear", "nn", ("x", "W", "b"), spec=_linear_spec, meaning=lambda x, W, b: np.dot(x, W) + b, vjp=_linear_vjp, axes=_linear_axes,
-    flops=lambda out, specs: out[0].size * (2 * specs[0].shape[1] + 1), traits=Trait.ROUNDS,
+    flops=lambda out, specs: out[0].size * (2 * specs[0].shape[1] + 1), traits=Trait.ROUNDS | Trait.BILINEAR,
 )
 
 

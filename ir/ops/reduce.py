@@ -1,6 +1,6 @@
-"""Reductions over axes, the cumulated sum, and `sum_to`, by which gradients undo broadcasting.
+"""Reductions over axes, and `sum_to`, by which gradients undo broadcasting.
 
-Axes come in as tuples counted from 0 (`argmax`, `argmin`, `cumsum`: one int); `axis=()` reduces nothing. No rule divides by what may be
+Axes come in as tuples counted from 0 (`argmax`, `argmin`: one int); `axis=()` reduces nothing. No rule divides by what may be
 zero: `prod` multiplies the others, `std` and `norm` have slope 0 at 0, ties of `max` and `min` share the cotangent equally.
 """
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ir.errors import ArgumentError, ShapeError
-from ir.op import ZERO, Axes, Op, Reduced, Same, Trait, Whole
+from ir.op import ZERO, Axes, Op, Reduced, Same, Trait
 from ir.ops import elementwise as e
-from ir.ops.index import cut, flip
+from ir.ops.index import cut
 from ir.ops.shape import broadcast_to, concatenate, expand_dims, inverse, reshape, resolve_axes, resolve_axis, transpose
 from ir.ops.ufunc import Vjp
 from ir.spec import Spec, check_dtype
@@ -30,7 +30,7 @@ NOT_EMPTY = "leave empty arrays out"
 
 # ---- what the rules share
 @lru_cache(4096)
-def _dtype_of(function: Callable[..., Any], x: np.dtype) -> np.dtype:
+def dtype_of(function: Callable[..., Any], x: np.dtype) -> np.dtype:
     """The dtype in which NumPy gives this reduction of an array of that dtype."""
     return check_dtype(function(np.ones(1, x)).dtype)
 
@@ -47,7 +47,7 @@ def _spec(function: Callable[..., Any], needs_one: bool = False) -> Callable[...
         shape = _shape(x, axis, keepdims)
         if needs_one and builtins.any(x.shape[k] == 0 for k in axis):
             raise ShapeError(f"there is no {function.__name__} of no elements: x is {x.shape}, reduced over axis {axis}", mend=NOT_EMPTY)
-        return Spec(shape, _dtype_of(function, x.dtype) if dtype is None else check_dtype(np.dtype(dtype)))
+        return Spec(shape, dtype_of(function, x.dtype) if dtype is None else check_dtype(np.dtype(dtype)))
 
     return spec
 
@@ -91,9 +91,10 @@ def _reduction(
 
 
 # ---- sums
-sum = _reduction("sum", np.sum, lambda g, y, x, *, axis, keepdims, dtype=None: spread(g, x, axis, keepdims))
+SUMS = Trait.ROUNDS | Trait.MOVES
+sum = _reduction("sum", np.sum, lambda g, y, x, *, axis, keepdims, dtype=None: spread(g, x, axis, keepdims), traits=SUMS)
 mean = _reduction(
-    "mean", np.mean, lambda g, y, x, *, axis, keepdims, dtype=None: spread(_per(g, _count(x, axis)), x, axis, keepdims)
+    "mean", np.mean, lambda g, y, x, *, axis, keepdims, dtype=None: spread(_per(g, _count(x, axis)), x, axis, keepdims), traits=SUMS
 )
 
 
@@ -164,7 +165,8 @@ prod = _reduction("prod", np.prod, _prod_vjp)
 # ---- the greatest, the least
 def _share(g: Value, chosen: Value, axis: Axis) -> Value:
     """The cotangent (axes kept) in equal shares to the chosen elements."""
-    count = sum(chosen, axis=axis, keepdims=True, dtype=g.dtype)
+    wide = g.dtype if g.dtype != np.float16 else np.dtype(np.float32)  # float16 counts to 2048
+    count = sum(chosen, axis=axis, keepdims=True, dtype=wide)
     return e.where(chosen, g / e.where(e.equal(count, 0), 1, count), 0)  # a NaN chooses nothing
 
 
@@ -172,8 +174,8 @@ def _extreme_vjp(g: Value, y: Value, x: Value, *, axis: Axis, keepdims: bool) ->
     return _share(_kept(g, axis, keepdims), e.equal(x, _kept(y, axis, keepdims)), axis)
 
 
-max = _reduction("max", np.max, _extreme_vjp, needs_one=True, traits=Trait.SELECTS)
-min = _reduction("min", np.min, _extreme_vjp, needs_one=True, traits=Trait.SELECTS)
+max = _reduction("max", np.max, _extreme_vjp, needs_one=True, traits=Trait.NONE)
+min = _reduction("min", np.min, _extreme_vjp, needs_one=True, traits=Trait.NONE)
 any = _reduction("any", np.any, ZERO, traits=Trait.NONE)
 all = _reduction("all", np.all, ZERO, traits=Trait.NONE)
 
@@ -213,7 +215,7 @@ def _norm_spec(x: Spec, *, axis: Axis, keepdims: bool, ord: float | None) -> Spe
         raise ShapeError(f"ord={ord} is the norm of a vector, but {len(axis)} axes are reduced", mend="reduce one axis, or leave ord out")
     if ord is not None and x.shape[axis[0]] == 0 and not _norm_of_nothing(ord):
         raise ShapeError(f"there is no norm of order {ord} of no elements: x is {x.shape}, reduced over axis {axis}", mend=NOT_EMPTY)
-    return Spec(shape, _dtype_of(np.linalg.norm, x.dtype))
+    return Spec(shape, dtype_of(np.linalg.norm, x.dtype))
 
 
 @lru_cache(64)
@@ -275,17 +277,3 @@ def _position(name: str, function: Callable[..., Any]) -> Op:
 
 argmax = _position("argmax", np.argmax)
 argmin = _position("argmin", np.argmin)
-
-
-# ---- cumulated
-def _cumsum_spec(x: Spec, *, axis: int) -> Spec:
-    resolve_axis(axis, x.ndim)
-    return Spec(x.shape, _dtype_of(np.cumsum, x.dtype))
-
-
-cumsum: Op = Op(
-    "cumsum", "reduce", ("x",), spec=_cumsum_spec, meaning=np.cumsum,
-    vjp=lambda g, y, x, *, axis: flip(cumsum(flip(g, axis), axis=axis), axis),
-    axes=lambda out_specs, specs, *, axis: (tuple([Whole() if k == axis else Same(k) for k in range(specs[0].ndim)]),), flops=_flops(1),
-    traits=Trait.ROUNDS, order="K",
-)

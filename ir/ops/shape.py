@@ -75,7 +75,7 @@ def _concatenate_vjp(g: Value, y: Value, *xs: Value, axis: int) -> tuple[Value, 
 
 concatenate = Op(
     "concatenate", "shape", ("*xs",), spec=_concatenate_spec, meaning=lambda *xs, axis: np.concatenate(xs, axis),
-    vjp=_concatenate_vjp, axes=_concatenate_axes, flops=no_flops, traits=Trait.ARRAY, inside=(0,), order="K",
+    vjp=_concatenate_vjp, axes=_concatenate_axes, flops=no_flops, traits=Trait.ARRAY | Trait.MOVES, inside=(0,), order="K",
 )
 
 

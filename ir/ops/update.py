@@ -82,11 +82,11 @@ def _distinct(base: Value, indices: tuple[Value, ...], axes: tuple[int, ...]) ->
 
 set_slice = Op(
     "set_slice", "update", ("base", "value"), spec=_set_slice_spec, meaning=_set_slice, vjp=_set_slice_vjp, axes=slice_write_axes,
-    flops=no_flops, traits=Trait.ARRAY, overwrites=(0,), order="K",
+    flops=no_flops, traits=Trait.ARRAY | Trait.SELECTS, overwrites=(0,), order="K",
 )
 set_at = Op(
     "set_at", "update", ("base", "value", "*indices"), spec=_set_at_spec, meaning=_set_at, vjp=_set_at_vjp, axes=at_write_axes,
-    flops=no_flops, traits=Trait.ARRAY, overwrites=(0,), order="K",
+    flops=no_flops, traits=Trait.ARRAY | Trait.SELECTS, overwrites=(0,), order="K",
 )
 
 

@@ -17,7 +17,7 @@ from ir.spec import Spec
 if TYPE_CHECKING:
     from ir.graph import Value
 
-VIEW = Trait.ARRAY
+VIEW = Trait.ARRAY | Trait.MOVES
 
 
 # ---- what whoever builds nodes calls first

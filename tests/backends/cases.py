@@ -193,7 +193,7 @@ def _arg(rng: np.random.Generator) -> list[Case]:
     ]
 
 
-def _cumsum(rng: np.random.Generator) -> list[Case]:
+def _cumulated(rng: np.random.Generator) -> list[Case]:
     return [([draw(rng, s, d)], {"axis": a}) for s, a in (((3, 4), 0), ((3, 4), 1), ((5,), 0), ((0, 3), 0)) for d in "dfl?"]
 
 
@@ -335,7 +335,7 @@ SPECIAL: dict[str, Any] = {
     "cast": _cast,
     "argmax": _arg,
     "argmin": _arg,
-    "cumsum": _cumsum,
+    "cumsum": _cumulated, "cumprod": _cumulated,
     "concatenate": _concatenate,
     "take": _take,
     "gather": _gather,

@@ -30,6 +30,7 @@ OTHERS = (
     "any",
     "argmax",
     "cumsum",
+    "cumprod",
     "dot",
     "matmul",
     "linear",
@@ -114,7 +115,7 @@ def _other(rng: np.random.Generator, name: str, pick: Any) -> Any:
             return TABLE[name](x, axis=axes, keepdims=False, ord=None)
         case "argmax":
             return TABLE[name](x, axis=axis, keepdims=False)
-        case "cumsum":
+        case "cumsum" | "cumprod":
             return TABLE[name](x, axis=axis)
         case "dot" | "matmul" | "linear_vjp":
             return TABLE[name](x, pick())

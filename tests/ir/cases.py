@@ -82,7 +82,7 @@ LISTED: dict[str, list[Case]] = {
     "sum": _reductions(dtype=None), "mean": _reductions(dtype=None), "prod": _reductions(dtype=None),
     "max": _reductions(), "min": _reductions(), "any": _reductions(), "all": _reductions(),
     "var": _reductions(ddof=0), "std": _reductions(ddof=1), "norm": _reductions(ord=None)[:2],
-    "argmax": _positions(), "argmin": _positions(), "cumsum": _along(),
+    "argmax": _positions(), "argmin": _positions(), "cumsum": _along(), "cumprod": _along(),
     "reshape": [
         ((floats(*old),), {"shape": new})
         for old, new in [

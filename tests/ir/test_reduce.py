@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ir import Graph, Spec, evaluate
 from ir.errors import ArgumentError, ShapeError
+from ir.ops import cumulated
 from ir.ops import elementwise as e
 from ir.ops import reduce as r
 from tests.factory import Case, along_axis, make, reducing, refuses
@@ -60,7 +61,8 @@ test_operation = make([
     norms("ord inf", [math.inf, -math.inf]), norms("ord small", [0.5, -1, -2.0]), norms("ord 0", [0]),
     Case("argmax", r.argmax, np.argmax, along_axis(ANY, keepdims=st.booleans()), **FLAT),
     Case("argmin", r.argmin, np.argmin, along_axis(ANY, keepdims=st.booleans()), **FLAT),
-    Case("cumsum", r.cumsum, np.cumsum, along_axis(ANY), complex=True),
+    Case("cumsum", cumulated.cumsum, np.cumsum, along_axis(ANY), complex=True),
+    Case("cumprod", cumulated.cumprod, np.cumprod, along_axis(ANY), complex=True),
 ])
 
 
@@ -188,7 +190,7 @@ def test_axes_say_which_axis_is_read_whole():
         attrs = {"axis": (1,), "keepdims": keepdims}
         (axes,) = r.sum.axes(r.sum.infer((x,), attrs), (x,), **attrs)
         assert [type(a).__name__ for a in axes] == ["Same", "Reduced", "Same"] and (axes[0].axis, axes[2].axis) == place
-    (axes,) = r.cumsum.axes((x,), (x,), axis=2)
+    (axes,) = cumulated.cumsum.axes((x,), (x,), axis=2)
     assert [type(a).__name__ for a in axes] == ["Same", "Same", "Whole"]
 
 

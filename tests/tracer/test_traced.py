@@ -77,6 +77,9 @@ EXACT: dict[str, Callable[..., Any]] = {
         np.argsort(x, axis=0),
         x.argsort(kind="stable"),
         np.cumsum(x),
+        np.cumprod(x, axis=0),
+        x.cumprod(),
+        np.multiply.accumulate(x),
         x.cumsum(axis=1),
     ),
     "shapes": lambda x, y: (

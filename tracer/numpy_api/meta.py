@@ -73,7 +73,6 @@ REFUSED: dict[str, str] = {
     "searchsorted": "np.sum(a[:, None] < v, axis=0)",
     "percentile": "np.sort(x, axis), then take and weigh",
     "quantile": "np.sort(x, axis), then take and weigh",
-    "cumprod": "np.exp(np.cumsum(np.log(x))) for positive x",
     "lexsort": "np.argsort(kind='stable') key by key",
     "partition": "np.sort",
     "argpartition": "np.argsort",

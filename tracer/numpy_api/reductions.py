@@ -182,14 +182,22 @@ argmax = _position("argmax")
 argmin = _position("argmin")
 
 
-def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    """As `np.cumsum`."""
-    x = array(a)
-    if axis is None or not x.ndim:
-        x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
-    if given(dtype):
-        x = cast(x, np.dtype(dtype))
-    return store(out, apply("cumsum", x, axis=one_axis(axis, x.ndim)), "cumsum")
+def _cumulated(name: str) -> Callable[..., Any]:
+    def reduction(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+        x = array(a)
+        if axis is None or not x.ndim:
+            x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
+        if given(dtype):
+            x = cast(x, np.dtype(dtype))
+        return store(out, apply(name, x, axis=one_axis(axis, x.ndim)), name)
+
+    reduction.__name__ = name
+    reduction.__doc__ = f"As `np.{name}`."
+    return reduction
+
+
+cumsum = _cumulated("cumsum")
+cumprod = _cumulated("cumprod")
 
 
 def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Any:
@@ -210,5 +218,5 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
 TABLE: dict[Any, Callable[..., Any]] = {
     np.sum: sum, np.prod: prod, np.max: max, np.min: min, np.amax: max, np.amin: min, np.mean: mean, np.var: var, np.std: std,
     np.all: all, np.any: any, np.count_nonzero: count_nonzero, np.ptp: ptp, np.average: average, np.argmax: argmax, np.argmin: argmin,
-    np.cumsum: cumsum, np.nansum: nansum, np.nanmean: nanmean,
+    np.cumsum: cumsum, np.cumprod: cumprod, np.nansum: nansum, np.nanmean: nanmean,
 }  # fmt: skip

@@ -236,9 +236,10 @@ def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any =
 
 def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
     """`ufunc.accumulate(x)`."""
-    if ufunc is not np.add:
-        raise refuse(f"np.{ufunc.__name__}.accumulate is not traced", "np.cumsum for sums", op=ufunc.__name__)
-    return reductions.cumsum(x, axis, dtype, out[0] if type(out) is tuple else out)
+    if ufunc not in (np.add, np.multiply):
+        raise refuse(f"np.{ufunc.__name__}.accumulate is not traced", "np.cumsum for sums, np.cumprod for products", op=ufunc.__name__)
+    cumulate = reductions.cumsum if ufunc is np.add else reductions.cumprod
+    return cumulate(x, axis, dtype, out[0] if type(out) is tuple else out)
 
 
 def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,199 @@
+"""Where a cotangent can't be other than zero: the masks that choices leave behind, followed down the backward pass.
+
+In: an operation, what is known of the cotangent of its result. Out: a `Support`, a mask that broadcasts to the cotangent and is False
+where the cotangent is 0 *by construction* (`where` did not take the element, a slice did not read it), never because of a value that
+happens to be 0. A support is a description: it becomes nodes of the graph only when `masked` asks for it, so where nothing infinite
+can meet such a zero it costs nothing.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ir.graph import CONSTANT, Graph, Node, Value
+from ir.op import NoVjp, Same, Shift, Trait
+from ir.ops import elementwise
+from ir.ops.shape import broadcast_to, reshape, transpose
+
+_FOLDED = 4096  # constant masks of no more elements than this are joined when they meet, larger ones when the graph runs
+
+
+class Support:
+    """A mask yet to be built: from `parents` by `build`; a constant one has its `array`; `chosen` is (condition, outcome that keeps)."""
+
+    __slots__ = ("shape", "array", "chosen", "parents", "build", "value")
+
+    def __init__(
+        self, shape: tuple[int, ...], parents: tuple[Support, ...] = (), build: Callable[..., Value] | None = None,
+        array: np.ndarray | None = None, chosen: tuple[Value, bool] | None = None,
+    ):
+        self.shape, self.parents, self.build, self.array, self.chosen = shape, parents, build, array, chosen
+        self.value: Value | None = None
+
+
+class Supports:
+    """The supports of one backward pass: equal descriptions are one object, so that "the same mask" is `is`."""
+
+    def __init__(self, graph: Graph):
+        self.graph = graph
+        self._made: dict[Any, Support] = {}
+
+    # ---- descriptions
+    def chosen(self, value: Value) -> Support | None:
+        """The support that `where(c, value, 0)` or `where(c, 0, value)` shows by itself."""
+        if value.node.op is not elementwise.where:
+            return None
+        condition, yes, no = value.node.operands
+        if is_zero(no):
+            return self._once((condition, True), lambda: Support(condition.shape, chosen=(condition, True)))
+        if is_zero(yes):
+            return self._once((condition, False), lambda: Support(condition.shape, chosen=(condition, False)))
+        return None
+
+    def both(self, a: Support | None, b: Support | None) -> Support | None:
+        """The support of what is zero where one of the two says so; None knows of no zeros."""
+        if a is None or b is None or a is b:
+            return b if a is None else a
+        return self._joined(a, b, np.logical_and, elementwise.logical_and)
+
+    def either(self, a: Support | None, b: Support | None) -> Support | None:
+        """The support of a sum: zero where both say so."""
+        if a is None or b is None or a is b:
+            return a if b is a else None
+        if a.chosen and b.chosen and a.chosen[0] is b.chosen[0]:
+            return None  # one takes what the other leaves
+        return self._joined(a, b, np.logical_or, elementwise.logical_or)
+
+    def _joined(self, a: Support, b: Support, numpy: np.ufunc, operation: Callable[..., Value]) -> Support | None:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+        if a.array is not None and b.array is not None and (np.prod(shape, dtype=int) <= _FOLDED or shape in (a.shape, b.shape)):
+            array = numpy(a.array, b.array)
+            return None if array.all() else Support(shape, array=array)
+        return self._once((numpy, a, b), lambda: Support(shape, (a, b), operation))
+
+    def of_operand(self, of_result: Support | None, node: Node, position: int, given: Value) -> Support | None:
+        """The support of `given`, the cotangent that the node's rule hands to the operand at `position`, of that operand's shape."""
+        carried = None if of_result is None else self.carried(of_result, node, position)
+        own = self.chosen(given) if given.shape == node.operands[position].shape else None
+        if own is None and node.op.has(Trait.SELECTS) and position == 0:
+            own = self._read(node) if len(node.operands) == 1 else self._through(None, node, position)
+        return self.both(carried, own)
+
+    def carried(self, support: Support, node: Node, position: int) -> Support | None:
+        """Axes along which the mask varies and which result and operand share index for index; else what the rule makes of the mask."""
+        result, operand = node.outputs[0].spec, node.operands[position].spec
+        full = (1,) * (result.ndim - len(support.shape)) + support.shape
+        axes = node.op.axes(tuple([v.spec for v in node.outputs]), tuple([v.spec for v in node.operands]), **node.attrs)[position]
+        place = {a.axis: k for k, a in enumerate(axes) if type(a) is Same}
+        varies = [k for k, n in enumerate(full) if n != 1]
+        if all(k in place and operand.shape[place[k]] == result.shape[k] for k in varies):
+            return self._moved(support, [place[k] for k in varies], operand.ndim)
+        if node.op.has(Trait.MOVES) or node.op.has(Trait.SELECTS):
+            return self._through(support, node, position)
+        return None
+
+    def _moved(self, support: Support, places: list[int], ndim: int) -> Support:
+        """The mask with its axes longer than 1 brought to `places` among `ndim` axes."""
+        sizes = [n for n in support.shape if n != 1]
+        turn = tuple(sorted(range(len(places)), key=places.__getitem__))
+        shape = [1] * ndim
+        for place, size in zip(places, sizes):
+            shape[place] = size
+        if tuple(shape) == support.shape:
+            return support
+        if support.array is not None:
+            return Support(tuple(shape), array=support.array.reshape(sizes).transpose(turn).reshape(shape))
+
+        def build(mask: Value) -> Value:
+            if turn != tuple(range(len(turn))):
+                mask = transpose(reshape(mask, shape=tuple(sizes)), axes=turn)
+            return reshape(mask, shape=tuple(shape))
+
+        return self._once((support, tuple(shape), turn), lambda: Support(tuple(shape), (support,), build))
+
+    def _read(self, node: Node) -> Support | None:
+        """The indices that a slice reads, an axis at a time."""
+        (axes,) = node.op.axes(tuple([v.spec for v in node.outputs]), (node.operands[0].spec,), **node.attrs)
+        found: Support | None = None
+        for k, (axis, size, count) in enumerate(zip(axes, node.operands[0].shape, node.outputs[0].shape, strict=True)):
+            if type(axis) is Shift and count < size:
+                array = np.zeros((*[1] * k, size, *[1] * (len(axes) - k - 1)), bool)
+                array.reshape(-1)[axis.start + axis.step * np.arange(count)] = True
+                found = self.both(found, Support(array.shape, array=array))
+        return found
+
+    def _through(self, support: Support | None, node: Node, position: int) -> Support:
+        """What the node's rule makes of the mask as ones and zeros: it only moves and adds up elements."""
+        like, operand = node.outputs[0], node.operands[position]
+
+        def build(*masks: Value) -> Value:
+            ones = elementwise.cast(masks[0], dtype=like.dtype) if masks else self.graph.constant(np.ones((), like.dtype))
+            assert not isinstance(node.op.vjp, NoVjp)
+            given = node.op.vjp(broadcast_to(ones, shape=like.shape), like, *node.operands, **node.attrs)
+            return elementwise.not_equal(given[position] if isinstance(given, tuple) else given, 0)
+
+        parents = () if support is None else (support,)
+        return self._once((support, node, position), lambda: Support(operand.shape, parents, build))
+
+    def _once(self, key: Any, make: Callable[[], Support]) -> Support:
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = make()
+        return found
+
+    # ---- nodes
+    def masked(self, g: Value, support: Support) -> Value:
+        """`g` with an exact 0 outside the support."""
+        zero = g.dtype.type(0)
+        if support.chosen is not None:
+            condition, outcome = support.chosen
+            return elementwise.where(condition, g, zero) if outcome else elementwise.where(condition, zero, g)
+        return elementwise.where(self._value(support), g, zero)
+
+    def _value(self, support: Support) -> Value:
+        stack = [support]
+        while stack:
+            top = stack[-1]
+            waiting = [p for p in top.parents if p.value is None]
+            if top.value is not None or waiting:
+                stack.pop() if top.value is not None else stack.extend(waiting)
+                continue
+            if top.build is not None:
+                top.value = top.build(*[p.value for p in top.parents])
+            elif top.chosen is not None:
+                condition, outcome = top.chosen
+                holds = condition if condition.dtype == bool else elementwise.not_equal(condition, 0)
+                top.value = holds if outcome else elementwise.logical_not(condition)
+            else:
+                top.value = self.graph.constant(top.array)
+            stack.pop()
+        assert support.value is not None
+        return support.value
+
+
+# ---- what rules multiply by
+def is_zero(value: Value) -> bool:
+    """Whether it is a constant filled with zeros."""
+    return value.node.op is CONSTANT and not value.node.attrs["value"].array().any()
+
+
+def is_calm(value: Value, g: Value, depth: int = 4) -> bool:
+    """Whether `value`, made from `g` by an elementwise rule, is `g` times finite constants and choices: no other factor is in it."""
+    if value is g:
+        return True
+    node = value.node
+    if depth == 0 or not node.op.has(Trait.ELEMENTWISE):
+        return False
+    if node.op is elementwise.where:
+        return all(is_zero(v) or is_calm(v, g, depth - 1) for v in node.operands[1:])
+    return all(_is_plain(v) or is_calm(v, g, depth - 1) for v in node.operands)
+
+
+def _is_plain(value: Value) -> bool:
+    """A constant without zeros, infinities and NaN."""
+    if value.node.op is not CONSTANT:
+        return False
+    array = value.node.attrs["value"].array()
+    return bool(np.all(np.isfinite(array) & (array != 0)))
