@@ -1,9 +1,13 @@
-"""Writes docs/architecture.md by running its example: `python -m docs.generate`; a test compares the page with what this gives."""
+"""Writes docs/architecture.md and docs/errors.md by running their examples: `python -m docs.generate`; tests compare the pages.
+
+This file makes the page of the architecture, `docs/errors.py` that of the errors.
+"""
 from __future__ import annotations
 
 from pathlib import Path
 
 import tracer
+from docs import errors
 from docs import predict as example
 from ir import passes
 
@@ -114,5 +118,6 @@ re-entrant calls never meet), `run` is what a call runs. `step.run(x, y, steps=n
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
-    print(PAGE)
+    for path, text in ((PAGE, page()), (errors.PAGE, errors.page())):
+        path.write_text(text, encoding="utf-8")
+        print(path)

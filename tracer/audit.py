@@ -73,7 +73,7 @@ def audited(run: Callable[[list[Any]], Trace], leaves: list[Any], fn: Callable[.
                 second = _seen(run, given)
             for line, what in _differences(first, second):
                 at = (line.file, line.number) if line is not None else None
-                findings.setdefault(at, Finding(line, f"{when} {what}", kind))
+                findings.setdefault(at, Finding(line, f"{when}, {what}", kind))
     if findings:
         raise _error(list(findings.values()), name)
     return first.traced
@@ -150,8 +150,11 @@ def _differences(first: Seen, second: Seen) -> list[tuple[Line | None, str]]:
         raised = [(line, f"it raises {type(error).__name__}")]
         return [*way, *raised] if way else raised
     assert first.traced is not None
-    found = _other_nodes(first.traced.graph, second.traced.graph) + _other_results(first.traced, second.traced, first.ran)
-    return [*way, *found] if found else []
+    found, parting = _other_nodes(first.traced.graph, second.traced.graph)
+    found += _other_results(first.traced, second.traced, first.ran)
+    if parting is not None and not way:
+        found.append(parting)
+    return [*way, *found] if found or parting is not None else []
 
 
 def _other_way(first: Seen, second: Seen) -> list[tuple[Line | None, str]]:
@@ -170,7 +173,8 @@ def _line(event: tuple[Any, int] | None) -> Line | None:
     return Line(event[0].co_filename, event[1], event[0].co_name) if event is not None else None
 
 
-def _other_nodes(first: Graph, second: Graph) -> list[tuple[Line | None, str]]:
+def _other_nodes(first: Graph, second: Graph) -> tuple[list[tuple[Line | None, str]], tuple[Line | None, str] | None]:
+    """Where like nodes read or do something else, and the first nodes that are not alike."""
     found: list[tuple[Line | None, str]] = []
     numbers: tuple[dict[Value, Any], dict[Value, Any]] = ({}, {})
     for graph, numbered in zip((first, second), numbers):
@@ -179,7 +183,7 @@ def _other_nodes(first: Graph, second: Graph) -> list[tuple[Line | None, str]]:
         if one is None or two is None or one.op is not two.op or one.line != two.line or len(one.operands) != len(two.operands):
             node = one or two
             assert node is not None
-            return [*found, (node.line, f"{node.op.name} is not what comes next")]
+            return found, (node.line, f"{node.op.name} is {'not there' if two is None else 'new' if one is None else 'another operation'}")
         for node, numbered in zip((one, two), numbers):
             numbered.update({v: (k, v.index) for v in node.outputs})
         what = _other_attributes(one, two)
@@ -187,7 +191,7 @@ def _other_nodes(first: Graph, second: Graph) -> list[tuple[Line | None, str]]:
             what = what or _other_value(a, b, numbers)
         if what is not None:
             found.append((one.line, what))
-    return found
+    return found, None
 
 
 def _made(graph: Graph) -> list[Node]:

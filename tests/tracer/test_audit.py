@@ -178,8 +178,8 @@ def test_a_branch_on_an_array_that_entered_the_graph_is_named():
         return y
 
     error = found(fn, A)
-    assert codes(error)[0] == "if RATE.sum() > 0.1:" and [f.kind for f in error.findings][0] == "array"
-    assert str(error).startswith("fn: when RATE holds other numbers Python goes another way from here: later calls would not see that")
+    assert codes(error) == ["if RATE.sum() > 0.1:"] and error.findings[0].kind == "array"
+    assert str(error).startswith("fn: when RATE holds other numbers, Python goes another way from here: later calls would not see that")
     assert "np.where" in error.mend and np.array_equal(RATE, [0.5, 0.25, 0.125])
 
 
@@ -226,7 +226,7 @@ def test_a_counter_is_named():
         return x * k
 
     error = found(fn, A)
-    assert codes(error) == ["return x * k"] and "traced again 2 stands where 1 stood" in str(error)
+    assert codes(error) == ["return x * k"] and "traced again, 2 stands where 1 stood" in str(error)
 
 
 def test_a_returned_plain_value_is_named():
@@ -259,7 +259,7 @@ def test_a_run_that_raises_is_named():
         return x * k
 
     error = found(once, A)
-    assert "traced again it raises IndexError" in str(error) and error.line.code == "k = only.pop()"
+    assert "traced again, it raises IndexError" in str(error) and error.line.code == "k = only.pop()"
 
 
 def test_a_number_that_slips_past_is_named():
@@ -279,7 +279,7 @@ def test_every_line_is_listed():
         return x
 
     text = str(found(fn, A))
-    assert text.startswith("fn: traced again 2 stands where 1 stood: later calls would not see that; 1 more line below\n  test_audit.py:")
+    assert text.startswith("fn: traced again, 2 stands where 1 stood: later calls would not see that; 1 more line below\n  test_audit.py:")
     assert "x = x * next(counter)\n  test_audit.py:" in text and "x = x + time.time()      traced again" in text
     assert text.splitlines()[-1].startswith("  mend: pass in what changes")
 
