@@ -142,7 +142,7 @@ class Plan:
     """`places` maps each Value of the graph that has memory to its place; weak Values (Python numbers) have none.
 
     `results` are the places of the outputs in their order, None for a Python number; `states` those of the state inputs in theirs.
-    `tail` is the index of the first step that writes a state; from there on only states are written. `order` lists the nodes as they
+    States are written from step `tail` on: those steps are Copies and single calls, made without a pause. `order` lists the nodes as they
     are computed. `peak_bytes` counts what a call holds at once: `arena_request` + `result_bytes` + `scratch_bytes`.
     """
 

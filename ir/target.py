@@ -38,7 +38,8 @@ class Kernel:
     `accepts(reads, writes, attrs)` says whether it takes these places; where none of an operation's kernels does, the planner copies
     operands to C order. `exact`: the same bits as the operation's reference. `cost` is nanoseconds for (operand specs, output specs,
     attrs). `overwrites`: operand positions whose buffer the (first) output may take over. `temps`: specs of buffers it needs
-    during the step, planned in the arena. `scratch`: bytes that it allocates behind our back. `body` is the backend's own.
+    during the step, planned in the arena. `scratch`: bytes that it allocates behind our back. `single`: it is one call that writes its
+    output and nothing else, whatever the places, and can't fail halfway: such calls may write states. `body` is the backend's own.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Kernel:
     overwrites: tuple[int, ...] = ()
     temps: Callable[[tuple[Spec, ...], tuple[Spec, ...], dict[str, Any]], tuple[Spec, ...]] = no_temps
     scratch: Callable[[Places, Places, dict[str, Any]], int] = nothing
+    single: bool = False
 
 
 @dataclass(frozen=True)

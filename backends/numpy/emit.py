@@ -24,6 +24,7 @@ import numpy as np
 
 from backends.numpy.names import Names, body_of, states_of
 from backends.numpy.site import Site
+from ir.errors import VerifyError
 from ir.graph import Value
 from ir.plan import Call, Copy, Fill, Host, Loop, Place, Plan, Step
 from ir.planning.results import is_scalar
@@ -171,10 +172,8 @@ class _Writer:
         return [names.functions(line) for line in lines]
 
     def _tail(self, steps: list[Step]) -> list[str]:
-        """What writes states: several plain calls are made by `finish`, all or none; anything else stands as it is."""
-        calls = [line for step in steps for line in self._step(step)]
-        parts = [_CALL.match(line) for line in calls]
-        if len(calls) < 2 or not all(parts):
+        """What writes states and what follows, single calls all: several are made by `finish`, all or none."""
+        if sum([len(self._step(step)) for step in steps]) < 2:
             return self._steps(steps)
         self.uses_support.add("finish")
         found = []
@@ -182,7 +181,8 @@ class _Writer:
             comment = _comment(step.line)
             for line in self._step(step):
                 matched = _CALL.match(line)
-                assert matched is not None
+                if matched is None:
+                    raise VerifyError(f"the end of a plan holds {line!r}, which is no single call", mend="its kernel is not `single`")
                 function, operands = self._positional(matched[1], matched[2])
                 found.append(f"    ({function}, {operands}),{'  ' + comment if comment else ''}")
         writes = self.names.fresh("writes")

@@ -113,6 +113,7 @@ def ufunc_kernel(op: Op) -> Kernel:
         cost=passes(op.name),
         overwrites=tuple(range(op.ufunc.nin)),
         scratch=scratch_of(op.ufunc),
+        single=True,
     )
 
 
@@ -216,7 +217,7 @@ OTHERS = {
     ),
     "real": (Kernel("real.copyto", "real", ("np.copyto({out}, {0}.real)",), cost=passes("copy")),),
     "imag": (Kernel("imag.copyto", "imag", _imag, cost=passes("copy")),),
-    "cast": (Kernel("cast.copyto", "cast", _cast, cost=passes("copy"), overwrites=(0,)),),
+    "cast": (Kernel("cast.copyto", "cast", _cast, cost=passes("copy"), overwrites=(0,), single=True),),
     "copy": (Kernel("copy.copyto", "copy", _move, cost=passes("copy"), overwrites=(0,)),),
 }
 

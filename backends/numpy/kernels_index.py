@@ -174,9 +174,11 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     "take_along_axis": (Kernel("take_along_axis.copy", "take_along_axis", _along, cost=_moves, scratch=_fresh_result),),
     "sort": (Kernel("sort.inplace", "sort", _sort, cost=_moves, overwrites=(0,), scratch=_sort_scratch),),
     "argsort": (Kernel("argsort.copy", "argsort", _argsort, accepts=_argsort_accepts, cost=_moves, scratch=_argsort_scratch),),
-    "set_slice": (Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,)),),
+    "set_slice": (Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,), single=True),),
     "add_slice": (
-        Kernel("add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch),
+        Kernel(
+            "add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch, single=True
+        ),
     ),
     "set_at": (Kernel("set_at.setitem", "set_at", _set_at, cost=_moves, overwrites=(0,)),),
     "set_real": (Kernel("set_real.copyto", "set_real", _set_part(0), cost=_moves, overwrites=(0,)),),

@@ -7,7 +7,7 @@ where this NumPy has no such variable it falls back to errstate.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import starmap
 from operator import call
 from typing import Any
@@ -50,15 +50,25 @@ def finish(writes: Iterable[tuple[Any, ...]]) -> None:
     """Makes all of these calls, (function, *operands) each: all or, if never called, none.
 
     They run without a step of Python between them, so Ctrl-C waits until the last is done. If one raises (a floating-point error under
-    `np.errstate(all="raise")`, after it has written), the others are still made, then the first error is raised.
+    `np.errstate(all="raise")`, after it has written), the others are still made, then the first error is raised, or the interrupt if
+    there was one.
     """
     steps = starmap(call, writes)
     try:
         deque(steps, 0)
-    except BaseException:
-        with np.errstate(all="ignore"):
-            deque(steps, 0)
-        raise
+    except BaseException as error:
+        raise _rest(steps, error)
+
+
+def _rest(steps: Iterator[Any], first: BaseException) -> BaseException:
+    """Makes the calls that are left, whatever comes in between. Gives what is to be raised: what came first, but rather an interrupt."""
+    while True:
+        try:
+            with np.errstate(all="ignore"):
+                deque(steps, 0)
+            return first
+        except BaseException as error:  # each time a call fewer is left
+            first = first if isinstance(error, Exception) else error
 
 
 def hosted(fn: Code, operands: tuple[Any, ...], specs: tuple[Spec, ...], outs: tuple[Any, ...]) -> None:

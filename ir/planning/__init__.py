@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.plan import Buffer, Call, Fill, Host, Loop, Place, Plan, Step
-from ir.planning import arena, lifetimes, order, places, results
+from ir.planning import arena, commit, lifetimes, order, places, results
 from ir.planning.draft import Draft
 from ir.planning.reuse import settle_writes
 from ir.planning.select import choose
@@ -94,37 +94,35 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
 def _plan(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, in_loop: bool) -> Plan:
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
-    last = _last_writers(draft)
-    schedule = order.schedule(graph, last.keys())
+    end = commit.commit(draft)
+    schedule = order.schedule(graph, set(end.nodes))
     for node in graph.order():
         if node.op is CONSTANT:
             places.place_constant(draft, node)
     draft.hosts = [Host(node) for node in schedule.hosts]
     for node in schedule.nodes:
         _compute(draft, node)
-    for node in schedule.last:
-        if not results.write_straight(draft, node, last[node]):
-            _compute(draft, node)
     rows = results.place_rows(draft) if in_loop else results.place_results(draft)
-    results.write_states(draft)
+    aside = results.set_aside(draft)
+    draft.commit()
+    for node in end.nodes:
+        _compute(draft, node, end.homes.get(node))
+    results.write_states(draft, aside)
     return _finish(draft, states, rows, schedule)
 
 
-def _last_writers(draft: Draft) -> dict[Node, Value]:
-    """Nodes that may write a state straight, with the state."""
-    graph = draft.graph
-    return {new.node: state for state, new in graph.updates if new.node.operands and results.may_write_straight(draft, new.node)}
-
-
-def _compute(draft: Draft, node: Node) -> None:
-    """One node: a view, or a Call with what its kernel needs."""
+def _compute(draft: Draft, node: Node, home: Value | None = None) -> None:
+    """One node: a view, or a Call with what its kernel needs. `home`: the state that it writes over."""
     draft.order.append(node)
-    if node.op.view_of is not None and len(node.operands) == 1:
+    if commit.is_view(node):
         places.place_view(draft, node)
         return
     kernel, reads, writes = choose(draft, node)
     draft.use(node)
-    reads, writes = settle_writes(draft, node, kernel, reads, writes)
+    if home is not None:
+        writes = (draft.places[home],)
+    else:
+        reads, writes = settle_writes(draft, node, kernel, reads, writes)
     temps = draft.temps(kernel, node)
     draft.steps.append(Call(kernel, node, reads, writes, temps))
     for value, place in zip(node.outputs, writes):
@@ -132,16 +130,15 @@ def _compute(draft: Draft, node: Node) -> None:
 
 
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule) -> Plan:
-    front: list[Step] = [*draft.hosts, *draft.fills, *draft.steps]
+    front: list[Step] = [*draft.hosts, *draft.fills, *draft.main]
     steps = [*front, *draft.tail]
     lifetimes.set_lifetimes(steps, draft.buffers, draft.kept)
     items = [b for b in draft.buffers if b.kind in IN_ARENA]
     arena_bytes = arena.place_buffers(items, draft.target.alignment)
     scratch = max([s.kernel.scratch(s.reads, s.writes, s.node.attrs) for s in steps if isinstance(s, Call)], default=0)
-    written = [s.node for s in draft.tail if isinstance(s, Call)]
     made = Plan(
         graph=draft.graph, target=draft.target, steps=steps, buffers=draft.buffers, places=draft.places, views=draft.views,
-        results=rows, states=states, order=[*schedule.hosts, *draft.order, *written], arena_bytes=arena_bytes, scratch_bytes=scratch,
+        results=rows, states=states, order=[*schedule.hosts, *draft.order], arena_bytes=arena_bytes, scratch_bytes=scratch,
         tail=len(front), exact=draft.exact, layouts=draft.layouts,
     )
     _bill(made, arena.most_live(items))

@@ -18,7 +18,10 @@ from ir.target import Kernel, Target, no_temps
 
 
 class Draft:
-    """`hosts`, `fills`, `steps` and `tail` become the plan's steps in this order; `tail` holds what writes states."""
+    """`hosts`, `fills`, `main` and `tail` become the plan's steps in this order; `tail` holds what writes states and what follows that.
+
+    `steps` is the list that is being written: `main` until `commit` makes it `tail`.
+    """
 
     def __init__(self, graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool):
         self.graph, self.target, self.layouts, self.exact = graph, target, layouts, exact
@@ -27,8 +30,9 @@ class Draft:
         self.views: list[View] = []
         self.hosts: list[Host] = []
         self.fills: list[Fill] = []
-        self.steps: list[Step] = []
-        self.tail: list[Call | Copy] = []
+        self.main: list[Step] = []
+        self.tail: list[Step] = []
+        self.steps = self.main
         self.order: list[Node] = []
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
@@ -36,6 +40,10 @@ class Draft:
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
         self._uses: Counter[Value] = Counter(v for node in graph.order() for v in node.operands)
         self._uses.update(graph.results())
+
+    def commit(self) -> None:
+        """From here on steps may write states."""
+        self.steps = self.tail
 
     def kernels(self, op: str) -> tuple[Kernel, ...]:
         """The target's kernels for an operation that count here."""

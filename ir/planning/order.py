@@ -19,20 +19,18 @@ FEW = 8  # readers of one storage that are looked at as a group
 
 @dataclass
 class Schedule:
-    """`hosts` compute Python numbers, `nodes` arrays, `last` write states."""
+    """`hosts` compute Python numbers, `nodes` arrays."""
 
     hosts: list[Node]
     nodes: list[Node]
-    last: list[Node]
 
 
 def schedule(graph: Graph, last: Set[Node] = frozenset()) -> Schedule:
-    """An order of all nodes but sources; those in `last`, which nothing may read, stand apart."""
-    found = Schedule([], [], [])
+    """An order of all nodes but sources and those in `last`, which come after and which none of the others reads."""
+    found = Schedule([], [])
     for node in graph.order():
-        if node.operands or not node.op.has(Trait.SOURCE):
-            weak = node.outputs[0].spec.weak
-            (found.hosts if weak else found.last if node in last else found.nodes).append(node)
+        if node not in last and (node.operands or not node.op.has(Trait.SOURCE)):
+            (found.hosts if node.outputs[0].spec.weak else found.nodes).append(node)
     if len(found.nodes) > 2:
         found.nodes = [found.nodes[k] for k in _best(Memory(graph, found.nodes))]
     return found

@@ -1,17 +1,14 @@
 """The ends of a plan: outputs become results of the caller's, updates become writes of states.
 
 A result is a fresh array: the buffer that holds the output alone, turned into one, or a copy. What NumPy gives as a scalar needs none:
-the scalar is made anew from where the value lies. A state is written when all that can fail is over: by a last elementwise kernel
-straight in place, where nothing else reads what it writes, otherwise by a Copy.
+the scalar is made anew from where the value lies. A state is written when all that can fail is over: where `commit.py` finds that its new
+value can be computed in place, otherwise by a Copy at the very end.
 """
 from __future__ import annotations
 
-from ir.graph import Node, Value
-from ir.op import Trait
-from ir.plan import Call, Copy, Place
+from ir.graph import Value
+from ir.plan import Copy, Place
 from ir.planning.draft import Draft
-from ir.planning.reuse import fits
-from ir.planning.select import choose
 from ir.planning.strides import is_dense
 
 
@@ -60,38 +57,19 @@ def fills(place: Place) -> bool:
     return count * size == place.buffer.bytes and is_dense(place.shape, place.strides, size)
 
 
-def write_straight(draft: Draft, node: Node, state: Value) -> bool:
-    """Tries to let `node`, whose output is the new value of `state` and nothing else, write into it, as a step of the tail."""
-    home = draft.places[state]
-    kernel, reads, writes = choose(draft, node)
-    at = [k for k in kernel.overwrites if reads[k].buffer is home.buffer and reads[k].offset == 0 and fits(home, writes[0])]
-    written = {step.writes[0].buffer if isinstance(step, Call) else step.write.buffer for step in draft.tail}
-    same = all(
-        p.buffer is not home.buffer or (p.offset == 0 and p.shape == home.shape and p.strides == home.strides and p.dtype == home.dtype)
-            for p in reads
-    )
-    if not at or not same or len(writes) > 1 or any(p.buffer in written for p in reads):
-        return False
-    # its uses stay ahead: what is still to be placed runs before it and must leave its operands alone
-    draft.tail.append(Call(kernel, node, reads, (home,), draft.temps(kernel, node)))
-    draft.put(node.outputs[0], home)
-    return True
-
-
-def may_write_straight(draft: Draft, node: Node) -> bool:
-    """Whether a node that gives a state's new value can neither fail half-way nor has another reader."""
-    safe = node.op.has(Trait.ELEMENTWISE) or (node.op.family == "update" and len(node.operands) == 2)
-    return safe and len(node.outputs) == 1 and draft.uses(node.outputs[0]) == 1
-
-
-def write_states(draft: Draft) -> None:
-    """Copies the new values that are not in their states yet; those that lie in a state are set aside first."""
-    copies = []
+def set_aside(draft: Draft) -> dict[Value, Place]:
+    """Copies of the new values that lie in a state already (another's old value), by state: to be made before any is written."""
+    found: dict[Value, Place] = {}
     for state, new in draft.graph.updates:
-        home, place = draft.places[state], draft.places[new]
-        if place is home or state is new:
-            continue
-        if place.buffer.kind == "state":
-            place = draft.copied(place, "set aside: its state is written", new.node.line)
-        copies.append(Copy(place, home, "the state's new value", new.node.line))
-    draft.tail += copies
+        place = draft.places.get(new)
+        if place is not None and new is not state and place.buffer.kind == "state":
+            found[state] = draft.copied(place, "set aside: its state is written", new.node.line)
+    return found
+
+
+def write_states(draft: Draft, aside: dict[Value, Place]) -> None:
+    """Copies the new values that are not in their states yet."""
+    for state, new in draft.graph.updates:
+        home, place = draft.places[state], aside.get(state, draft.places[new])
+        if place is not home and state is not new:
+            draft.steps.append(Copy(place, home, "the state's new value", new.node.line))

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ir.gradient import append_gradient
 from ir.graph import Graph, Value
+from ir.op import Trait
 from ir.ops import TABLE
 from ir.ops import elementwise as e
 from ir.ops.nn import linear, sigmoid
@@ -32,9 +33,13 @@ def a_row(specs, outs, attrs):
     return (outs[0].with_shape(outs[0].shape[-1:]),)
 
 
+def _is_single(op) -> bool:
+    return op.has(Trait.ELEMENTWISE) or op.name in ("set_slice", "add_slice")
+
+
 def _kernels() -> dict[str, tuple[Kernel, ...]]:
     computed = [op for op in TABLE.values() if op.view_of is None and op.name != "python"]
-    found = {op.name: (Kernel(op.name, op.name, None, overwrites=op.overwrites),) for op in computed}
+    found = {op.name: (Kernel(op.name, op.name, None, overwrites=op.overwrites, single=_is_single(op)),) for op in computed}
     found["sum"] = (Kernel("add.reduce", "sum", None, accepts=in_order, scratch=some_scratch),)
     found["dot"] = (
         Kernel("dot", "dot", None, accepts=blas, cost=lambda specs, outs, attrs: 2.0),
