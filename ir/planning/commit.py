@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from ir.graph import CONSTANT, INPUT, Graph, Node, Value
+from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.op import Trait
 from ir.planning.draft import Draft
 
@@ -85,7 +85,8 @@ class _Finder:
         last = new.node
         if not self.single(last) or self.updating[new] != 1 or self.shown[new]:
             return None
-        looked, stack = 0, [(last, (last,))]
+        looked = 0
+        stack: list[tuple[Node, tuple[Node, ...]]] = [(last, (last,))]
         while stack and looked < FAR:
             node, chain = stack.pop()
             looked += 1

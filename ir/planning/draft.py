@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 
 from ir.graph import CONSTANT, Constant, Graph, Node, Value
-from ir.plan import Buffer, Call, Copy, Fill, Host, Place, Step, View
+from ir.plan import Buffer, Copy, Fill, Host, Place, Step, View
 from ir.planning.strides import c_strides, k_strides
 from ir.source import Line
 from ir.spec import Spec

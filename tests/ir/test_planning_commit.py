@@ -21,7 +21,7 @@ WHOLE = ((0, 3, 1), (0, 3, 1))
 
 @st.composite
 def updates(draw: st.DrawFn) -> Graph:
-    """A few states, each updated by something made of old and new values of all, of views, slices written, and of what can't be at the end."""
+    """A few states, each updated by something made of old and new values of all, of views, of slices written, and of what may not end."""
     graph = Graph()
     states = [graph.input(Spec(SHAPE), "state") for _ in range(draw(st.integers(1, 4)))]
     values: list[Value] = [*states, graph.input(Spec(SHAPE))]
