@@ -7,6 +7,7 @@ value can be computed in place, otherwise by a Copy at the very end.
 from __future__ import annotations
 
 from ir.graph import Value
+from ir.op import Trait
 from ir.plan import Copy, Place
 from ir.planning.draft import Draft
 from ir.planning.strides import is_dense
@@ -24,7 +25,7 @@ def is_scalar(value: Value) -> bool:
 
 def _result(draft: Draft, index: int, value: Value) -> Place:
     place = draft.places[value]
-    if is_scalar(value):
+    if is_scalar(value) and place.buffer.kind != "state":
         draft.kept.append(place.buffer)
         return place
     if place.buffer.kind == "arena" and fills(place):
