@@ -64,12 +64,24 @@ class DTypeError(Error, TypeError):
     """A dtype that an operation, or the project, does not take."""
 
 
+class IndexRangeError(ShapeError, IndexError):
+    """An index that an array does not have."""
+
+
+class NumberRangeError(DTypeError, OverflowError):
+    """A Python integer that the dtype of an operation can't hold."""
+
+
 class GradientError(Error):
     """There is no gradient to give: not a scalar, not of floats, or an operation without a rule is in the way."""
 
 
 class ArgumentError(Error, TypeError):
     """An argument or option of ours that makes no sense: an unknown backend, a changed tree, a wrong count."""
+
+
+class ValueArgumentError(ArgumentError, ValueError):
+    """An argument of the right type with a value that makes no sense: a step of 0, an unknown order."""
 
 
 class VerifyError(Error):

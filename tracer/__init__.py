@@ -22,10 +22,13 @@ from ir.errors import (  # noqa: E402
     DTypeError,
     Error,
     GradientError,
+    IndexRangeError,
+    NumberRangeError,
     ParseError,
     RenderError,
     ShapeError,
     TraceError,
+    ValueArgumentError,
     VerifyError,
 )
 from ir.spec import Spec  # noqa: E402
@@ -42,7 +45,7 @@ from tracer.variable import Parameter, Variable, as_array, as_variable  # noqa: 
 __version__ = "0.1.0"
 __all__ = [
     "ArgumentError", "AuditError", "BackendUnavailable", "CheckError", "Config", "DTypeError", "Error", "Function", "GradientError",
-    "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError", "Variable", "VerifyError", "as_array",
-    "as_variable", "compile", "cuda", "functions", "grad", "no_grad", "optimizers", "sum_to", "test_mode", "trace", "train_step",
-    "using_config", "value_and_grad",
+    "IndexRangeError", "NumberRangeError", "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError",
+    "ValueArgumentError", "Variable", "VerifyError", "as_array", "as_variable", "compile", "cuda", "functions", "grad", "no_grad",
+    "optimizers", "sum_to", "test_mode", "trace", "train_step", "using_config", "value_and_grad",
 ]  # fmt: skip

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ir.errors import DTypeError
-from ir.graph import Graph, Value
+from ir.errors import DTypeError, NumberRangeError
+from ir.graph import Graph, Node, Value
 from ir.op import Op, Trait
 from ir.planning.orders import Lie, result_strides
+from ir.planning.select import slot_dtype
 from ir.planning.strides import c_strides
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
@@ -112,6 +113,10 @@ class Tracing:
         out = self.graph.apply(op, [x if type(x) is float else self.value_of(x) for x in operands], attrs)
         if type(out) is tuple:
             return tuple([self.wrap(v) for v in out])
+        if op.ufunc is not None:
+            for position, x in enumerate(operands):
+                if type(x) is int and not -1 < x < 128:
+                    _check_number(out.node, position, x)
         return self.wrap(out, self._strides(op, operands, attrs, out.spec), array=op.has(Trait.ARRAY))
 
     def wrap(self, value: Value, strides: np.ndarray | None = None, *, array: bool = False) -> TracedArray:
@@ -239,7 +244,7 @@ class Tracing:
         known = self._numbers.get(key)
         if known is None:
             if isinstance(number, int) and not isinstance(number, bool) and not -(2**63) <= number < 2**64:
-                raise DTypeError(
+                raise NumberRangeError(
                     f"the integer {number} does not fit any dtype", mend="use a float, or scale it", op="number", line=user_line()
                 )
             known = self._numbers[key] = self.graph.constant(number, user_line())
@@ -307,6 +312,17 @@ class Tracing:
         self._lifted[id(thing)] = (thing, traced)
         self.captured.append(Capture(index, kind, name or "", fetch, spec, thing if kind == "variable" else None))
         return traced
+
+
+def _check_number(node: Node, position: int, number: int) -> None:
+    """NumberRangeError, as NumPy's OverflowError, where the operation takes this Python integer in a dtype that can't hold it."""
+    dtype = slot_dtype(node, position)
+    if dtype.kind in "iu" and not np.iinfo(dtype).min <= number <= np.iinfo(dtype).max:
+        operands = zip(node.op.names(len(node.operands)), [v.spec for v in node.operands])
+        raise NumberRangeError(
+            f"Python integer {number} out of bounds for {dtype}", op=node.op.name, operands=operands, line=node.line,
+            mend="cast the array to a larger dtype with astype, or use a NumPy number such as np.int64(n)",
+        )
 
 
 def _is_plain(operand: Any) -> bool:

@@ -5,11 +5,14 @@ Traced arrays give traced arrays; a Variable among the operands, or plain arrays
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from ir.errors import Error
+from ir.source import user_line
 from tracer import numpy_api
 from tracer.apply import apply
 from tracer.composite import composed
@@ -17,6 +20,7 @@ from tracer.numpy_api.common import all_axes, spec
 from tracer.stack import Operand
 from tracer.variable import Variable, as_variable
 
+Fn = TypeVar("Fn", bound=Callable[..., Any])
 _READY = frozenset([np.ndarray, int, float, complex, bool, type(None)])
 
 
@@ -26,6 +30,19 @@ def _operands(*xs: Any) -> list[Any]:
         if isinstance(x, Operand):
             return [x if type(x) in _READY or isinstance(x, Operand) else numpy_api.operand(x) for x in xs]
     return [as_variable(xs[0]), *[None if x is None else numpy_api.operand(x) for x in xs[1:]]]
+
+
+def _named(fn: Fn) -> Fn:
+    """The function, whose errors name it and the user's line outside a trace too."""
+
+    @functools.wraps(fn)
+    def function(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return fn(*args, **kwargs)
+        except Error as error:
+            raise error.at(op=fn.__name__, line=user_line())
+
+    return cast(Fn, function)
 
 
 def _documented(doc: str, example: str) -> str:
@@ -155,6 +172,7 @@ def matmul(x: Any, W: Any) -> Any:
     return apply("dot", *_operands(x, W))
 
 
+@_named
 def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The sum over all axes, or those named.
 
@@ -165,6 +183,7 @@ def sum(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return apply("sum", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
 
 
+@_named
 def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     """`x` summed down to a shape that broadcasts to its own.
 
@@ -179,6 +198,7 @@ def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
     return y if y.shape == shape else apply("reshape", y, shape=shape)
 
 
+@_named
 def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     """`x` repeated to that shape.
 
@@ -190,6 +210,7 @@ def broadcast_to(x: Any, shape: tuple[int, ...]) -> Any:
     return x if x.shape == tuple(shape) else apply("broadcast_to", x, shape=tuple(shape))
 
 
+@_named
 def reshape(x: Any, shape: Any) -> Any:
     """The elements in another shape; one size may be -1.
 
@@ -200,6 +221,7 @@ def reshape(x: Any, shape: Any) -> Any:
     return numpy_api.TABLE[np.reshape](x, shape)
 
 
+@_named
 def transpose(x: Any, axes: Any = None) -> Any:
     """The axes in another order, reversed by default.
 
@@ -210,6 +232,7 @@ def transpose(x: Any, axes: Any = None) -> Any:
     return numpy_api.TABLE[np.transpose](x, axes)
 
 
+@_named
 def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The mean over all axes, or those named.
 
@@ -223,6 +246,7 @@ def average(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
 mean = average
 
 
+@_named
 def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The greatest over all axes, or those named; ties share the gradient.
 
@@ -233,6 +257,7 @@ def max(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     return apply("max", x, axis=all_axes(axis, x.ndim), keepdims=keepdims)
 
 
+@_named
 def min(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The least over all axes, or those named; ties share the gradient.
 
@@ -271,6 +296,7 @@ def relu(x: Any) -> Any:
     return apply("maximum", x, 0.0 if spec(x).dtype.kind in "fc" else 0)
 
 
+@_named
 def get_item(x: Any, slices: Any) -> Any:
     """`x[slices]`.
 

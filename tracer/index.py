@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ir.errors import ArgumentError, ValueArgumentError
 from ir.ops.places import everything, triple
 from ir.source import user_line
 from tracer import refusal
 from tracer.stack import Operand, current
 
 refuse = partial(refusal.refuse, op="index")
-bad_shape = partial(refusal.bad_shape, op="index")
+_no_index = partial(refusal.bad_index, op="index")
 
 
 class Parsed(NamedTuple):
@@ -50,14 +51,14 @@ def parse(key: Any, shape: tuple[int, ...]) -> Parsed:
     items = [part for k in items for part in _without_masks(k)]
     used = sum(k is not None and k is not Ellipsis for k in items)
     if used > len(shape):
-        raise bad_shape(f"{used} indices for an array with {len(shape)} axes, {shape}", f"give {len(shape)} at most")
+        raise _no_index(f"{used} indices for an array with {len(shape)} axes, {shape}", f"give {len(shape)} at most")
     if not any(k is Ellipsis for k in items):
         items.append(Ellipsis)
         dotted = False
     else:
         dotted = True
         if sum(k is Ellipsis for k in items) > 1:
-            raise bad_shape("an index has more than one ellipsis", "keep one '...'")
+            raise _no_index("an index has more than one ellipsis", "keep one '...'")
     arrays = any(_is_array(k) for k in items)
     return _plan(items, shape, arrays, len(shape) - used, dotted)[0]
 
@@ -69,7 +70,7 @@ def _parse_masked(items: list[Any], mask: Any, shape: tuple[int, ...]) -> Parsed
     spread = [part for k in items for part in ([_MASKED] * mask.ndim if k is mask else [k])]
     used = sum(k is not None and k is not Ellipsis for k in spread)
     if used > len(shape) or sum(k is Ellipsis for k in spread) > 1:
-        raise bad_shape(f"{used} indices for an array with {len(shape)} axes, {shape}", f"give {len(shape)} at most")
+        raise _no_index(f"{used} indices for an array with {len(shape)} axes, {shape}", f"give {len(shape)} at most")
     dotted = any(k is Ellipsis for k in spread)
     parsed, first = _plan(spread if dotted else [*spread, Ellipsis], shape, False, len(shape) - used, dotted)
     return parsed._replace(mask=mask, first=first)
@@ -108,7 +109,7 @@ def _plan(items: list[Any], shape: tuple[int, ...], arrays: bool, hidden: int, d
                 dropped.append(axis)
             axis += 1
         else:
-            indices.append(k)
+            indices.append(refusal.checked_indices(k, shape[axis], axis))
             axes.append(place)
             axis, place = axis + 1, place + 1
     views: list[tuple[str, dict[str, Any]]] = []
@@ -140,7 +141,10 @@ def _item(k: Any) -> Any:
     if k is None or k is Ellipsis:
         return k
     if isinstance(k, slice):
-        return slice(*[_bound(b) for b in (k.start, k.stop, k.step)])
+        bounds = [_bound(b) for b in (k.start, k.stop, k.step)]
+        if bounds[2] == 0:
+            raise ValueArgumentError("a slice has step 0", op="index", mend="a step of 1 or more, or a negative one").at(line=user_line())
+        return slice(*bounds)
     if isinstance(k, Operand):
         return _traced_item(k)
     if isinstance(k, (bool, np.bool_)):
@@ -154,7 +158,8 @@ def _item(k: Any) -> Any:
     try:
         return operator.index(k)
     except TypeError:
-        raise refuse(f"a {type(k).__name__} is no index", "index with integers, slices, ..., None, and integer or boolean arrays") from None
+        mend = "index with integers, slices, ..., None, and integer or boolean arrays"
+        raise _no_index(f"a {type(k).__name__} is no index", mend) from None
 
 
 def _traced_item(k: Any) -> Any:
@@ -165,7 +170,7 @@ def _traced_item(k: Any) -> Any:
         if not isinstance(k, Operand):
             return _item(k)
     if k.dtype.kind not in "iub":
-        raise refuse(f"an index of dtype {k.dtype}", "indices are integers or masks: cast with astype(np.int64)")
+        raise _no_index(f"an index of dtype {k.dtype}", "indices are integers or masks: cast with astype(np.int64)")
     return k
 
 
@@ -174,12 +179,17 @@ def _bound(b: Any) -> Any:
         raise refuse(
             "a slice with traced bounds has a length that depends on the data", "np.take(x, a + np.arange(n), axis=0) for a fixed length n"
         )
-    return None if b is None else operator.index(b)
+    if b is None:
+        return None
+    try:
+        return operator.index(b)
+    except TypeError:
+        raise ArgumentError(f"{b!r:.40} is no bound of a slice", op="index", mend="give ints or None").at(line=user_line()) from None
 
 
 def _index_array(k: np.ndarray) -> np.ndarray:
     if k.dtype.kind not in "iub":
-        raise refuse(f"an index array of dtype {k.dtype}", "indices are integers or masks: cast with astype(np.int64)")
+        raise _no_index(f"an index array of dtype {k.dtype}", "indices are integers or masks: cast with astype(np.int64)")
     return k
 
 
@@ -211,10 +221,8 @@ def _without_masks(k: Any) -> list[Any]:
 
 
 def _in_range(k: int, axis: int, shape: tuple[int, ...]) -> int:
-    n = shape[axis]
-    if not -n <= k < n:
-        raise bad_shape(f"index {k} is out of range for axis {axis} of size {n}", f"use {-n} to {n - 1}" if n else "the axis is empty")
-    return k % n
+    refusal.checked_index(k, shape[axis], axis)
+    return k % shape[axis]
 
 
 def _check_masks(items: list[Any], shape: tuple[int, ...]) -> None:
@@ -224,7 +232,7 @@ def _check_masks(items: list[Any], shape: tuple[int, ...]) -> None:
     axis = 0
     for k, width in zip(items, widths):
         if _is_array(k) and k.dtype == bool and tuple(shape[axis : axis + width]) != k.shape:
-            raise bad_shape(
+            raise _no_index(
                 f"a mask of shape {k.shape} indexes axes of shape {shape[axis : axis + width]}", "a mask has the shape of what it masks"
             )
         axis += hidden if k is Ellipsis else width

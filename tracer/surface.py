@@ -19,6 +19,7 @@ from tracer.stack import Operand
 
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
 _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
+_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"}  # of floats: the same but for what a warning says
 
 
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
@@ -257,6 +258,8 @@ class Surface(Operand):
             return apply("square", self)  # as NumPy: int8, where np.power gives int64
         if self.dtype.kind == "c" and type(other) in (int, float) and (type(other), other) in _COMPLEX_POWERS:
             return apply(_COMPLEX_POWERS[type(other), other], self)
+        if self.dtype.kind == "f" and not self.scalar and type(other) in (int, float) and (type(other), other) in _POWERS:
+            return apply(_POWERS[type(other), other], self)
         return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
 
     def __divmod__(self, other: Any) -> Any:
@@ -281,7 +284,12 @@ class Surface(Operand):
     swapaxes, squeeze, diagonal = _method(np.swapaxes), _method(np.squeeze), _method(np.diagonal)
     trace, ravel, searchsorted = _method(np.trace), _method(np.ravel), _method(np.searchsorted)
     nonzero, compress, choose = _method(np.nonzero), _method(np.compress), _method(np.choose)
-    conj, conjugate = _unary("conj"), _unary("conj")
+
+    def conj(self) -> Any:
+        """As `np.ndarray.conj`: the array itself where it is not complex."""
+        return apply("conj", self) if self.dtype.kind == "c" else self
+
+    conjugate = conj
 
     def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
         """As `np.ndarray.astype`."""

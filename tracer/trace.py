@@ -18,7 +18,7 @@ import numpy as np
 
 from ir.errors import Error, TraceError
 from ir.graph import Graph, Value
-from ir.source import Line, is_library, user_line
+from ir.source import Line, user_line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import aliases, trees
 from tracer.changes import line_of_change
@@ -26,7 +26,7 @@ from tracer.context import Capture, Tracing, check_array, entered, native
 from tracer.draws import Drawn, no_draws
 from tracer.holds import Guard, guards_of
 from tracer.paths import now
-from tracer.refusal import refuse
+from tracer.refusal import in_our_words, refuse, where_raised
 from tracer.scalar import TracedScalar
 from tracer.seen import PLAIN, comparable, fingerprint
 from tracer.stack import Operand
@@ -132,12 +132,16 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             _leave(tracing, traced, result, described)
             _no_gradients_left(tracing)
         except Error as error:
-            raise error.at(line=_line_of(error) or user_line())
+            line, op = where_raised(error)
+            raise error.at(op=op, line=line or user_line())
         except Exception as error:
             found = hidden(error)
-            if found is None:
+            if found is not None:
+                raise found from None
+            ours = in_our_words(error)
+            if ours is None:
                 raise
-            raise found from None
+            raise ours from error
         finally:
             tracing.closed = True
             tracing.memory.clear()
@@ -306,17 +310,6 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
 
 
 _RETURNED = (*PLAIN, np.generic, np.dtype, type, enum.Enum, slice, range, types.FunctionType, types.EllipsisType)
-
-
-def _line_of(error: Error) -> Line | None:
-    """The user's innermost line among those that the error passed through."""
-    found, traceback = None, error.__traceback__
-    while traceback is not None:
-        code = traceback.tb_frame.f_code
-        if not is_library(code.co_filename):
-            found = Line(code.co_filename, traceback.tb_lineno, code.co_name)
-        traceback = traceback.tb_next
-    return found
 
 
 def hidden(error: Exception) -> TraceError | None:

@@ -242,7 +242,9 @@ def _assignable(value: Any, dtype: np.dtype) -> Any:
         return value
     if dtype.kind != "c" and any(type(leaf) is complex for leaf in leaves(value)):
         raise _no_complex(dtype)
-    return np.asarray(numpy_api.plain(value), dtype)[()] if not isinstance(value, (list, tuple)) else numpy_api.operand(value)
+    if isinstance(value, (list, tuple)):
+        return numpy_api.operand(value)
+    return np.asarray(value if isinstance(value, (bool, int, float)) else numpy_api.plain(value), dtype)[()]
 
 
 def _no_complex(dtype: np.dtype) -> Error:

@@ -77,14 +77,14 @@ class StepFunction:
 
     def _weighted(self, tracing: Any, loss: Value, states: list[Value], scalars: dict[str, Any]) -> tuple[Any, Value]:
         """(what is left to multiply the gradients by, or None; what the loss's own gradient is). In half precision a small weight would
-        get lost on the way through the backward pass: there it comes last.
+        get lost on the way through the backward pass: there it comes last, as it does where every bit counts.
         """
         weight = self._optimizer.weight(scalars)
         graph: Graph = tracing.graph
         with graph.at(loss.node.line.during("backward") if loss.node.line else None):
             if type(weight) is int and weight == 1:
                 return None, graph.constant(np.ones((), loss.dtype))
-            if any(v.dtype.itemsize < 4 for v in (loss, *states)):
+            if tracing.exact or any(v.dtype.itemsize < 4 for v in (loss, *states)):
                 return weight, graph.constant(np.ones((), loss.dtype))
             return None, elementwise.cast(tracing.value_of(weight), dtype=loss.dtype)
 

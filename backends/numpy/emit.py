@@ -80,7 +80,7 @@ class _Writer:
         steps = self.body.steps
         front = [s for s in steps if isinstance(s, (Host, Fill))]
         again = loop.again if loop is not None else ()
-        first = [line for step in front if step not in again for line in self._step(step)]
+        first = [line for step in front if step not in again for line in (*_may_overflow(step), *self._step(step))]
         repeated = [line for step in again for line in self._step(step)]
         main = self._steps([s for s in steps[: self.body.tail] if not isinstance(s, (Host, Fill))])
         main += self._tail(steps[self.body.tail :])
@@ -281,6 +281,13 @@ class _Name:
 
 def _comment(line: Line | None) -> str | None:
     return None if line is None else f"# {line.place()}   {line.code}".rstrip()
+
+
+def _may_overflow(step: Step) -> list[str]:
+    """The user's line over a Python integer that its slot may not hold."""
+    small = isinstance(step, Fill) and step.value.spec.weak == "int" and step.write.dtype.kind in "iu"
+    comment = _comment(step.line) if small else None
+    return [comment] if comment is not None else []
 
 
 def _indent(lines: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import linecache
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from backends.numpy.names import states_of
 from ir.plan import Plan
 
 _numbers = itertools.count()
+_COMMENT = re.compile(r"\s*# \S+:\d+ ")
 
 
 class Program:
@@ -46,8 +48,22 @@ class Program:
             instance = Instance(self)
         try:
             return instance.run(inputs)
+        except Exception as error:
+            self.say_where(error)
+            raise
         finally:
             self._free.append(instance)
+
+    def say_where(self, error: Exception) -> None:
+        """Adds a note to an error that the program raised: the user's line that stands above the program's."""
+        number, traceback = 0, error.__traceback__
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename == self.file:
+                number = traceback.tb_lineno
+            traceback = traceback.tb_next
+        above = [line.strip() for line in self.source.splitlines()[:number] if _COMMENT.match(line)]
+        if above:
+            error.add_note(f"while running {above[-1][2:]}")
 
     def bind(self) -> Instance:
         """A new Instance, not of the pool."""

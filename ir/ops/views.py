@@ -5,12 +5,13 @@ whoever builds nodes. A reshape may still have to copy: its placement decides.
 """
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ir.errors import ShapeError
+from ir.errors import ArgumentError, IndexRangeError, ShapeError
 from ir.op import Axes, Axis, Mixed, Op, Same, Trait, broadcast_axes, no_flops
 from ir.spec import Spec
 
@@ -27,7 +28,7 @@ def resolve_shape(shape: int | Iterable[int], size: int) -> tuple[int, ...]:
     >>> resolve_shape((2, -1), 6)
     (2, 3)
     """
-    asked = (int(shape),) if isinstance(shape, (int, np.integer)) else tuple([int(n) for n in shape])
+    asked = (whole(shape, "size"),) if isinstance(shape, (int, np.integer)) else tuple([whole(n, "size") for n in _several(shape, "shape")])
     unknown = [k for k, n in enumerate(asked) if n < 0]
     if len(unknown) > 1 or any(asked[k] != -1 for k in unknown):
         raise ShapeError(f"can't reshape into {asked}", mend="sizes are 0 or more, and at most one of them may be -1 (to be worked out)")
@@ -42,16 +43,30 @@ def resolve_shape(shape: int | Iterable[int], size: int) -> tuple[int, ...]:
     return tuple([size // rest if n < 0 else n for n in asked])
 
 
+def whole(number: Any, what: str) -> int:
+    """A whole number as an int; ArgumentError for anything else."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise ArgumentError(f"{what} {number!r:.40} is no whole number", mend="give an int, as NumPy takes it") from None
+
+
+def _several(numbers: Any, what: str) -> Iterable[Any]:
+    if not isinstance(numbers, Iterable) or isinstance(numbers, str):
+        raise ArgumentError(f"{what} {numbers!r:.40} is no whole number", mend="give an int, or a tuple of ints")
+    return numbers
+
+
 def resolve_axis(axis: int, ndim: int) -> int:
     """The axis counted from 0.
 
     >>> resolve_axis(-1, 3)
     2
     """
-    axis = int(axis)
+    axis = whole(axis, "axis")
     if not -ndim <= axis < ndim:
         have = f"there are {ndim} axes: use {-ndim} to {ndim - 1}" if ndim else "a 0-d array has no axes"
-        raise ShapeError(f"axis {axis} is out of range", mend=have)
+        raise IndexRangeError(f"axis {axis} is out of range", mend=have)
     return axis % ndim
 
 
@@ -61,7 +76,7 @@ def resolve_axes(axes: int | Iterable[int], ndim: int) -> tuple[int, ...]:
     >>> resolve_axes((-1, 0), 3)
     (2, 0)
     """
-    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(axes)
+    given = (axes,) if isinstance(axes, (int, np.integer)) else tuple(_several(axes, "axis"))
     found = tuple([resolve_axis(a, ndim) for a in given])
     if len(set(found)) != len(found):
         raise ShapeError(f"an axis is named twice in {tuple(given)}", mend="name each axis once (-1 is the last one)")

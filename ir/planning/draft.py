@@ -109,13 +109,16 @@ class Draft:
         return made
 
     # ---- Python numbers
-    def slot(self, value: Value, dtype: np.dtype, line: Line | None) -> Place:
-        """The 0-d place that holds the Python number `value` as `dtype`: a constant's is made now, another's is filled at each call."""
+    def slot(self, value: Value, dtype: np.dtype, line: Line | None, wraps: bool = False) -> Place:
+        """The 0-d place that holds the Python number `value` as `dtype`: a constant's is made now, another's is filled at each call.
+
+        `wraps`: a constant that the dtype can't hold is cast, as `np.where` does it.
+        """
         place = self._slots.get((value, dtype))
         if place is None:
             if value.node.op is CONSTANT:
                 held: Constant = value.node.attrs["value"]
-                data = np.array(held.value, dtype)
+                data = np.array(held.value).astype(dtype) if wraps else np.array(held.value, dtype)
                 place = Place(self.buffer("const", data.nbytes, data=data), 0, (), (), dtype)
             else:
                 place = self.dense(Spec((), dtype), kind="scalar")

@@ -25,7 +25,7 @@ def operand_places(draft: Draft, node: Node) -> tuple[Place, ...]:
     """Where the operands are; a Python number is asked for in the dtype in which the kernel's loop takes it."""
     return tuple(
         [
-            draft.places[v] if v.spec.weak is None else draft.slot(v, slot_dtype(node, position), node.line)
+            draft.places[v] if v.spec.weak is None else draft.slot(v, slot_dtype(node, position), node.line, node.op.ufunc is None)
             for position, v in enumerate(node.operands)
         ]
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ir.errors import DTypeError, Error, ShapeError, TraceError
+from ir.errors import DTypeError, Error, IndexRangeError, ShapeError, TraceError
 from tracer.stack import current
 from tracer.trace import run_trace, trace
 
@@ -56,7 +56,7 @@ CASES: list[tuple[str, Callable[..., Any], type[Error], str]] = [
     ("x[mask]", lambda x: x[x > 1], TraceError, "np.where"),
     ("x[mask] = array", lambda x: x.__setitem__(x > 1, np.ones(3)), TraceError, "np.where"),
     ("traced slice bounds", lambda x: x[: x[0, 0].astype(int)], TraceError, "np.take"),
-    ("float index", lambda x: x[x[0].astype(float)], TraceError, "astype"),
+    ("float index", lambda x: x[x[0].astype(float)], IndexRangeError, "astype"),
     ("np.where(c)", lambda x: np.where(x > 1), TraceError, "mask itself"),
     ("np.nonzero", lambda x: np.nonzero(x), TraceError, "mask itself"),
     ("np.unique", lambda x: np.unique(x), TraceError, "np.sort"),

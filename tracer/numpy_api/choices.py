@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ def clip(
 
 def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """As `np.round`."""
-    x = array(a)
+    x, decimals = array(a), operator.index(decimals)
     if x.dtype == bool and decimals:
         raise bad_dtype("booleans are not rounded to decimals", "x.astype(float) first", op="round")
     if x.dtype.kind in "iu" and decimals >= 0:
@@ -73,6 +74,8 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
 
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """As `np.select`."""
+    if len(condlist) != len(choicelist):
+        raise ValueError("list of cases must be same length as list of conditions")
     dtype = np.result_type(*[_asked(c) for c in [*choicelist, default]])
     result = operand(default)
     for condition, choice in zip(reversed(list(condlist)), reversed(list(choicelist))):
@@ -119,7 +122,8 @@ def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, 
 
 def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """As `np.isclose`."""
-    x, y = operand(a), operand(b)
+    x, y = operand(a), array(b)
+    y = cast(y, np.result_type(y.dtype, 1.0))  # as NumPy, so that integers and bools are subtracted as floats
     near = apply("less_equal", apply("abs", apply("subtract", x, y)), apply("add", atol, apply("multiply", rtol, apply("abs", y))))
     result = apply("logical_or", apply("logical_and", near, apply("isfinite", y)), apply("equal", x, y))
     return apply("logical_or", result, apply("logical_and", apply("isnan", x), apply("isnan", y))) if equal_nan else result

@@ -38,6 +38,8 @@ def dtype_of(dtype: Any) -> np.dtype:
         return check_dtype(np.dtype(dtype))
     except Error as error:
         raise bad_dtype(error.cause, error.mend or "", op="astype") from None
+    except TypeError as error:
+        raise bad_dtype(str(error), "give a dtype of NumPy, such as np.float64", op="astype") from None
 
 
 def copied(x: Any, order: Any = "K") -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from ir.ops.views import resolve_axis
 from tracer.apply import apply
 from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, spec, store
-from tracer.refusal import bad_shape, refuse
+from tracer.refusal import bad_shape, checked_indices, refuse
 from tracer.stack import Operand
 
 
@@ -20,7 +20,10 @@ def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: s
     x, i = array(a), array(indices)
     if axis is None:
         x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
-    return store(out, apply("take", x, i, axis=one_axis(axis, x.ndim), mode=mode), "take")
+    axis = one_axis(axis, x.ndim)
+    if mode == "raise":
+        checked_indices(i, x.shape[axis], axis)
+    return store(out, apply("take", x, i, axis=axis, mode=mode), "take")
 
 
 def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
@@ -28,7 +31,8 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1) -> Any:
     x, i = array(arr), array(indices)
     if axis is None:
         x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
-    return apply("take_along_axis", x, i, axis=one_axis(axis, x.ndim))
+    axis = one_axis(axis, x.ndim)
+    return apply("take_along_axis", x, checked_indices(i, x.shape[axis], axis), axis=axis)
 
 
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> None:

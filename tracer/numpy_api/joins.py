@@ -14,7 +14,7 @@ from tracer.apply import apply
 from tracer.numpy_api.common import array, cast, given, settled, store
 from tracer.numpy_api.shapes import TABLE as SHAPES
 from tracer.numpy_api.shapes import cut, expand_dims
-from tracer.refusal import bad_shape, refuse
+from tracer.refusal import bad_shape, checked_indices, refuse
 from tracer.stack import Operand
 
 
@@ -120,6 +120,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append:
     k = resolve_axis(axis, x.ndim)
     parts = [_edge(prepend, x, k), x, _edge(append, x, k)]
     x = concatenate([p for p in parts if p is not None], k) if given(prepend) or given(append) else x
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n}")
     for _ in range(n):
         x = apply("not_equal" if x.dtype == bool else "subtract", cut(x, k, 1, None), cut(x, k, 0, builtins.max(x.shape[k] - 1, 0)))
     return x
@@ -152,6 +154,7 @@ def insert(arr: Any, obj: int, values: Any, axis: int | None = None) -> Any:
     axis = resolve_axis(axis, x.ndim)
     if not isinstance(obj, (int, np.integer)):
         raise refuse("np.insert at several or traced positions", "np.concatenate of the pieces", op="insert")
+    checked_indices(np.intp(obj), x.shape[axis] + 1, axis)
     at = obj + x.shape[axis] if obj < 0 else int(obj)
     place = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     if v.ndim == 0:

@@ -12,6 +12,7 @@ import numpy as np
 from tracer.apply import apply
 from tracer.numpy_api.common import all_axes, array, cast, given, known, one_axis, operand, rounds_apart, spec, store, truth
 from tracer.refusal import refuse
+from tracer.stack import Operand
 
 NO: Any = np._NoValue
 
@@ -65,7 +66,8 @@ def _extreme(name: str, combine: str) -> Callable[..., Any]:
             return store(out, apply("broadcast_to", np.asarray(initial, x.dtype), shape=tuple(shape)), name)
         result = _reduce(name, x, axis, keepdims)
         if given(initial):
-            result = apply(combine, result, operand(initial))
+            first = cast(initial, x.dtype) if isinstance(initial, Operand) else np.asarray(initial, x.dtype)
+            result = apply(combine, result, first)
         return store(out, result, name)
 
     reduction.__name__ = name
@@ -110,7 +112,10 @@ def _spread(name: str) -> Callable[..., Any]:
             )
         if given(dtype):
             x = cast(x, np.dtype(dtype))
-        return store(out, _reduce(name, x, axis, keepdims, ddof=known(correction if given(correction) else ddof, "ddof=")), name)
+        ddof = known(correction if given(correction) else ddof, "ddof=")
+        if not isinstance(ddof, (int, float, np.number)):
+            raise TypeError(f"ddof is {ddof!r}, not a number")
+        return store(out, _reduce(name, x, axis, keepdims, ddof=ddof), name)
 
     reduction.__name__ = name
     reduction.__doc__ = f"As `np.{name}`."

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ir.ops.places import everything, triple
-from ir.ops.views import inverse, resolve_axes, resolve_axis, resolve_shape
+from ir.ops.views import inverse, resolve_axes, resolve_axis, resolve_shape, whole
 from tracer.apply import apply
 from tracer.numpy_api.common import array, in_order, operand, settled, spec
 from tracer.refusal import bad_shape, refuse
@@ -35,7 +35,7 @@ def _is_fortran(x: Any) -> bool:
 def _ints(shape: Any) -> Any:
     if isinstance(shape, Operand):
         return [n.__index__() for n in shape] if shape.ndim else shape.__index__()  # type: ignore[attr-defined]
-    return [n.__index__() for n in shape] if isinstance(shape, (tuple, list)) else shape
+    return [whole(n, "size") for n in shape] if isinstance(shape, (tuple, list)) else shape
 
 
 def ravel(a: Any, order: str = "C") -> Any:
