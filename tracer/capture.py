@@ -15,7 +15,7 @@ from typing import Any
 
 from ir.source import is_library
 from tracer.code import Uses, uses
-from tracer.paths import ROOT, Caller, Found, Owner, Step, always, inside, weakly
+from tracer.paths import DEPTH, ROOT, Caller, Found, Owner, Step, always, inside, weakly
 from tracer.seen import PLAIN
 
 MOST = 20_000  # things looked at
@@ -79,7 +79,7 @@ class Reach:
         while at < len(queue):
             step = queue[at]
             at += 1
-            if at > MOST:
+            if at > MOST or (step.depth >= DEPTH and not isinstance(step.thing, (*PLAIN, type))):
                 _warn_of_more(fn)
                 return
             thing = step.thing
@@ -97,6 +97,9 @@ class Reach:
             if at == len(queue):
                 for owner in owners:
                     queue += owner.named(names)
+        for owner in owners:
+            for step in owner.lacking(names):
+                yield Found(step.name, step.fetch, step.thing)
 
     def _note(self, fn: types.FunctionType) -> tuple[str, ...]:
         """Takes note of what a function's code does; the names in it."""
@@ -112,7 +115,7 @@ def _is_librarys(thing: Any) -> bool:
 
 def _warn_of_more(fn: Callable[..., Any]) -> None:
     warnings.warn(
-        f"{getattr(fn, '__name__', type(fn).__name__)} can reach more than {MOST} things besides its arguments; a change of those further "
-        "away is not noticed. Pass what it reads as an argument.",
+        f"{getattr(fn, '__name__', type(fn).__name__)} can reach more than {MOST} things besides its arguments, or things more than "
+        f"{DEPTH} steps away; a change of what lies further away is not noticed. Pass what it reads as an argument.",
         stacklevel=2,
     )

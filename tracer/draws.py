@@ -16,11 +16,12 @@ import numpy as np
 
 from ir.errors import TraceError
 from ir.source import Line
+from tracer.iterators import iterators_within, progress
 from tracer.paths import Found
 
 
 class Drawn(TraceError):
-    """Random numbers were drawn while tracing."""
+    """Random numbers were drawn, or elements taken from an iterator, while tracing."""
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
     Where other threads run, one of them may have drawn. Then the state is left alone, and a function that names no source of random
     numbers is believed if the state is seen to move by itself.
     """
-    watched = sources_within(found)
+    watched, iterators = sources_within(found), iterators_within(found)
     moved: list[Source] = []
     try:
         yield
@@ -49,6 +50,12 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
                 line=_line_of(fn, source.name),
                 mend="draw outside and pass the numbers in" + ("" if alone else "; in other threads draw from np.random.default_rng()"),
                 op="random",
+            )
+    for f, before in iterators:
+        if progress(f.thing) != before:
+            raise Drawn(
+                f"elements were taken from the iterator {f.name} while tracing: every call would repeat them",
+                line=_line_of(fn, f.name), mend="take them outside and pass them in", op="next",
             )
 
 

@@ -33,6 +33,7 @@ class TraceRecord:
     guards: list[str]
     passes: list[Record]
     groups: list[tuple[str, list[str]]]
+    cost: str | None = None
 
 
 @dataclass
@@ -44,12 +45,16 @@ class History:
     records: list[TraceRecord] = field(default_factory=list)
     traces: int = 0
     warned: bool = False
+    warned_of_cost: bool = False
 
     def add(self, record: TraceRecord) -> None:
         """Notes a trace; warns once when nearly every call has needed one."""
         self.traces += 1
         self.records.append(record)
         del self.records[:-KEPT]
+        if record.cost is not None and not self.warned_of_cost:
+            self.warned_of_cost = True
+            warnings.warn(f"{self.name}: {record.cost}", stacklevel=5)
         if self.traces >= MANY and self.traces >= self.calls and not self.warned:
             self.warned = True
             warnings.warn(
@@ -119,7 +124,7 @@ def record_of(
         ("passes", _passes(passes, nodes, len(graph) - len(inputs))),
         ("plan", [steps]),
     ]  # fmt: skip
-    return TraceRecord(when, seconds, why, guards, list(passes), groups)
+    return TraceRecord(when, seconds, why, guards, list(passes), groups, traced.cost)
 
 
 def baked_texts(graph: Graph) -> list[str]:

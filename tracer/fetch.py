@@ -20,6 +20,9 @@ STEPS = {
     "default": "{before}.__defaults__[{key}]",
     "kwdefault": "{before}.__kwdefaults__[{key}]",
     "type": "type({before})",
+    "call": "{before}()",
+    "get": "{before}.get(None)",
+    "lacks": "{before}.keys().isdisjoint({key})",
     "list": "list({before})",
     "tuple": "tuple({before})",
 }

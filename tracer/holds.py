@@ -7,6 +7,8 @@ sight; how an argument that is written lies to other arrays. Guards hold paths a
 from __future__ import annotations
 
 import re
+import time
+import types
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from ir.spec import Spec
 from tracer.aliases import Relation, relation
 from tracer.fetch import Fetch
 from tracer.paths import GONE, Found, now
-from tracer.seen import fingerprint
+from tracer.seen import LARGE, fingerprint
 from tracer.stack import Operand
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             found = tracing.numbers.entered[source]
             guards.append(_still(f"is {found.thing!r}{where}", found, fingerprint(found.thing), _captured_changed(found, where)))
     inside = tracing.entered_ids()
+    compared: list[tuple[str, Any]] = []
     for found, seen in before:
         if fingerprint(now(found.fetch)) != seen:
             continue  # the function itself changes it
@@ -72,13 +75,34 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         if isinstance(found.thing, np.ndarray):
             if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
                 guards.append(_still("holds the same numbers", found, seen, _array_changed(found)))
+                compared.append((found.name, found.thing))
         else:
             guards.append(_still(f"is {_shown(found.thing)}", found, seen, _captured_changed(found)))
     for ref, seen in tracing.pathless:
         if (array := ref()) is not None and fingerprint(array) == seen:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
+            compared.append(("a constant", ref()))
+    traced.cost = _cost(tracing, compared)
     guard = _apart_or_as_traced(tracing, traced, leaves)
     return guards if guard is None else [*guards, guard]
+
+
+def _cost(tracing: Tracing, compared: list[tuple[str, Any]]) -> str | None:
+    """Where arrays of more than LARGE bytes are compared at each call: which, why, what it costs, and the way out."""
+    arrays = [(name, array) for name, array in compared if array is not None]
+    total = sum([array.nbytes for _, array in arrays])
+    if total <= LARGE:
+        return None
+    began = time.perf_counter()
+    for _, array in arrays:
+        fingerprint(array)
+    cost = (time.perf_counter() - began) * 1e3
+    names, line = ", ".join(dict.fromkeys([name for name, _ in arrays])), tracing.unknown
+    why = f"{line.place()} computes with what NumPy made while tracing" if line else "Python or NumPy read them while tracing"
+    return (
+        f"{names}: {total} bytes are compared by checksum at each call, about {cost:.1f} ms, because {why}. "
+        "Pass the arrays as arguments, or compute from them outside and pass the result."
+    )
 
 
 def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
@@ -102,20 +126,29 @@ def _captured_changed(found: Found, where: str = "") -> Callable[[Sequence[Any]]
 
 
 def _array_changed(found: Found) -> Callable[[Sequence[Any]], str]:
-    name, fetch, was = found.name, found.fetch, Spec(found.thing.shape, found.thing.dtype)
+    name, fetch, was = found.name, found.fetch, _spec(found.thing)
 
     def change(leaves: Sequence[Any]) -> str:
         thing = now(fetch)
         if not isinstance(thing, np.ndarray):
             return f"captured {name}: {was} -> {'nothing' if thing is GONE else _shown(thing)}"
-        after = Spec(thing.shape, thing.dtype)
+        after = _spec(thing)
         return f"captured {name}: {was} with other numbers" if after == was else f"captured {name}: {was} -> {after}"
 
     return change
 
 
+def _spec(array: np.ndarray) -> str:
+    known = array.dtype.kind in "biufc"
+    return str(Spec(array.shape, array.dtype)) if known else f"{array.dtype}{list(array.shape)}"
+
+
 def _shown(thing: Any) -> str:
     """The thing in a few words, the same in each run: without its place in memory."""
+    if isinstance(thing, types.CodeType):
+        return f"the code of line {thing.co_firstlineno}"
+    if isinstance(thing, (list, tuple, dict, set, frozenset)) and len(thing) > 20:
+        return f"a {type(thing).__name__} of {len(thing)}"
     try:
         return f"{_ADDRESS.sub('', repr(thing)):.60}"
     except Exception:  # a user's own __repr__, which is not what this is about

@@ -6,12 +6,14 @@ Functions have cells, globals and defaults, objects attributes, slots and a clas
 from __future__ import annotations
 
 import collections
+import contextvars
 import enum
 import functools
+import os
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,11 +21,12 @@ import numpy as np
 from ir.source import is_library
 from tracer.code import Uses
 from tracer.fetch import Fetch
-from tracer.seen import CONTAINERS, MAPPINGS, file_of, is_open, is_whole, slots_of
+from tracer.seen import PLAIN, SEQUENCES, file_of, is_mapping, is_open, is_pythons, is_whole, slots_of
 
-DEPTH = 6
+DEPTH = 100
 ROOT = (0, 0)  # a caller: this package itself, which calls twins
 Caller = tuple[int, int]
+_ASKS = frozenset(["hasattr", "getattr", "AttributeError", "__dict__", "vars", "dir"])
 
 
 class Found(NamedTuple):
@@ -74,6 +77,11 @@ class Owner:
             found.append(Step(f"{name}.{k}" if name else k, _member(fetch, k, part), held, depth if part else depth + 1))
         return found
 
+    def lacking(self, names: set[str]) -> Iterator[Step]:
+        """What code that asks whether a name is there may ask a module for."""
+        if isinstance(self._step.thing, types.ModuleType) and not _ASKS.isdisjoint(names):
+            yield from lacking(Fetch(self._step.fetch, "attribute", "__dict__"), vars(self._step.thing), names)
+
 
 def _member(fetch: Fetch, key: str, part: str | None) -> Fetch:
     held = Fetch(fetch, "member", key)
@@ -110,13 +118,20 @@ def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
     kind = type(thing)
     if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):
         return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
-    if depth >= DEPTH or (isinstance(thing, CONTAINERS) and is_whole(thing)):
+    if depth >= DEPTH:
         return []
-    if isinstance(thing, MAPPINGS):
-        return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, "item", k), v, depth + 1) for k, v in list(thing.items())]
-    if isinstance(thing, CONTAINERS):
+    if is_mapping(thing):
+        items = [] if is_whole(thing) else list(thing.items())
+        return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, "item", k), v, depth + 1) for k, v in items]
+    if isinstance(thing, SEQUENCES):
         get = fetch if isinstance(thing, (list, tuple, collections.deque)) else Fetch(fetch, "list")
-        return [Step(f"{name}[{k}]", Fetch(get, "item", k), v, depth + 1) for k, v in enumerate(thing)]
+        return [Step(f"{name}[{k}]", Fetch(get, "item", k), v, depth + 1) for k, v in enumerate(() if is_whole(thing) else thing)]
+    if isinstance(thing, (set, frozenset)):  # which ones they are, the set itself tells
+        return [Step(f"{name}{{...}}", weakly(x) or always(x), x, depth + 1) for x in thing if not isinstance(x, PLAIN)]
+    if isinstance(thing, weakref.ref):
+        return [Step(f"{name}()", Fetch(fetch, "call"), thing(), depth + 1)]
+    if isinstance(thing, contextvars.ContextVar):
+        return [Step(f"{name}.get()", Fetch(fetch, "get"), thing.get(None), depth + 1)]
     found = []
     held = getattr(thing, "__dict__", None)
     if not is_open(kind):
@@ -135,10 +150,11 @@ def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
 
 def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[Step]:
     mine, held = id(fn), fn.__globals__
+    yield Step(f"{fn.__name__}.__code__", Fetch(fetch, "attribute", "__code__"), fn.__code__, 0)
     for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()):
-        if filled(cell):
-            caller = (mine, id(cell)) if name in use.called else None
-            yield Step(name, Fetch(None, "cell", cell), cell.cell_contents, 0, caller, (mine, "cell", name))
+        caller = (mine, id(cell)) if name in use.called else None
+        yield Step(name, Fetch(None, "cell", cell), cell.cell_contents if filled(cell) else GONE, 0, caller, (mine, "cell", name))
+    yield from lacking(always(held), held, use.globals_)
     for name in use.globals_:
         if name in held and (not isinstance(held[name], types.ModuleType) or _of_the_user(held[name])):
             caller = (mine, 0) if name in use.called else None
@@ -147,12 +163,28 @@ def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[St
         yield Step(f"default {k} of {fn.__name__}", Fetch(fetch, "default", k), value, 0, None, (mine, "default", k))
     for keyword, value in (fn.__kwdefaults__ or {}).items():
         yield Step(f"{keyword}=", Fetch(fetch, "kwdefault", keyword), value, 0, None, (mine, "kwdefault", keyword))
+    for key, value in vars(fn).items():
+        if key != "__wrapped__":
+            yield Step(f"{fn.__name__}.{key}", Fetch(fetch, "held", key), value, 0)
+    for name in use.names:
+        module = sys.modules.get(name)
+        if module is not None and _of_the_user(module):
+            yield Step(name, Fetch(always(sys.modules), "item", name), module, 0)
+    if not {"environ", "getenv"}.isdisjoint(use.names):
+        yield Step("os.environ", always(os.environ), os.environ, 0)
+
+
+def lacking(fetch: Fetch, held: dict[str, Any], names: Iterable[str]) -> Iterator[Step]:
+    """That some names are not there: a global that is a builtin's or nobody's, an attribute that was asked for."""
+    missing = frozenset([name for name in names if name not in held])
+    if missing:
+        yield Step(f"no name among {', '.join(sorted(missing)):.60}", Fetch(fetch, "lacks", missing), True, 0)
 
 
 def _of_the_user(module: types.ModuleType) -> bool:
     """A module of the user's own: neither the standard library's nor an installed one."""
     file = getattr(module, "__file__", None) or ""
-    return module.__name__.partition(".")[0] not in sys.stdlib_module_names and "site-packages" not in file and not is_library(file)
+    return not is_pythons(module.__name__, file) and "site-packages" not in file and not is_library(file)
 
 
 def filled(cell: Any) -> bool:

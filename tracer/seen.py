@@ -5,11 +5,14 @@ an object is looked at by itself, but for what large containers of plain values 
 """
 from __future__ import annotations
 
+import array
 import collections
 import hashlib
+import os
 import sys
 import types
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,10 +23,10 @@ from tracer.stack import Operand
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 SEQUENCES: tuple[type[Any], ...] = (list, tuple, collections.deque, type({}.values()), type({}.keys()), type({}.items()))
 MAPPINGS: tuple[type[Any], ...] = (dict, types.MappingProxyType, collections.ChainMap)
-CONTAINERS: tuple[type[Any], ...] = (*SEQUENCES, *MAPPINGS)
 LARGE = 1 << 20  # bytes of an array past which its checksum is compared
 WHOLE = 200  # elements of a container past which plain ones are compared together
 _PLAIN = frozenset(PLAIN)
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")
 _OPEN = (types.SimpleNamespace, collections.UserDict, collections.UserList)  # classes of Python's own that are looked into
 
 
@@ -34,18 +37,29 @@ def comparable(thing: Any) -> bool:
 
 def is_whole(thing: Any) -> bool:
     """Whether a container is compared as a whole: a large one of plain values only. Others are looked into."""
-    return len(thing) > WHOLE and _PLAIN.issuperset(map(type, thing.values() if isinstance(thing, MAPPINGS) else thing))
+    return len(thing) > WHOLE and _PLAIN.issuperset(map(type, thing.values() if is_mapping(thing) else thing))
+
+
+def is_mapping(thing: Any) -> bool:
+    """Whether it is a mapping that runs no code of the user's when it is read."""
+    return isinstance(thing, MAPPINGS) or (isinstance(thing, Mapping) and not is_open(type(thing)))
 
 
 def is_open(kind: type) -> bool:
     """Whether the attributes of such objects count: those of the user's classes and of installed packages, not Python's or ours."""
-    return not is_library(file_of(kind)) and (kind.__module__.partition(".")[0] not in sys.stdlib_module_names or issubclass(kind, _OPEN))
+    file = file_of(kind)
+    return not is_library(file) and (not is_pythons(kind.__module__, file) or issubclass(kind, _OPEN))
+
+
+def is_pythons(module: str, file: str) -> bool:
+    """Whether a module is of the standard library, and no namesake of the user's."""
+    return module.partition(".")[0] in sys.stdlib_module_names and (not file or file.startswith(("<frozen", _STANDARD)))
 
 
 def file_of(kind: type) -> str:
-    """The file of a class."""
-    module = sys.modules.get(kind.__module__)
-    return getattr(module, "__file__", None) or "<frozen>"
+    """The file of a class. Python's own may have none, and those typed in by the user."""
+    found = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return found or ("<frozen>" if is_pythons(kind.__module__, "") else "<typed>")
 
 
 def slots_of(kind: type) -> list[str]:
@@ -66,20 +80,22 @@ def fingerprint(thing: Any) -> Any:
     kind = type(thing)
     if kind in _PLAIN:
         return (kind, repr(thing) if kind is float or kind is complex else thing)
+    if isinstance(thing, PLAIN) and not isinstance(thing, np.generic):  # an enum's member, or another subclass
+        return (kind, thing)
     if isinstance(thing, np.ndarray):
         whole = np.ascontiguousarray(thing)
         data = whole.tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(whole.data).digest()
         return (thing.shape, thing.dtype.str, data)
     if isinstance(thing, np.generic):
         return (thing.dtype.str, thing.tobytes())
-    if isinstance(thing, CONTAINERS):
-        if is_whole(thing):
-            return (kind, repr([*thing.items()] if isinstance(thing, MAPPINGS) else [*thing]))
-        return (kind, tuple(thing) if isinstance(thing, MAPPINGS) else len(thing))
+    if is_mapping(thing):
+        return (kind, repr([*thing.items()]) if is_whole(thing) else tuple(thing))
+    if isinstance(thing, SEQUENCES):
+        return (kind, repr([*thing]) if is_whole(thing) else len(thing))
     if isinstance(thing, (set, frozenset)):
-        return (kind, frozenset([fingerprint(x) if type(x) in _PLAIN else x for x in thing]))
-    if isinstance(thing, bytearray):
-        return (kind, bytes(thing))
+        return (kind, frozenset([fingerprint(x) if type(x) in _PLAIN else _which(x) for x in thing]))
+    if isinstance(thing, (bytearray, memoryview, array.array)):
+        return (kind, thing.tobytes() if isinstance(thing, (memoryview, array.array)) else bytes(thing))
     if isinstance(thing, type) and is_open(thing):
         return ("class", weakref.ref(thing), tuple(vars(thing)))
     if isinstance(thing, (types.FunctionType, type)) or not is_open(kind):

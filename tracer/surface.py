@@ -24,7 +24,11 @@ _POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"}  # of 
 
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
     def method(self: Surface, other: Any) -> Any:
-        return apply(op, self, other) if _known(other) else numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
+        if _known(other):
+            return apply(op, self, other)
+        if getattr(other, "__array_ufunc__", self) is None:  # as NumPy's arrays: the other's own operator answers
+            return NotImplemented
+        return numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
 
     return method
 

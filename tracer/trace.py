@@ -68,6 +68,7 @@ class Trace:
     guards: list[Guard] = field(default_factory=list)
     baked: list[tuple[str, Line | None]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    cost: str | None = None  # what the guards cost, where that deserves a warning
     numbers: bool = True  # whether captured numbers are inputs
     impure: list[tuple[str, Line | None]] = field(default_factory=list)  # what the function changed in captured things, and where
 

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import os
 import random
 import time
@@ -20,6 +19,17 @@ from tracer import functions as F
 A = np.array([1.0, 2.0, 3.0])
 RATE = np.array([0.5, 0.25, 0.125])
 LIMIT = 0.3
+
+
+class Counter:
+    """A counter of the user's own: Python's `itertools.count` is refused before an audit could find it."""
+
+    def __init__(self, first: int):
+        self.at = [first - 1]
+
+    def __next__(self) -> int:
+        self.at.append(self.at[-1] + 1)
+        return self.at[-1]
 
 
 def found(fn: Any, *args: Any, **options: Any) -> AuditError:
@@ -219,7 +229,7 @@ def test_read_only_arrays_are_read_again_too():
 
 # ---- what changes from call to call
 def test_a_counter_is_named():
-    counter = itertools.count(1)
+    counter = Counter(1)
 
     def fn(x):
         k = next(counter)
@@ -230,7 +240,7 @@ def test_a_counter_is_named():
 
 
 def test_a_returned_plain_value_is_named():
-    counter = itertools.count(1)
+    counter = Counter(1)
 
     def fn(x):
         label = f"call {next(counter)}"
@@ -240,7 +250,7 @@ def test_a_returned_plain_value_is_named():
 
 
 def test_an_attribute_of_an_operation_is_named():
-    counter = itertools.count(0)
+    counter = Counter(0)
     error = found(lambda x: x.sum(axis=next(counter)), np.ones((2, 3)))
     assert "sum has axis (1,), not (0,)" in str(error)
 
@@ -271,7 +281,7 @@ def test_a_number_that_slips_past_is_named():
 
 # ---- the text
 def test_every_line_is_listed():
-    counter = itertools.count(1)
+    counter = Counter(1)
 
     def fn(x):
         x = x * next(counter)

@@ -1,0 +1,732 @@
+"""Whatever a function reaches besides its arguments: after each change the next call gives what plain NumPy gives, or fails as it does.
+
+A case is a generator: it yields its function once, and again after each change.
+"""
+# ruff: noqa: E731, F841, B007  (cases rebind what their functions close over)
+from __future__ import annotations
+
+import collections
+import contextvars
+import dataclasses
+import datetime
+import enum
+import fractions
+import functools
+import itertools
+import os
+import sys
+import types
+import weakref
+from array import array
+
+import numpy as np
+import pytest
+
+import tracer
+from tracer import Variable
+
+X = np.array([1.0, 2.0, 3.0])
+CASES = {}
+
+settings = types.ModuleType("settings_of_test_captured_things")
+sys.modules[settings.__name__] = settings
+exec(
+    "import numpy as np\nscale, mode, table, layers = 2.0, 'a', np.ones(3), [1.0, 2.0]\ndef act(x): return x * scale\n"
+    "class Net:\n    k = 3.0\n    def __call__(self, x): return x * self.k\nnet = Net()\n",
+    vars(settings),
+)
+
+
+def case(fn):
+    CASES[fn.__name__] = fn
+    return fn
+
+
+def check(name):
+    """Each yield: the compiled function gives, or raises, what the function itself does."""
+    fast = None
+    for fn in CASES[name]():
+        fast = fast or tracer.compile(fn)
+        try:
+            due = fn(X)
+        except Exception as error:
+            with pytest.raises(type(error)):
+                fast(X)
+            continue
+        got = fast(X)
+        np.testing.assert_array_equal(np.asarray(got), np.asarray(due))
+        assert got.dtype == due.dtype
+
+
+# ---- functions
+@case
+def closures_in_a_list():
+    def scaled_by(k):
+        return lambda x: x * k
+
+    fs = [lambda x, k=1.0: x * k, scaled_by(2.0)]
+    fn = lambda x: sum(f(x) for f in fs)
+    yield fn
+    fs.append(lambda x: x * 100)
+    yield fn
+    fs[0] = lambda x: -x
+    yield fn
+    fs[1].__closure__[0].cell_contents = 5.0
+    yield fn
+    fs[2].__defaults__ = (7.0,)
+    yield fn
+
+
+@case
+def a_helper_rebound_to_anything():
+    helper = lambda x: x * 2.0
+    middle = lambda x: helper(x)
+    fn = lambda x: middle(x)
+    yield fn
+    helper = lambda x: x * 3.0
+    yield fn
+    helper.__code__ = (lambda x: x + 50.0).__code__
+    yield fn
+    middle = lambda x: -x
+    yield fn
+    middle = np.sin
+    yield fn
+    middle = abs
+    yield fn
+    middle = None
+    yield fn
+
+
+@case
+def attributes_of_functions():
+    def helper(x):
+        return x * helper.k + helper.w
+
+    helper.k, helper.w = 2.0, np.ones(3)
+    fn = lambda x: helper(x)
+    yield fn
+    helper.k = 3.0
+    yield fn
+    helper.w[0] = 9.0
+    yield fn
+    helper.w = X.copy()
+    yield fn
+
+
+@case
+def bound_methods_and_partials():
+    class Model:
+        def __init__(self, k):
+            self.k = k
+
+        def f(self, x):
+            return x * self.k
+
+    model = Model(2.0)
+    f, p = model.f, functools.partial(np.multiply, 2.0)
+    fn = lambda x: f(x) + p(x)
+    yield fn
+    model.k = 3.0
+    yield fn
+    f = Model(9.0).f
+    yield fn
+    p = functools.partial(np.multiply, X.copy())
+    yield fn
+    p.args[0][:] = 8.0
+    yield fn
+    p = functools.partial(np.add, X)
+    yield fn
+
+
+# ---- objects and classes
+@case
+def properties():
+    class Model:
+        def __init__(self):
+            self._k, self._w = 2.0, np.ones(3)
+
+        @property
+        def k(self):
+            return self._k * FACTOR
+
+        @functools.cached_property
+        def w(self):
+            return self._w * self.k
+
+    global FACTOR
+    FACTOR, model = 1.0, Model()
+    fn = lambda x: x * model.k + model.w
+    yield fn
+    model._k = 3.0
+    yield fn
+    model.w[:] = 4.0
+    yield fn
+    FACTOR = 2.0
+    yield fn
+    model.w = X.copy()
+    yield fn
+    del model.w
+    yield fn
+    Model.k = property(lambda self: 11.0)
+    yield fn
+
+
+@case
+def dynamic_attributes():
+    class Model:
+        def __init__(self):
+            self.held = {"w": np.ones(3), "k": 2.0}
+
+        def __getattr__(self, name):
+            try:
+                return self.__dict__["held"][name]
+            except KeyError:
+                raise AttributeError(name) from None
+
+    model = Model()
+    fn = lambda x: x * model.w * model.k
+    yield fn
+    model.held["k"] = 5.0
+    yield fn
+    model.held["w"][0] = 77.0
+    yield fn
+    model.held["w"] = X.copy()
+    yield fn
+    model.k = 9.0
+    yield fn
+    del model.held["w"]
+    yield fn
+
+
+@case
+def class_attributes_shadowed_and_back():
+    class Base:
+        w, k = np.ones(3), 2.0
+
+    class Model(Base):
+        pass
+
+    model = Model()
+    fn = lambda x: x * model.w * model.k
+    yield fn
+    model.w = 2 * X
+    yield fn
+    model.k = 3.0
+    yield fn
+    del model.w
+    yield fn
+    Model.w = np.full(3, 8.0)
+    yield fn
+    Base.k = 100.0
+    del model.k
+    yield fn
+    Model.k = 12.0
+    yield fn
+
+
+@case
+def a_class_as_a_namespace():
+    class Config:
+        mode, w, ks = "a", np.ones(3), [1.0, 2.0]
+
+    fn = lambda x: (x * Config.w if Config.mode == "a" else -x) * Config.ks[1]
+    yield fn
+    Config.mode = "b"
+    yield fn
+    Config.ks[1] = 6.0
+    yield fn
+    Config.mode, Config.w = "a", 2 * X
+    yield fn
+    Config.w[:] = 3.0
+    yield fn
+    Config.ks = [1.0, 9.0]
+    yield fn
+
+
+@case
+def methods_their_globals_and_their_exchange():
+    class Base:
+        def f(self, x):
+            return x * FACTOR
+
+    class Model(Base):
+        def f(self, x):
+            return super().f(x) + self.by(x) + self.shift(x)
+
+        @staticmethod
+        def by(x):
+            return x + FACTOR
+
+        @classmethod
+        def shift(cls, x):
+            return x - FACTOR * cls.k
+
+        k = 1.0
+
+    global FACTOR
+    FACTOR, model = 1.0, Model()
+    fn = lambda x: model.f(x)
+    yield fn
+    FACTOR = 2.0
+    yield fn
+    Base.f = lambda self, x: -x
+    yield fn
+    Model.k = 3.0
+    yield fn
+    model.by = lambda x: x * 50
+    yield fn
+    Model.f = lambda self, x: x * 7
+    yield fn
+    model.__class__ = Base
+    yield fn
+
+
+@case
+def objects_of_another_class_with_the_same_attributes():
+    class Twice:
+        def __call__(self, x):
+            return x * 2
+
+    class Negative:
+        def __call__(self, x):
+            return -x
+
+    act = Twice()
+    fn = lambda x: act(x)
+    yield fn
+    act = Negative()
+    yield fn
+
+
+@case
+def objects_made_inside():
+    class Scale:
+        k = 2.0
+
+        def __init__(self, by):
+            self.by = by * FACTOR
+
+        def __call__(self, x):
+            return x * self.by * self.k
+
+    global FACTOR
+    FACTOR = 1.0
+    fn = lambda x: Scale(3.0)(x)
+    yield fn
+    FACTOR = 2.0
+    yield fn
+    Scale.k = 7.0
+    yield fn
+    Scale.__call__ = lambda self, x: -x
+    yield fn
+
+
+@case
+def hasattr_turning_true():
+    class Layer:
+        __slots__ = ("w", "b")
+
+    class Model:
+        pass
+
+    layer, model = Layer(), Model()
+    layer.w = np.ones(3)
+
+    def fn(x):
+        y = x * layer.w
+        y = y + layer.b if hasattr(layer, "b") else y
+        y = y + getattr(model, "b", 1.0)
+        return y * settings.more if hasattr(settings, "more") else y
+
+    yield fn
+    layer.b = 2 * X
+    yield fn
+    model.b = X
+    yield fn
+    del model.b
+    yield fn
+    Model.b = 5.0
+    yield fn
+    settings.more = 3.0
+    yield fn
+    del layer.b, settings.more
+    yield fn
+
+
+@case
+def dataclasses_and_named_tuples():
+    Pair = collections.namedtuple("Pair", "w k")
+
+    @dataclasses.dataclass(frozen=True)
+    class Inner:
+        k: float
+
+    @dataclasses.dataclass(slots=True)
+    class Outer:
+        w: np.ndarray
+        inner: Inner
+
+    pair, held = Pair(np.ones(3), 2.0), Outer(np.ones(3), Inner(3.0))
+    fn = lambda x: x * pair.w * pair.k * held.w * held.inner.k
+    yield fn
+    pair = pair._replace(k=4.0)
+    yield fn
+    pair.w[:] = 5.0
+    yield fn
+    held.inner = Inner(7.0)
+    yield fn
+    held.w[0] = 50.0
+    yield fn
+    held = dataclasses.replace(held, w=2 * X)
+    yield fn
+
+
+@case
+def enums():
+    class Mode(enum.Enum):
+        ONE, TWO = 1, 2
+
+    class Count(enum.IntEnum):
+        ONE, TWO = 1, 2
+
+    mode, count = Mode.ONE, Count.ONE
+    fn = lambda x: (x * 2 if mode is Mode.ONE else x * mode.value * 10) * count
+    yield fn
+    mode = Mode.TWO
+    yield fn
+    count = Count.TWO
+    yield fn
+    count = 2
+    yield fn
+
+
+@case
+def far_away():
+    class Node:
+        def __init__(self, next):
+            self.next, self.k, self.w = next, 1.0, np.ones(3)
+
+    root = leaf = Node(None)
+    for _ in range(20):
+        root = Node(root)
+
+    def fn(x):
+        node = root
+        while node.next is not None:
+            node = node.next
+        return x * node.k * node.w
+
+    yield fn
+    leaf.k = 5.0
+    yield fn
+    leaf.w[0] = 3.0
+    yield fn
+    leaf.w = 2 * X
+    yield fn
+
+
+# ---- containers
+@case
+def views_of_a_dict():
+    held = {"a": np.ones(3), "b": X.copy()}
+    values, items = held.values(), held.items()
+    fn = lambda x: sum(x * w for w in values) + sum(len(k) * w for k, w in items)
+    yield fn
+    held["a"][:] = 5.0
+    yield fn
+    held["long"] = X
+    yield fn
+    held["a"] = 3 * X
+    yield fn
+    del held["b"]
+    yield fn
+
+
+@case
+def odd_keys_and_containers():
+    plain = {"k": 3.0}
+    chain = collections.ChainMap({}, plain)
+    held = {(0, 1): 2.0, enum: 3.0, 1.5: np.ones(3)}
+    queue, space = collections.deque([np.ones(3), 2.0]), types.SimpleNamespace(k=2.0, w=np.ones(3))
+    other, late = collections.UserDict(k=2.0), collections.defaultdict(lambda: 2.0)
+
+    def fn(x):
+        y = x * held[0, 1] * held[enum] * held[1.5] * queue[0] * queue[1]
+        return y * space.k * space.w * other["k"] * chain["k"] * late["b"]
+
+    yield fn
+    held[0, 1], held[enum] = 5.0, 7.0
+    yield fn
+    held[1.5] = 2 * X
+    queue[1] = 4.0
+    yield fn
+    queue.appendleft(X)
+    queue[1] = 3.0
+    yield fn
+    space.k, space.w = 3.0, X
+    yield fn
+    other["k"] = 4.0
+    yield fn
+    plain["k"] = 6.0
+    yield fn
+    chain["k"] = 7.0
+    yield fn
+    late["b"] = 8.0
+    yield fn
+
+
+@case
+def sets():
+    class Layer:
+        def __init__(self, w):
+            self.w = w
+
+    one, two = Variable(np.ones(3)), Layer(X.copy())
+    pairs, held = {(1, 2.0), (3, 4.0)}, {one, two}
+
+    def fn(x):
+        y = x * sum(a * b for a, b in sorted(pairs))
+        for thing in sorted(held, key=lambda thing: type(thing).__name__):
+            y = y * (thing.data if isinstance(thing, Variable) else thing.w)
+        return y
+
+    yield fn
+    pairs.add((5, 6.0))
+    yield fn
+    one.data[:] = 7.0
+    yield fn
+    two.w[0] = 9.0
+    yield fn
+    two.w = 4.0
+    yield fn
+    held.discard(one)
+    yield fn
+    pairs = frozenset([(1, 1.0)])
+    yield fn
+
+
+@case
+def long_lists():
+    plain, mixed = [1.0] * 5000, [1.0] * 500 + [np.ones(3)]
+    fn = lambda x: x * plain[3000] * mixed[400] * mixed[-1]
+    yield fn
+    plain[3000] = 5.0
+    yield fn
+    plain[3000] = 5
+    yield fn
+    mixed[400] = 6.0
+    yield fn
+    mixed[-1] = X
+    yield fn
+
+
+# ---- what is no array and no object of the user's
+@case
+def things_of_pythons_own():
+    class Model:
+        k = 1.0
+
+    model, numbers, raw = Model(), array("d", [1.0, 2.0]), bytearray(b"abc")
+    day, half, steps, ref = datetime.date(2020, 1, 2), fractions.Fraction(1, 2), range(3), weakref.ref(model)
+    seen, context = np.ones(3), contextvars.ContextVar("context", default=2.0)
+    view = memoryview(seen)
+
+    def fn(x):
+        y = x * numbers[1] * raw[0] * day.day * float(half) * sum(steps) * ref().k * context.get() * view[1]
+        return y * float(os.environ.get("OF_TEST_CAPTURED_THINGS", 1))
+
+    yield fn
+    numbers[1] = 5.0
+    yield fn
+    raw[0] = 1
+    yield fn
+    day = datetime.date(2020, 1, 5)
+    yield fn
+    half = fractions.Fraction(1, 4)
+    yield fn
+    steps = range(5)
+    yield fn
+    model.k = 3.0
+    yield fn
+    context.set(4.0)
+    yield fn
+    seen[1] = 6.0
+    yield fn
+    os.environ["OF_TEST_CAPTURED_THINGS"] = "2"
+    yield fn
+    del os.environ["OF_TEST_CAPTURED_THINGS"]
+    yield fn
+
+
+@case
+def a_users_module():
+    def fn(x):
+        from settings_of_test_captured_things import scale
+
+        y = settings.act(x) * settings.scale + settings.table + settings.layers[0] + scale
+        return (y + settings.net(x)) * (1 if settings.mode == "a" else 2)
+
+    yield fn
+    settings.scale = 5.0
+    yield fn
+    settings.table[:] = 8.0
+    yield fn
+    settings.table = 2 * X
+    yield fn
+    settings.layers[0], settings.mode = 9.0, "b"
+    yield fn
+    settings.net.k = 4.0
+    yield fn
+    settings.net = lambda x: -x
+    yield fn
+    settings.act = lambda x: x + 100
+    yield fn
+
+
+@case
+def names_not_there_yet():
+    def fn(x):
+        try:
+            return abs(x) * LATER
+        except NameError:
+            return abs(x)
+
+    yield fn
+    globals()["LATER"] = 5.0
+    yield fn
+    globals()["LATER"] = X
+    yield fn
+    del globals()["LATER"]
+    yield fn
+    globals()["abs"] = lambda x: x * 7
+    yield fn
+    del globals()["abs"]
+    yield fn
+
+
+@case
+def a_cell_not_filled_yet():
+    def fn(x):
+        try:
+            return x * later
+        except NameError:
+            return x
+
+    yield fn
+    later = 5.0
+    yield fn
+    later = X
+    yield fn
+
+
+# ---- arrays
+@case
+def arrays_replaced_by_anything():
+    table = np.ones(3)
+    fn = lambda x: x * table
+    for table in (
+        np.ones(3, np.float32), np.full(3, 2j), np.full(3, 3.0).astype(">f8"), np.arange(3.0)[::-1], np.asfortranarray(np.ones((3, 3))),
+        np.arange(9.0).reshape(3, 3).T, np.ones((2, 1)), [1.0, 2.0, 3.0], np.float32(2), np.array(4.0), 2.0, True, np.arange(3),
+    ):
+        yield fn
+
+
+@case
+def arrays_changed_in_place():
+    table = np.ones((3, 1))
+    fn = lambda x: x * table
+    yield fn
+    table.shape = (3,)
+    yield fn
+    table.dtype = np.int64
+    yield fn
+    table.flags.writeable = False
+    yield fn
+    table.flags.writeable = True
+    table[:] = 5
+    yield fn
+
+
+@case
+def none_and_back():
+    bias = None
+    fn = lambda x: x if bias is None else x + bias
+    yield fn
+    bias = X.copy()
+    yield fn
+    bias[0] = 9.0
+    yield fn
+    bias = None
+    yield fn
+
+
+@case
+def arrays_that_python_read_too():
+    table, other, views = np.arange(3.0), np.array([1.0]), np.arange(6.0)
+    fn = lambda x: (x * table + table.sum() + views[3:]) * len(views) * (1 if other[0] > 0 else -1) * other.tolist()[0]
+    yield fn
+    table[0] = 5.0
+    yield fn
+    table = X.copy()
+    yield fn
+    other[0] = -2.0
+    yield fn
+    views[4] = 50.0
+    yield fn
+    views = np.ones(6)
+    yield fn
+
+
+@case
+def object_and_structured_arrays():
+    boxed = np.array([np.ones(3), 2.0], dtype=object)
+    record = np.zeros(3, dtype=[("a", "f8"), ("b", "i4")])
+    fn = lambda x: x * boxed[1] + record["a"]
+    yield fn
+    boxed[1] = 3.0
+    yield fn
+    record["a"] = 3.0
+    yield fn
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_change_is_seen(name):
+    check(name)
+
+
+def test_a_memory_map(tmp_path):
+    table = np.memmap(tmp_path / "table", np.float64, "w+", shape=(3,))
+    fast = tracer.compile(lambda x: x * table)
+    for k in (1.0, 4.0):
+        table[:] = k
+        np.testing.assert_array_equal(fast(X), X * k)
+    table = np.memmap(tmp_path / "table", np.float64, "r+", shape=(3,))
+    np.testing.assert_array_equal(fast(X), X * 4)
+    assert fast.explain().traces == 1
+
+
+@pytest.mark.parametrize(
+    "made", [itertools.count, lambda: iter([1, 2, 3]), lambda: (k for k in range(9)), lambda: map(abs, [1, 2]), lambda: zip("ab", "cd")]
+)
+def test_an_iterator_is_not_frozen(made):
+    numbers = made()
+    fast = tracer.compile(lambda x: x * len(str(next(numbers))))
+    with pytest.raises(tracer.TraceError, match=r"taken from the iterator numbers"):
+        fast(X)
+
+
+def test_large_arrays_are_compared_by_checksum_with_one_warning():
+    table, small = np.ones(200_000), np.ones(3)
+    fast = tracer.compile(lambda x: x * small + table.sum())
+    with pytest.warns(UserWarning, match=r"table.*1600\d+ bytes.*checksum.*test_captured_things.py:\d+ .*outside") as told:
+        np.testing.assert_array_equal(fast(X), X + 200_000)
+        table[7] = 3.0
+        np.testing.assert_array_equal(fast(X), X + 200_002)
+    assert len(told) == 1 and fast.explain().traces == 2
+
+
+def test_too_much_within_reach_is_said():
+    many = [[k] for k in range(30_000)]
+    fast = tracer.compile(lambda x: x * len(many))
+    with pytest.warns(UserWarning, match="more than 20000 things"):
+        fast(X)
