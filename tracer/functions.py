@@ -16,7 +16,7 @@ from ir.source import user_line
 from tracer import numpy_api
 from tracer.apply import apply
 from tracer.composite import composed
-from tracer.numpy_api.common import all_axes, spec
+from tracer.numpy_api.common import all_axes
 from tracer.stack import Operand
 from tracer.variable import Variable, as_variable
 
@@ -287,13 +287,12 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 def relu(x: Any) -> Any:
-    """The greater of x and 0, element by element.
+    """The greater of x and 0, element by element. Its slope at 0 is 0 (that of `np.maximum(x, 0)` is 1/2: it shares a tie).
 
     >>> relu(np.array([-1.0, 2.0]))
     variable([0. 2.])
     """
-    (x,) = _operands(x)
-    return apply("maximum", x, 0.0 if spec(x).dtype.kind in "fc" else 0)
+    return apply("relu", *_operands(x))
 
 
 @_named

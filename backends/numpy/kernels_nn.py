@@ -1,4 +1,4 @@
-"""Kernels of the sigmoid: by `tanh` with the reference's bits, by `exp` in a third of the time.
+"""Kernels of relu, and of the sigmoid: by `tanh` with the reference's bits, by `exp` in a third of the time.
 
 `1 / (1 + exp(-x))` overflows to infinity for x < -709, which is right (1 / inf is 0) but must not warn: NumPy is asked to be quiet
 around the exponential. Measured for 100x10 float64: tanh 39 us, exp 13; `np.errstate` itself would take 2.8 us, `quiet` takes 0.5;
@@ -6,6 +6,8 @@ cutting x off with `minimum` instead takes 3.4 more.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
@@ -25,9 +27,9 @@ def _tanh(site: Site) -> tuple[str, ...]:
     )
 
 
-def _half_scratch(reads: Places, writes: Places, attrs: dict[str, object]) -> int:
-    """An integer operand is cast to floats."""
-    return ufunc_scratch(np.multiply, reads[0], Place(writes[0].buffer, 0, (), (), writes[0].dtype))
+def _with_a_number(ufunc: np.ufunc) -> Any:
+    """The scratch of a ufunc of the operand and a number of the output's dtype: what casting the operand takes."""
+    return lambda reads, writes, attrs: ufunc_scratch(ufunc, reads[0], Place(writes[0].buffer, 0, (), (), writes[0].dtype))
 
 
 def _exp(site: Site) -> tuple[str, ...]:
@@ -39,11 +41,16 @@ def _exp(site: Site) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _relu(site: Site) -> tuple[str, ...]:
+    return (f"np.maximum({{0}}, {site.number(0, site.writes[0].dtype)}, out={{out}})",)
+
+
 def _is_real(reads: Places, writes: Places, attrs: dict[str, object]) -> bool:
     return reads[0].dtype == writes[0].dtype and writes[0].dtype.char in "fd"
 
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
+    "relu": (Kernel("relu.maximum", "relu", _relu, cost=passes("maximum"), overwrites=(0,), scratch=_with_a_number(np.maximum)),),
     "sigmoid": (
         Kernel(
             "sigmoid.exp",
@@ -55,7 +62,8 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
             overwrites=(0,),
         ),
         Kernel(
-            "sigmoid.tanh", "sigmoid", _tanh, cost=passes("multiply", "tanh", "multiply", "add"), overwrites=(0,), scratch=_half_scratch
+            "sigmoid.tanh", "sigmoid", _tanh, cost=passes("multiply", "tanh", "multiply", "add"), overwrites=(0,),
+            scratch=_with_a_number(np.multiply),
         ),
     ),
 }

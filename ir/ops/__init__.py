@@ -31,7 +31,7 @@ _LISTED: tuple[Op, ...] = (
     # shapes
     shape.reshape, shape.transpose, shape.broadcast_to, shape.expand_dims, shape.squeeze, shape.concatenate,
     # products and layers
-    matmul.dot, matmul.matmul, nn.linear, nn.linear_vjp, nn.sigmoid,
+    matmul.dot, matmul.matmul, nn.linear, nn.linear_vjp, nn.sigmoid, nn.relu,
     # reading at an index
     index.slice, index.take, index.gather, index.take_along_axis, index.sort, index.argsort,
     # writing at an index

@@ -1,6 +1,7 @@
-"""Layers as one operation each: linear with its parameter gradients (linear_vjp) and sigmoid.
+"""Layers as one operation each: linear with its parameter gradients (linear_vjp), sigmoid and relu.
 
 `linear` keeps no `x @ W`; `linear_vjp` gives both parameter gradients, so that one kernel can make them in one pass over gy.
+relu's slope at 0 is 0, and is told from its result, so that its operand need not be kept; `maximum(x, 0)` shares a tie.
 """
 from __future__ import annotations
 
@@ -8,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ir.errors import ShapeError
+from ir.errors import DTypeError, ShapeError
 from ir.op import Axes, Op, Reduced, Same, Trait, broadcast_axes, elements
-from ir.ops.elementwise import _c
+from ir.ops.elementwise import _c, greater, where
 from ir.ops.matmul import dot
 from ir.ops.shape import broadcast_to, transpose
 from ir.spec import Spec, check_dtype, promote, ufunc_dtypes, weak_spec
@@ -92,4 +93,18 @@ sigmoid = Op(
     "sigmoid", "nn", ("x",), spec=_sigmoid_spec, meaning=lambda x: np.tanh(x * 0.5) * 0.5 + 0.5,
     vjp=lambda g, y, x: g * _c(y * (1 - y)), axes=broadcast_axes, flops=lambda out, specs: 18 * elements(out, specs),
     traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K",
+)
+
+
+# ---- relu
+def _relu_spec(x: Spec) -> Spec:
+    if x.dtype.kind == "c":
+        raise DTypeError(f"relu of {x}", mend="give a real array")
+    return Spec(x.shape, ufunc_dtypes(np.maximum, (x, weak_spec("int")))[-1])
+
+
+relu = Op(
+    "relu", "nn", ("x",), spec=_relu_spec, meaning=lambda x: np.maximum(x, 0),
+    vjp=lambda g, y, x: where(greater(y, 0), g, 0), axes=broadcast_axes, flops=elements,
+    traits=Trait.ELEMENTWISE | Trait.SELECTS, overwrites=(0,), order="K",
 )

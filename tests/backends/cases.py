@@ -328,6 +328,7 @@ SPECIAL: dict[str, Any] = {
     "linear": _linear,
     "linear_vjp": _linear_vjp,
     "sigmoid": _sigmoid,
+    "relu": lambda rng: [([draw(rng, s)], {}) for s in SHAPES] + [([draw(rng, (3, 4), d)], {}) for d in "fel?B"],
     "where": _where,
     "real": _unary("real"),
     "imag": _unary("imag"),

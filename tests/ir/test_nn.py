@@ -110,6 +110,28 @@ def test_sigmoid_far_out_is_silent_and_finite() -> None:
     assert y_.tolist() == [0, 0, 0.5, 1, 1] and gx.tolist() == [0, 0, 0.25, 0, 0]
 
 
+# ---- relu
+test_relu_operation = make([Case("relu", nn.relu, lambda x: np.maximum(x, 0), broadcasting((-4, 4)), dtypes="efdglbB?")])
+
+
+def test_relu_at_0_and_nan_and_its_gradient_needs_no_operand() -> None:
+    x = np.array([-1.0, -0.0, 0.0, 2.0, np.nan, np.inf])
+    graph = Graph()
+    v = graph.input(Spec((6,)))
+    y = nn.relu(v)
+    gradient = append_gradient(graph, [y], [graph.input(y.spec)], [v])
+    graph.outputs = [y, *gradient]
+    found, gx = evaluate(graph, [x, np.full(6, np.inf)])[0]
+    same_bits(found, np.maximum(x, 0))
+    assert gx.tolist() == [0, 0, 0, np.inf, 0, np.inf]
+    assert [n.op.name for n in graph.order() if v in n.operands] == ["relu"]
+
+
+def test_relu_refuses_complex() -> None:
+    with pytest.raises(errors.DTypeError, match="relu of"):
+        nn.relu(Graph().input(Spec((2,), "complex128")))
+
+
 # ---- Python numbers
 @pytest.mark.parametrize(("fn", "numbers", "found"), [
     ("add", (2, 3), 5), ("mul", (2**70, 2), 2**71), ("truediv", (1, 2), 0.5), ("floordiv", (7, 2), 3), ("mod", (-7, 3), 2),
