@@ -9,6 +9,8 @@ import os
 import sys
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import islice
+from types import CodeType
 
 import numpy as np
 
@@ -78,3 +80,24 @@ def user_line(phase: str = "forward") -> Line | None:
             return _line(code.co_filename, frame.f_lineno, code.co_name, phase)
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+Spot = tuple[CodeType, int]
+
+
+def user_spot() -> Spot | None:
+    """As `user_line`, for what is asked often and shown seldom: the code and the place in it, of which `line_at` makes a Line."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if not (_ours.get(code.co_filename) or is_library(code.co_filename)):
+            return code, frame.f_lasti
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def line_at(spot: Spot) -> Line:
+    """The line of a spot."""
+    code, at = spot
+    number = next((start[0] for start in islice(code.co_positions(), at // 2, None)), None)
+    return _line(code.co_filename, number or code.co_firstlineno, code.co_name, "forward")

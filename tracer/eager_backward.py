@@ -30,6 +30,7 @@ from tracer.pending import (
     flush,
     hand_out,
     operands,
+    ran,
     remember,
     settle,
     taken,
@@ -37,7 +38,6 @@ from tracer.pending import (
     weight,
 )
 from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
-from tracer.sharing import read_eagerly
 
 ONES, GIVEN, ASKED, STOP = 16, 32, 64, 128  # facts about results, beside those in pending.py
 _joint: dict[tuple[Any, ...], tuple[Any, Deliver, list[int]]] = {}
@@ -123,7 +123,7 @@ def _jointly(kind: type[Held], root: Place, records: list[Application], retain: 
         if found is None:
             found = remember(_joint, key, _joint_program(wiring, facts, asked, layouts))
         program, deliver, targets = found
-        results = read_eagerly(program, values, leaves)
+        results = ran(program, values, wiring)
         hand_out(wiring, deliver, results)
         for n, grad in zip(targets, results[len(deliver) :]):
             _give(kind, leaves[~n] if n < 0 else outs[n], n >= 0, _held(kind, grad))

@@ -13,6 +13,7 @@ from typing import Any
 from ir.errors import Error
 from ir.gradient import append_gradient
 from ir.graph import Graph, Value
+from ir.source import line_at
 from ir.spec import Spec
 from tracer.records import Application, Entry, Input, Part, Place, Record, places
 
@@ -95,7 +96,9 @@ class Wiring:
         leaves = [graph.input(spec) for spec in self.leaf_specs()]
         values: list[Value] = []
         for record, operands in self.operand_numbers():
-            for value in record.entry.build(graph, [leaves[~n] if n < 0 else values[n] for n in operands]):
+            with graph.at(line_at(record.spot) if record.spot is not None else None):
+                made = record.entry.build(graph, [leaves[~n] if n < 0 else values[n] for n in operands])
+            for value in made:
                 values.append(graph.input(value.spec) if len(values) in stops else value)
         return leaves, values
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.support import setting
 from ir.errors import ArgumentError, DTypeError, Error
 from ir.graph import Graph
 from ir.op import Op
@@ -38,7 +39,12 @@ def record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, A
     Raises the operation's ShapeError or DTypeError at once, with operand specs and the user's line.
     """
     with TAPE.lock:  # what is pending now must still be when the record is on the tape
-        return _record(kind, op, operands, attrs)
+        if setting() is not TAPE.setting:
+            _begin_anew()
+        made = _record(kind, op, operands, attrs)
+        if TAPE.strict:
+            flush(made[0] if type(made) is tuple else made)
+        return made
 
 
 def _record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -79,7 +85,19 @@ def record_graph(
     spec of its input.
     """
     with TAPE.lock:
-        return _record_graph(kind, graph, operands, not SWITCHES.enable_backprop if cut is None else cut)
+        if setting() is not TAPE.setting:
+            _begin_anew()
+        made = _record_graph(kind, graph, operands, not SWITCHES.enable_backprop if cut is None else cut)
+        if TAPE.strict and made:
+            flush(made[0])
+        return made
+
+
+def _begin_anew() -> None:
+    """The setting of floating-point errors is another: what waits runs under the one that it was recorded under."""
+    if TAPE.waiting:
+        flush()
+    TAPE.setting, TAPE.strict = setting(), "raise" in np.geterr().values()
 
 
 def _record_graph(kind: type[Held], graph: Graph | Callable[..., Graph], operands: Sequence[Any], cut: bool) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Running what is pending: the records that living Variables wait for, as one compiled program, or in pieces where they are many.
 
 In: the tape. Out: Variables and places with their arrays. What a later gradient reads is kept in its place, nothing else. Programs are
-found again by the fingerprint of the records, so equal work is compiled once. If a run fails, all that waited still waits.
+found again by the fingerprint of the records, so equal work is compiled once. If a run is interrupted, all that waited still waits.
 """
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from typing import Any
 import numpy as np
 
 import backends
+from backends.numpy.support import setting, under
+from ir.evaluate import evaluate
 from ir.graph import Graph
+from ir.op import Trait
 from ir.passes import optimize
 from ir.planning import plan
+from ir.source import Spot, line_at
 from tracer.fingerprint import Wiring, needs, pending
-from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Record, places
+from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
 from tracer.sharing import read_eagerly
 
 PIECE = 1000  # records in one program at the most
@@ -27,6 +31,7 @@ PHASE = 32  # so many entries in a row must agree for two places to count as the
 PROGRAMS = 1024  # programs kept
 
 WANTED, CUT, LATER, GONE = 1, 2, 4, 8
+RUNNING = "while running"
 LAYOUTS = ("C", "F", "any")
 Deliver = list[tuple[int, bool]]  # for each result of a program: the number of its place, and whether to keep it there
 _programs: dict[tuple[Any, ...], tuple[Any, Deliver]] = {}
@@ -57,12 +62,45 @@ def awaited(waiting: list[weakref.ref[Held]]) -> list[Place]:
 
 
 def flush(held: Held | None = None) -> None:
-    """Computes every value that a living Variable waits for, that of `held` among them."""
+    """Computes every value that a living Variable waits for, that of `held` among them.
+
+    What fails is nobody else's matter: it is set aside, and raises when it is looked at itself.
+    """
+    try:
+        with taken() as waiting:
+            compute(_roots(waiting, held))
+    except Exception:
+        _one_by_one(held)
+
+
+def _roots(waiting: list[weakref.ref[Held]], held: Held | None) -> list[Place]:
+    roots = awaited(waiting)
+    if held is not None and held._value is PENDING and held._out is not None and held._out not in roots:
+        roots.append(held._out)
+    return roots
+
+
+def _one_by_one(held: Held | None) -> None:
+    """As `flush`, where something fails. What is set aside waits no longer, with copies of the data that it reads."""
+    failed: Exception | None = None
     with taken() as waiting:
-        roots = awaited(waiting)
-        if held is not None and held._value is PENDING and held._out is not None and held._out not in roots:
-            roots.append(held._out)
-        compute(roots)
+        roots = _roots(waiting, held)
+        every = pending(roots)
+        for root in roots:
+            try:
+                if not root.done:
+                    compute([root], every)
+            except Exception as error:
+                copies: dict[Held, Raw] = {}
+                for record in pending([root]):
+                    for x in record.inputs:
+                        if isinstance(x, Held) and x not in copies:
+                            copies[x] = Raw(np.array(x._value), array_spec(x._value), x)
+                    record.inputs = [copies[x] if isinstance(x, Held) else x for x in record.inputs]
+                if held is not None and root is held._out:
+                    failed = error
+    if failed is not None:
+        raise failed
 
 
 def trim() -> None:
@@ -75,15 +113,15 @@ def trim() -> None:
         TAPE.waiting = [place.holder for place in awaited(TAPE.waiting)]
 
 
-def compute(roots: Sequence[Place]) -> None:
-    """Computes these results and all that they need."""
+def compute(roots: Sequence[Place], later: Sequence[Application] = ()) -> None:
+    """Computes these results and all that they need. `later` are other pending records, which may read some of it."""
     records = pending(roots)
     while len(records) > PIECE or (len(records) > 1 and weight(records) > LARGEST):
         cut = boundary(records)
-        run(records[:cut], records[cut:])
+        run(records[:cut], [*records[cut:], *later])
         records = records[cut:]
     if records:
-        run(records, ())
+        run(records, later)
 
 
 def weight(records: Sequence[Application]) -> int:
@@ -125,7 +163,40 @@ def run(records: list[Application], later: Sequence[Application]) -> None:
         graph.outputs = [made[n] for n, _ in deliver]
         found = remember(_programs, key, (compiled(graph, layouts), deliver))
     program, deliver = found
-    hand_out(wiring, deliver, read_eagerly(program, values, wiring.leaves))
+    hand_out(wiring, deliver, ran(program, values, wiring))
+
+
+def ran(program: Any, values: list[Any], wiring: Wiring) -> list[Any]:
+    """The program's results under the settings of the tape. An exception gets a note that names the user's line."""
+    try:
+        if setting() is TAPE.setting:
+            return read_eagerly(program, values, wiring.leaves)
+        with under(TAPE.setting):
+            return read_eagerly(program, values, wiring.leaves)
+    except Exception as error:
+        spot = culprit(wiring, values)
+        if spot is not None:
+            line = line_at(spot)
+            notes = getattr(error, "__notes__", [])
+            notes[:] = [note for note in notes if not note.startswith(RUNNING)]  # of the line that compiled such a program first
+            error.add_note(f"{RUNNING} {line.place()}   {line.code}")
+        raise
+
+
+def culprit(wiring: Wiring, values: Sequence[Any]) -> Spot | None:
+    """The spot of the first record whose reference meaning raises for these leaves."""
+    results: list[Any] = []
+    with under(TAPE.setting):
+        for record, operands in wiring.operand_numbers():
+            graph = Graph()
+            graph.outputs = list(record.entry.build(graph, [graph.input(spec) for spec in record.entry.specs]))
+            if any(node.op.has(Trait.HOLDS) for node in graph.order()):
+                return None  # code of the user's is not called twice; its own traceback says where it failed
+            try:
+                results += evaluate(graph, [values[~n] if n < 0 else results[n] for n in operands])[0]
+            except Exception:
+                return record.spot
+    return None
 
 
 def _wanted(out: Place) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 
 from ir.graph import Graph, Value
 from ir.op import Op
+from ir.source import user_spot
 from ir.spec import Spec, check_dtype, weak_spec
 from tracer.stack import Operand
 
@@ -90,16 +91,17 @@ class Raw:
 class Record:
     """One application with one result. `serial` orders records as they were made; `spec` is the result's.
 
-    `value`: the result while a gradient or a pending record may need it. `done`: it was computed. `cut`: no gradient passes.
+    `spot` is the user's line, as `ir.source.user_spot` gives it. `done`: it was computed. `cut`: no gradient passes. `value`: the result
+    while a gradient or a pending record may need it.
     `holder`: weak reference to the Variable.
     """
 
-    __slots__ = ("entry", "inputs", "serial", "spec", "value", "done", "cut", "holder", "__weakref__")
+    __slots__ = ("entry", "inputs", "serial", "spot", "spec", "value", "done", "cut", "holder", "__weakref__")
 
     def __init__(self, entry: Entry, inputs: list[Input], cut: bool, holder: weakref.ref[Held]):
         self.entry, self.inputs, self.cut, self.holder = entry, inputs, cut, holder
         self.spec = entry.outs[0]
-        self.serial = next(_serials)
+        self.serial, self.spot = next(_serials), user_spot()
         self.value: np.ndarray | None = None
         self.done = False
 
@@ -120,11 +122,11 @@ class Record:
 class Several:
     """One application with several results: `parts` are weak references to their places."""
 
-    __slots__ = ("entry", "inputs", "serial", "parts")
+    __slots__ = ("entry", "inputs", "serial", "spot", "parts")
 
     def __init__(self, entry: Entry, inputs: list[Input]):
         self.entry, self.inputs = entry, inputs
-        self.serial = next(_serials)
+        self.serial, self.spot = next(_serials), user_spot()
         self.parts: tuple[weakref.ref[Part], ...] = ()
 
     @property
@@ -167,14 +169,18 @@ class Tape:
 
     A record is put on the tape before the Variables it reads are marked with `number`; a run first takes a new number, then the
     tape. So a mark above `done` covers every record that may still read the Variable, in whatever thread it was made.
+
+    `setting` is NumPy's setting of floating-point errors under which all that waits was recorded; `strict` if it raises any.
     """
 
-    __slots__ = ("waiting", "number", "done", "lock")
+    __slots__ = ("waiting", "number", "done", "lock", "setting", "strict")
 
     def __init__(self) -> None:
         self.waiting: list[weakref.ref[Held]] = []
         self.number = 1
         self.done = 0
+        self.setting: Any = None
+        self.strict = False
         self.lock = threading.RLock()
 
 

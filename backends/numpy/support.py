@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import starmap
 from operator import call
 from typing import Any
@@ -44,6 +45,24 @@ def loud(held: Any) -> None:
         held.__exit__(None, None, None)
     else:
         _variable.reset(held)
+
+
+def setting() -> Any:
+    """The caller's setting of floating-point errors: the same object while nobody changes it."""
+    return _variable.get() if _variable is not None else None
+
+
+@contextmanager
+def under(held: Any) -> Iterator[None]:
+    """What `setting` gave is in force inside."""
+    if _variable is None or held is None or held is _variable.get():
+        yield
+        return
+    token = _variable.set(held)
+    try:
+        yield
+    finally:
+        _variable.reset(token)
 
 
 def finish(writes: Iterable[tuple[Any, ...]]) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 
 import numpy as np
 import pytest
@@ -259,3 +260,70 @@ def test_a_failing_joint_run_leaves_everything_waiting(monkeypatch):
     assert x.grad is None and tracer.Config.enable_backprop
     y.backward()
     assert x.grad.data.tolist() == [2.0, 4.0]
+
+
+# ---- errors and warnings are those of the operation
+def test_a_strict_setting_raises_at_the_operation():
+    x, zero = Variable(np.ones(3)), Variable(np.zeros(3))
+    before = x + 1
+    with np.errstate(divide="raise"):
+        with pytest.raises(FloatingPointError, match="divide by zero") as caught:
+            x / zero
+        y = x * 2
+    assert "x / zero" in "".join(caught.value.__notes__)
+    assert before.data.tolist() == y.data.tolist() == [2.0] * 3
+
+
+def test_the_setting_is_that_of_the_operation_not_of_the_look():
+    x, zero = Variable(np.ones(3)), Variable(np.zeros(3))
+    with np.errstate(divide="ignore"):
+        y = x / zero
+    with np.errstate(divide="raise"), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isinf(y.data).all()
+    z = x / zero
+    with np.errstate(divide="ignore"), pytest.warns(RuntimeWarning, match="divide by zero"):
+        assert np.isinf(z.data).all()
+
+
+def negative_power(x):
+    return x ** np.array([-1, -2])
+
+
+def test_an_error_names_the_operation_and_leaves_the_rest_usable():
+    x = Variable(np.array([2, 3]))
+    y = x * 2
+    bad = negative_power(x)
+    worse = bad + 1
+    z = y + x
+    assert z.data.tolist() == [6, 9] and y.data.tolist() == [4, 6]
+    x.data[0] = 100
+    assert x.data.tolist() == [100, 3] and (x + 1).data.tolist() == [101, 4]
+    for v in (bad, worse, bad):
+        with pytest.raises(ValueError, match="negative integer powers") as caught:
+            v.data  # noqa: B018
+        assert "test_lazy.py" in "".join(caught.value.__notes__) and "return x ** np.array" in "".join(caught.value.__notes__)
+
+
+def test_the_note_is_of_the_line_of_this_recording():
+    def again(x):
+        return x ** np.array([-1, -2])
+
+    x = Variable(np.array([2, 3]))
+    for f, name in ((negative_power, "negative_power"), (again, "again")):
+        with pytest.raises(ValueError, match="negative") as caught:
+            f(x).data  # noqa: B018
+        assert [name in note for note in caught.value.__notes__] == [True]
+
+
+def test_what_was_set_aside_reads_its_operands_as_they_were(monkeypatch):
+    x = Variable(np.array([1.0, 2.0]))
+    y = x * 2.0625 - x
+    with monkeypatch.context() as patch:
+        patch.setattr(pending, "compiled", lambda *_: (_ for _ in ()).throw(MemoryError("none left")))
+        with pytest.raises(MemoryError):
+            y.data  # noqa: B018
+        x.data[0] = 100.0
+    assert y.data.tolist() == [1.0625, 2.125]
+    y.backward()
+    assert x.grad.data.tolist() == [1.0625, 1.0625]
