@@ -17,8 +17,8 @@ import numpy as np
 from ir.errors import Error, GradientError
 from ir.graph import Graph, Node, Value
 from ir.op import NoVjp, Trait
-from ir.ops import elementwise, reduce, shape
-from ir.support import Support, Supports, is_calm
+from ir.ops import elementwise, index, reduce, shape
+from ir.support import Support, Supports, is_calm, is_zero
 
 
 def append_gradient(
@@ -96,7 +96,7 @@ class _Backward:
                 g = self.supports.masked(g, support) if mixed and support is not None else g
                 self.clean(value)
                 support, mixed = self.supports.either(support, self.support[value]), False
-            g = elementwise.add(self.cotangent[value], g)
+            g = _sum(self.cotangent[value], g)
         self.cotangent[value], self.support[value] = g, support
         if mixed:
             self.mixed.add(value)
@@ -167,6 +167,16 @@ def _mixes(node: Node, support: Support) -> bool:
     if node.op.has(Trait.MOVES) or node.op.has(Trait.SELECTS):
         return False
     return not (node.op.has(Trait.BILINEAR) and support.array is not None)
+
+
+def _sum(a: Value, b: Value) -> Value:
+    """`a + b`; of a part added to zeros, as reading at an index gives it back, the part alone is added, in place if that may be."""
+    for part, whole in ((b, a), (a, b)):
+        node = part.node
+        if node.op in (index.add_slice, index.add_at) and node.operands[0].node.op is shape.broadcast_to:
+            if is_zero(node.operands[0].node.operands[0]):
+                return node.op(whole, *node.operands[1:], **node.attrs)
+    return elementwise.add(a, b)
 
 
 def fit(g: Value, like: Value) -> Value:

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from ir.graph import Value
 from ir.op import Op
 from ir.ops import TABLE
+from ir.ops.places import Index, composed
 from ir.ops.views import inverse
 from ir.planning.strides import c_strides
 from ir.spec import Spec
@@ -120,11 +121,15 @@ def read(storage: Storage, path: Path) -> Value:
 
 
 def write(storage: Storage, path: Path, new: Value) -> None:
-    """Makes the view's content `new`: of the view's shape, or 0-d; any dtype (cast as NumPy's assignment does)."""
+    """Makes the view's content `new`: of the view's shape, or that its last slice broadcasts, or 0-d; any dtype, cast as by NumPy."""
+    steps = _composed(path, storage.value.spec)
+    if len(steps) < len(path) and new.ndim:
+        shown = _shown(*steps[-1])
+        new = TABLE["broadcast_to"](new, shape=shown.shape) if new.shape != shown.shape else new
     bases = [storage.value]
-    for step in path[:-1]:
+    for step, _ in steps[:-1]:
         bases.append(step.read(bases[-1]))
-    for step, base in zip(reversed(path), reversed(bases)):
+    for (step, _), base in zip(reversed(steps), reversed(bases)):
         new = step.put(base, new)
     spec = storage.value.spec
     if new.dtype != spec.dtype or new.spec.weak:
@@ -132,6 +137,44 @@ def write(storage: Storage, path: Path, new: Value) -> None:
     if new.shape != spec.shape:
         new = TABLE["broadcast_to"](new, shape=spec.shape)
     storage.become(new)
+
+
+def _composed(path: Path, spec: Spec) -> list[tuple[Step, Spec]]:
+    """The steps to the same view, each with what it reads; a slice of a slice is one slice, also where axes were moved, added or
+    dropped between: so one place is written, not a part of a part.
+    """
+    steps: list[tuple[Step, Spec]] = []
+    for step in path:
+        at, index = len(steps), dict(step.attrs)["index"] if step.op.name == "slice" else None
+        while index is not None and at and steps[at - 1][0].op.name != "slice":
+            index, at = _before(steps[at - 1][0], index), at - 1
+        if index is None or not at:
+            steps.append((step, _shown(*steps[-1]) if steps else spec))
+            continue
+        earlier, read = steps[at - 1]
+        attrs = (("index", composed(dict(earlier.attrs)["index"], index, read.shape)),)
+        steps[at - 1] = earlier._replace(attrs=attrs), read
+        for k in range(at, len(steps)):
+            steps[k] = steps[k][0], _shown(*steps[k - 1])
+    return steps
+
+
+def _shown(step: Step, spec: Spec) -> Spec:
+    return step.op.infer((spec, *[i.spec for i in step.indices]), dict(step.attrs))[0]
+
+
+def _before(step: Step, index: Index) -> Index | None:
+    """The slice before `step` that shows what `index` shows after it; None where there is none."""
+    name, attrs = step.op.name, dict(step.attrs)
+    if name == "transpose":
+        return tuple([index[k] for k in inverse(attrs["axes"])])
+    if name == "expand_dims":
+        kept = tuple([t for k, t in enumerate(index) if k not in attrs["axis"]])
+        return kept if all(index[k] == (0, 1, 1) for k in attrs["axis"]) else None
+    if name == "squeeze":
+        rest = iter(index)
+        return tuple([(0, 1, 1) if k in attrs["axis"] else next(rest) for k in range(len(index) + len(attrs["axis"]))])
+    return index if name in ("real", "imag") else None
 
 
 def stand_in(spec: Spec, strides: tuple[int, ...] | None = None) -> np.ndarray:

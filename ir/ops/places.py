@@ -56,6 +56,19 @@ def ranges(index: Index, shape: tuple[int, ...]) -> list[range]:
     return [range(*builtins.slice(*t).indices(n)) for t, n in zip(index, shape)]
 
 
+def composed(first: Index, second: Index, shape: tuple[int, ...]) -> Index:
+    """The index that reads of an array of `shape` what `second` reads of what `first` reads.
+
+    >>> composed(((1, 5, 1),), ((3, None, -2),), (6,))
+    ((4, 1, -2),)
+    """
+    found = []
+    for r, t, n in zip(ranges(first, shape), second, shape):
+        both = r[builtins.slice(*t)]
+        found.append(triple(builtins.slice(both.start, both.stop if both.stop >= 0 else None, both.step), n))
+    return tuple(found)
+
+
 def slice_shape(index: Index, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple([len(r) for r in ranges(index, shape)])
 

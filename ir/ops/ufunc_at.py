@@ -112,5 +112,5 @@ ufunc_at: Op = Op(
     "ufunc_at", "update", ("base", "value", "*indices"), spec=_spec, meaning=_meaning, vjp=_vjp,
     axes=lambda outs, specs, *, ufunc, axes: at_write_axes(outs, specs, axes=axes),
     flops=lambda outs, specs, *, ufunc, axes: Spec(placement(specs[0], specs[2:], axes)[0]).size,
-    traits=Trait.ARRAY | Trait.ROUNDS | Trait.SELECTS, overwrites=(0,), order="K",
+    traits=Trait.ARRAY | Trait.ROUNDS, overwrites=(0,), order="K",
 )
