@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.kernels_elementwise import ufunc_scratch
-from backends.numpy.site import Site, parts, same_memory, sliced, without
+from backends.numpy.site import Site, parts, same_memory, without
 from ir.plan import Place
+from ir.planning.places import sliced
 from ir.spec import Spec
 from ir.target import Kernel, Places
 

@@ -97,19 +97,6 @@ def without(place: Place, axes: tuple[int, ...]) -> Place:
     return Place(place.buffer, place.offset, tuple([place.shape[k] for k in kept]), tuple([place.strides[k] for k in kept]), place.dtype)
 
 
-def sliced(place: Place, index: tuple[tuple[int | None, int | None, int | None], ...]) -> Place:
-    """The place that `array[slice(*index[0]), ...]` shows."""
-    assert place.strides is not None
-    offset, shape, strides = place.offset, [], []
-    for triple, n, stride in zip(index, place.shape, place.strides):
-        start, stop, step = slice(*triple).indices(n)
-        count = len(range(start, stop, step))
-        offset += start * stride
-        shape.append(count)
-        strides.append(stride * step)
-    return Place(place.buffer, place.offset if 0 in shape else offset, tuple(shape), tuple(strides), place.dtype)
-
-
 def parts(place: Place) -> tuple[Place, Place]:
     """The real and the imaginary part of a complex place."""
     half = np.dtype(place.dtype.char.lower())

@@ -113,9 +113,10 @@ def _plan(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]
 
 def _compute(draft: Draft, node: Node, home: Value | None = None) -> None:
     """One node: a view, or a Call with what its kernel needs. `home`: the state that it writes over."""
-    draft.order.append(node)
     if commit.is_view(node):
-        places.place_view(draft, node)
+        if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
+            draft.order.append(node)
+            places.place_view(draft, node)
         return
     kernel, reads, writes = choose(draft, node)
     draft.use(node)
@@ -123,6 +124,7 @@ def _compute(draft: Draft, node: Node, home: Value | None = None) -> None:
         writes = (draft.places[home],)
     else:
         reads, writes = settle_writes(draft, node, kernel, reads, writes)
+    draft.order.append(node)
     temps = draft.temps(kernel, node)
     draft.steps.append(Call(kernel, node, reads, writes, temps))
     for value, place in zip(node.outputs, writes):

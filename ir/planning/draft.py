@@ -36,6 +36,7 @@ class Draft:
         self.order: list[Node] = []
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
+        self.awaited: dict[Buffer, dict[Value, int]] = {}  # the values in a buffer that have uses ahead, with their number
         self._kernels: dict[str, tuple[Kernel, ...]] = {}
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
         self._uses: Counter[Value] = Counter(v for node in graph.order() for v in node.operands)
@@ -77,7 +78,10 @@ class Draft:
     def put(self, value: Value, place: Place) -> None:
         """`value` lives at `place` from now on."""
         self.places[value] = place
-        self.ahead[place.buffer] += self._uses[value]
+        uses = self._uses[value]
+        if uses:
+            self.ahead[place.buffer] += uses
+            self.awaited.setdefault(place.buffer, {})[value] = uses
 
     def use(self, node: Node) -> None:
         """The uses that `node` makes of its operands are not ahead any more."""
@@ -85,6 +89,19 @@ class Draft:
             place = self.places.get(operand)
             if place is not None:
                 self.ahead[place.buffer] -= 1
+                awaited = self.awaited[place.buffer]
+                awaited[operand] -= 1
+                if not awaited[operand]:
+                    del awaited[operand]
+
+    def set_aside(self, value: Value, why: str, line: Line | None) -> None:
+        """Moves a value to a buffer of its own, for the uses that it has ahead."""
+        old = self.places[value]
+        uses = self.awaited[old.buffer].pop(value)
+        new = self.places[value] = self.copied(old, why, line, order="K")
+        self.ahead[old.buffer] -= uses
+        self.ahead[new.buffer] += uses
+        self.awaited[new.buffer] = {value: uses}
 
     def uses(self, value: Value) -> int:
         """How often the graph uses `value`: as an operand, an output or an update."""

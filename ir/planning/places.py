@@ -70,3 +70,16 @@ def new_strides(node: Node, spec: Spec, reads: tuple[Place, ...], index: int = 0
     """The strides of a new output of `node`: NumPy's. What lies as only the call will tell counts as C-ordered."""
     lies = [(p.shape, c_strides(p.shape, p.dtype.itemsize) if p.strides is None else p.strides, p.dtype) for p in reads]
     return result_strides(node.op, node.attrs, lies, spec, index)
+
+
+def sliced(place: Place, index: tuple[tuple[int | None, int | None, int | None], ...]) -> Place:
+    """The place that `array[slice(*index[0]), ...]` shows."""
+    assert place.strides is not None
+    offset, shape, strides = place.offset, [], []
+    for triple, n, stride in zip(index, place.shape, place.strides):
+        start, stop, step = slice(*triple).indices(n)
+        count = len(range(start, stop, step))
+        offset += start * stride
+        shape.append(count)
+        strides.append(stride * step)
+    return Place(place.buffer, place.offset if 0 in shape else offset, tuple(shape), tuple(strides), place.dtype)

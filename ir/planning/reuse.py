@@ -2,32 +2,87 @@
 
 An output may lie where an operand lies that the kernel can overwrite, if that operand's buffer has no uses ahead, is the plan's own,
 and has the output's shape, strides and dtype; no other operand may lie there, but the very same place for elementwise kernels.
-Updates write a part of their output only, so operand 0 must lie there: it is copied first where it may not be overwritten.
+Updates write a part of their output only, so operand 0 must lie there. What is still to be read of that part is copied aside first
+(`x[0], x[1] = x[1].copy(), x[0].copy()` copies one row); where that would be more than all of operand 0, or that is not the plan's own,
+operand 0 is copied instead.
 """
 from __future__ import annotations
 
 import math
+from typing import Any
+
+import numpy as np
 
 from ir.graph import Node
 from ir.op import Trait
 from ir.plan import Place
+from ir.planning import places
 from ir.planning.draft import Draft
+from ir.planning.strides import viewed
 from ir.target import Kernel, Places
 
 
 def settle_writes(draft: Draft, node: Node, kernel: Kernel, reads: Places, writes: Places) -> tuple[Places, Places]:
     """(reads, writes) as they will be. The uses that `node` makes must be counted off before."""
     if node.op.family == "update":
-        base = reads[0]
-        if not (_free(draft, base) and not _repeats(base) and _alone(node, reads, 0)):
-            base = draft.copied(base, f"{node.op.name} writes into it", node.line, order="K")
-            reads = (base, *reads[1:])
-        return reads, (base,)
+        reads = _made_writable(draft, node, reads)
+        return reads, (reads[0],)
     for position in kernel.overwrites if math.prod(writes[0].shape) >= draft.target.in_place_from else ():
         place = reads[position]
         if _free(draft, place) and fits(place, writes[0]) and _alone(node, reads, position):
             return reads, (place, *[draft.keep(w) for w in writes[1:]])
     return reads, tuple([draft.keep(w) for w in writes])
+
+
+def _made_writable(draft: Draft, node: Node, reads: Places) -> Places:
+    """The operands of an update as it may write into the first: what lies in its way is copied aside, or it is itself copied."""
+    base, why = reads[0], f"{node.op.name} writes into it"
+    if base.buffer.kind == "arena" and not _repeats(base):
+        if _alone(node, reads, 0) and not draft.ahead[base.buffer]:
+            return reads
+        _place_views(draft, base)
+        written = places.sliced(base, node.attrs["index"]) if "index" in node.attrs else base
+        late = [v for v in draft.awaited[base.buffer] if _meet(draft.places[v], written)]
+        own = [k for k in range(1, len(reads)) if _meet(reads[k], written, work=1)]  # as hard as NumPy tries before it copies itself
+        aside = sum([v.spec.nbytes for v in [*late, *[node.operands[k] for k in own]]])
+        if aside < math.prod(base.shape) * base.dtype.itemsize:
+            for v in late:
+                draft.set_aside(v, f"set aside: {why}", node.line)
+            return tuple([draft.copied(p, f"set aside: {why}", node.line, order="K") if k in own else p for k, p in enumerate(reads)])
+    return (draft.copied(base, why, node.line, order="K"), *reads[1:])
+
+
+def _place_views(draft: Draft, base: Place) -> None:
+    """Places what is yet to be viewed in this buffer, so that a part is known as a part."""
+    todo = list(draft.awaited[base.buffer])
+    while todo:
+        value = todo.pop()
+        place = draft.places[value]
+        for user in draft.graph.users(value.node):
+            views = user.op.view_of is not None and user.operands == (value,) and user.outputs[0] not in draft.places
+            if views and place.strides is not None and viewed(user, place.shape, place.strides, place.dtype) is not None:
+                draft.order.append(user)
+                places.place_view(draft, user)
+                todo.append(user.outputs[0])
+
+
+class _Address:
+    """Memory that is not there, for NumPy to say whether two places share any."""
+
+    def __init__(self, place: Place):
+        self.__array_interface__: dict[str, Any] = {
+            "data": ((1 << 40) + place.offset, True), "shape": place.shape, "strides": place.strides, "typestr": place.dtype.str,
+            "version": 3,
+        }
+
+
+def _meet(a: Place, b: Place, work: Any = 1000) -> bool:
+    """Whether two places may share elements, as far as can be told with that much work."""
+    if a.buffer is not b.buffer:
+        return False
+    if a.strides is None or b.strides is None:
+        return True
+    return bool(np.may_share_memory(np.asarray(_Address(a)), np.asarray(_Address(b)), max_work=work))
 
 
 def _free(draft: Draft, place: Place) -> bool:
