@@ -173,9 +173,9 @@ def _sum(a: Value, b: Value) -> Value:
     """`a + b`; of a part added to zeros, as reading at an index gives it back, the part alone is added, in place if that may be."""
     for part, whole in ((b, a), (a, b)):
         node = part.node
-        if node.op in (index.add_slice, index.add_at) and node.operands[0].node.op is shape.broadcast_to:
-            if is_zero(node.operands[0].node.operands[0]):
-                return node.op(whole, *node.operands[1:], **node.attrs)
+        adds = node.op in (index.add_slice, index.add_at)
+        if adds and node.operands[0].node.op is shape.broadcast_to and is_zero(node.operands[0].node.operands[0]):
+            return node.op(whole, *node.operands[1:], **node.attrs)
     return elementwise.add(a, b)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import NoVjp, Same, Shift, Trait
-from ir.ops import elementwise
+from ir.ops import elementwise, reduce
 from ir.ops.shape import broadcast_to, reshape, transpose
 
 _FOLDED = 4096  # constant masks of no more elements than this are joined when they meet, larger ones when the graph runs
@@ -132,7 +132,8 @@ class Supports:
             ones = elementwise.cast(masks[0], dtype=like.dtype) if masks else self.graph.constant(np.ones((), like.dtype))
             assert not isinstance(node.op.vjp, NoVjp)
             given = node.op.vjp(broadcast_to(ones, shape=like.shape), like, *node.operands, **node.attrs)
-            return elementwise.not_equal(given[position] if isinstance(given, tuple) else given, 0)
+            mine = given[position] if isinstance(given, tuple) else given
+            return elementwise.not_equal(mine if mine.shape == operand.shape else reduce.sum_to(mine, operand.shape), 0)
 
         parents = () if support is None else (support,)
         return self._once((support, node, position), lambda: Support(operand.shape, parents, build))

@@ -182,8 +182,8 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
         ),
     ),
     "set_at": (Kernel("set_at.setitem", "set_at", _set_at, cost=_moves, overwrites=(0,)),),
-    "set_real": (Kernel("set_real.copyto", "set_real", _set_part(0), cost=_moves, overwrites=(0,)),),
-    "set_imag": (Kernel("set_imag.copyto", "set_imag", _set_part(1), cost=_moves, overwrites=(0,)),),
+    "set_real": (Kernel("set_real.copyto", "set_real", _set_part(0), cost=_moves, overwrites=(0,), single=True),),
+    "set_imag": (Kernel("set_imag.copyto", "set_imag", _set_part(1), cost=_moves, overwrites=(0,), single=True),),
     "ufunc_at": (
         Kernel("ufunc_at.at", "ufunc_at", _ufunc_at, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_at_scratch),
     ),
