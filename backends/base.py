@@ -7,7 +7,7 @@ Program(inputs) -> results      leases an Instance (memory, bound views) from a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -54,10 +54,11 @@ class Backend(Protocol):
         """What the planner may use; with `exact` only kernels that keep the reference's bits."""
         ...
 
-    def emit(self, plan: Plan, look: Look | None = None) -> Program:
+    def emit(self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None) -> Program:
         """The program of a plan made for this backend's target.
 
         With `look` a program to be watched: the same lines, and `look(k, after, values)` before (`after` False: what step k reads) and
-        after each step (what it has written), with the arrays or numbers themselves.
+        after each step (what it has written), with the arrays or numbers themselves. A program whose plan counts its runs takes the next
+        of `ticks` with each run's writes of states, so that whoever holds it knows how many were made, whatever came in between.
         """
         ...

@@ -84,6 +84,10 @@ class ValueArgumentError(ArgumentError, ValueError):
     """An argument of the right type with a value that makes no sense: a step of 0, an unknown order."""
 
 
+class NotFiniteError(Error, FloatingPointError):
+    """A loss or a gradient is NaN or infinite where that was to be an error; nothing was updated."""
+
+
 class VerifyError(Error):
     """A graph or plan breaks its own rules: a fault of a pass, or of a graph built by hand."""
 

@@ -134,7 +134,22 @@ class Loop:
     again: tuple[Host | Fill, ...] = ()
 
 
-Step = Call | Copy | Fill | Host | Loop
+@dataclass(frozen=True, eq=False)
+class Gate:
+    """The run ends here with NotFiniteError, and nothing is written, where the bool at `read` is false: the last step before `tail`."""
+
+    read: Place
+    line: Line | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Tick:
+    """One iteration more is counted, together with the writes of states: the last step of all."""
+
+    line: Line | None = None
+
+
+Step = Call | Copy | Fill | Host | Loop | Gate | Tick
 
 
 @dataclass(eq=False)
@@ -142,7 +157,8 @@ class Plan:
     """`places` maps each Value of the graph that has memory to its place; weak Values (Python numbers) have none.
 
     `results` are the places of the outputs in their order, None for a Python number; `states` those of the state inputs in theirs.
-    States are written from step `tail` on: those steps are Copies and single calls, made without a pause. `order` lists the nodes as they
+    States are written from step `tail` on: those steps are Copies, single calls and a Tick, made without a pause. `gate` is the index of an
+    output, a bool without which they are not made; `counted`: whether iterations are counted. `order` lists the nodes as they
     are computed. `peak_bytes` counts what a call holds at once: `arena_request` + `result_bytes` + `scratch_bytes`.
     """
 
@@ -160,6 +176,8 @@ class Plan:
     peak_bytes: int = 0
     lower_bound_bytes: int = 0
     tail: int = 0
+    gate: int | None = None
+    counted: bool = False
     exact: bool = False
     layouts: dict[int, str | tuple[int, ...]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
@@ -242,6 +260,10 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
         return ("fill", "", names[step.value], *_written((step.write,)))
     if isinstance(step, Copy):
         return (f"copy ({step.why})", "", _place_text(step.read), *_written((step.write,)))
+    if isinstance(step, Gate):
+        return "go on if true", "", _place_text(step.read), "", "", "", ""
+    if isinstance(step, Tick):
+        return "count", "", "", "", "", "", ""
     if isinstance(step, Loop):
         changing = f" over {', '.join([f'input{k}' for k in step.changing])}" if step.changing else ""
         return (f"loop {step.trips} times{changing}", "", "", *_written(step.stacked))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ir.dot import COLOURS, escape, input_name, new_digraph, render_text, shorten
 from ir.graph import Value
-from ir.plan import Buffer, Call, Copy, Fill, Host, Loop, Place, Plan, Step
+from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
 from ir.text import comment, value_names
 
 FILLS = {"arena": "#dcebfa", "scalar": "#f4f4e4", "result": "#d6f0da", "state": "#fff6d6", "input": "#ffffff", "const": "#ececec"}
@@ -110,6 +110,10 @@ def _step_texts(step: Step, names: dict[Value, str]) -> tuple[str, str, str, str
         return f"host {step.node.attrs.get('fn', step.node.op.name)}", names[step.node.outputs[0]], reads, "", COLOURS["scalar"]
     if isinstance(step, Fill):
         return "fill", "", names[step.value], _places((step.write,)), COLOURS["scalar"]
+    if isinstance(step, Gate):
+        return "go on if true", "", _places((step.read,)), "", COLOURS["scalar"]
+    if isinstance(step, Tick):
+        return "count", "", "", "", COLOURS["scalar"]
     if isinstance(step, Copy):
         return f"copy ({step.why})", "", _places((step.read,)), _places((step.write,)), COLOURS["shape"]
     return f"loop {step.trips} times", "", "", _places(step.stacked), "#ffffff"

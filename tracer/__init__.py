@@ -23,6 +23,7 @@ from ir.errors import (  # noqa: E402
     Error,
     GradientError,
     IndexRangeError,
+    NotFiniteError,
     NumberRangeError,
     ParseError,
     RenderError,
@@ -45,7 +46,7 @@ from tracer.variable import Parameter, Variable, as_array, as_variable  # noqa: 
 __version__ = "0.1.0"
 __all__ = [
     "ArgumentError", "AuditError", "BackendUnavailable", "CheckError", "Config", "DTypeError", "Error", "Function", "GradientError",
-    "IndexRangeError", "NumberRangeError", "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError",
+    "IndexRangeError", "NotFiniteError", "NumberRangeError", "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError",
     "ValueArgumentError", "Variable", "VerifyError", "as_array", "as_variable", "compile", "cuda", "functions", "grad", "no_grad",
     "optimizers", "sum_to", "test_mode", "trace", "train_step", "using_config", "value_and_grad",
 ]  # fmt: skip

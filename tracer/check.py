@@ -45,7 +45,7 @@ class CheckedEntry(Entry):
 
     @cached_property
     def program(self) -> Any:
-        return Checked(self._staged[1], self.plan, self._backend)
+        return Checked(self._staged[1], self.plan, self._backend, self._ticks)
 
     def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         if self.records_variables:
@@ -62,9 +62,9 @@ class CheckedEntry(Entry):
 class Checked:
     """A program with its checks. `plan` and `source` are those of the program."""
 
-    def __init__(self, stages: list[Stage], plan: Plan, backend: Backend):
+    def __init__(self, stages: list[Stage], plan: Plan, backend: Backend, ticks: Iterator[int] | None = None):
         self._stages, self.plan = stages, plan
-        self._program, self._watched = backend.emit(plan), backend.emit(plan, self._look)
+        self._program, self._watched = backend.emit(plan, ticks=ticks), backend.emit(plan, self._look)
         self.source = self._program.source
         self._run: Run | None = None
         self._lock = threading.RLock()

@@ -11,7 +11,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import backends
@@ -78,11 +78,12 @@ class Compiled(Copies):
 
     def __init__(
         self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
-        captures_of: Callable[..., Any] | None = None,
+        captures_of: Callable[..., Any] | None = None, ticks: Iterator[int] | None = None,
     ):
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend, self._entry_kind, self._exact = backends.get(backend), CheckedEntry if check else Entry, exact
+        self._ticks = ticks  # whose next is taken with each write of states
         self._fn, self._captures_of = fn, captures_of or fn
         self._options: dict[str, Any] = {"backend": backend, "check": check, "audit": audit, "exact": exact}  # for methods and copies
         self._recipe = (functools.partial(compile, **self._options), fn)
@@ -177,7 +178,7 @@ class Compiled(Copies):
         with no_collection():
             traced = audited(run, leaves, self._captures_of, self._history.name) if self._options["audit"] else run(leaves)
         self._captured_numbers = traced.numbers
-        entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact)
+        entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact, ticks=self._ticks)
         self._history.add(entry.record(why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves])))
         self._last_key = key
         return entry

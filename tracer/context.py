@@ -82,6 +82,7 @@ class Tracing:
         self.grads: list[tuple[Any, Any]] = []  # Variables met, and their gradients before the trace
         self.baked: list[tuple[str, Line | None]] = []
         self.given: list[Any] = []  # Variables among the arguments
+        self.gate: Value | None = None  # a bool without which nothing is updated
         self.notes: list[str] = []  # what else `explain` should say of this trace
         self.made: dict[int, Any] = {}  # Variables made of plain arrays while the function runs
         self._lifted: dict[int, tuple[Any, TracedArray]] = {}  # id -> (the thing itself, kept alive; its traced array)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -36,8 +36,10 @@ from tracer.variable import Variable
 class Entry:
     """A `Trace` with the rest of the way to results. `flat`: the arguments are positional and no containers."""
 
-    def __init__(self, traced: Trace, backend: Backend, leaves: Sequence[Any], exact: bool = False):
-        self.traced, self._backend, self._exact = traced, backend, exact
+    def __init__(
+        self, traced: Trace, backend: Backend, leaves: Sequence[Any], exact: bool = False, ticks: Iterator[int] | None = None
+    ):
+        self.traced, self._backend, self._exact, self._ticks = traced, backend, exact, ticks
         self._passes: list[Record] = []
         self._began = time.time()
         graph = traced.graph
@@ -82,12 +84,15 @@ class Entry:
     @cached_property
     def plan(self) -> Plan:
         with no_collection():
-            return planning.plan(self.graph, self._backend.target(self._exact), layouts=self._layouts, exact=self._exact)
+            return planning.plan(
+                self.graph, self._backend.target(self._exact), layouts=self._layouts, exact=self._exact, gate=self.traced.gate,
+                counted=self._ticks is not None,
+            )  # fmt: skip
 
     @cached_property
     def program(self) -> Any:
         with no_collection():
-            return self._shared(self._backend.emit(self.plan))
+            return self._shared(self._backend.emit(self.plan, ticks=self._ticks))
 
     def _shared(self, program: Any) -> Any:
         """The program, careful of other threads where it reads or updates Variables that the function closes over."""
@@ -165,7 +170,8 @@ class Entry:
         if program is None:
             if len(self._loops) >= 16:
                 self._loops.clear()
-            program = self._loops[key] = self._shared(self._backend.emit(planning.loop(self.plan, trips, tuple(changing))))
+            made = planning.loop(self.plan, trips, tuple(changing))
+            program = self._loops[key] = self._shared(self._backend.emit(made, ticks=self._ticks))
         results = program([changing.get(k, thing) for k, thing in enumerate(inputs)] if changing else inputs)
         return trees.unflatten(
             self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]

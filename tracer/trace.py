@@ -70,6 +70,7 @@ class Trace:
     notes: list[str] = field(default_factory=list)
     cost: str | None = None  # what the guards cost, where that deserves a warning
     numbers: bool = True  # whether captured numbers are inputs
+    gate: int | None = None  # the output without which nothing is updated
     impure: list[tuple[str, Line | None]] = field(default_factory=list)  # what the function changed in captured things, and where
 
 
@@ -275,6 +276,9 @@ def _leave(tracing: Tracing, traced: Trace, result: Any, described: list[tuple[A
         elif storage.value is not state and storage.source not in captured:  # what is captured only mirrors an argument
             traced.writes[storage.source] = len(outputs)
             outputs.append(storage.value)
+    if tracing.gate is not None:
+        traced.gate = len(outputs)
+        outputs.append(tracing.gate)
 
 
 def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:

@@ -7,22 +7,25 @@ Loop step over the step's own plan.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import length_hint
 from typing import Any
 
 import numpy as np
 
 from ir import Graph, Plan
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, NotFiniteError
 from ir.source import Line, user_line
 from tracer.compile import Compiled
 from tracer.optimizers import Optimizer
 from tracer.train_state import Trained
 from tracer.train_trace import StepFunction, numbers_of
 
+MOST = 1 << 62  # iterations
+
 
 def train_step(
-    loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, backend: str = "numpy",
-    check: bool = False, audit: bool = False, exact: bool = False,
+    loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, on_nan: str | None = None,
+    backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
 ) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
@@ -36,11 +39,13 @@ def train_step(
     >>> step(np.ones(2)), step.params
     (np.float64(2.0), array([0.5, 0.5]))
 
-    `check` and `audit` are those of `compile`: a step that fails its check has changed no parameter.
+    `on_nan="raise"`: where the loss or a gradient is NaN or infinite, NotFiniteError names the iteration, and nothing is updated.
+    `check` and `audit` are those of `compile`: a step that fails its check has changed no parameter. An interrupt or an error in the
+    middle of a step leaves parameters, state and iteration as they were, or as they are after it.
 
     Raises ArgumentError for parameters that are neither form, GradientError where there is no gradient to take.
     """
-    return TrainStep(loss_fn, optimizer, params, has_aux, backend, user_line("update"), check=check, audit=audit, exact=exact)
+    return TrainStep(loss_fn, optimizer, params, has_aux, on_nan, backend, user_line("update"), check=check, audit=audit, exact=exact)
 
 
 class TrainStep:
@@ -51,22 +56,28 @@ class TrainStep:
     """
 
     def __init__(
-        self, loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any, has_aux: bool, backend: str, line: Line | None, **options: Any
-    ):
+        self, loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any, has_aux: bool, on_nan: str | None, backend: str,
+        line: Line | None, **options: Any,
+    ):  # fmt: skip
         if not isinstance(optimizer, Optimizer):
             raise ArgumentError(
                 f"{optimizer!r} is not an optimizer", op="train_step", mend="pass one, for example tracer.optimizers.SGD(lr=0.1)"
             ).at(line=line)
-        self.loss_fn, self.optimizer, self._iteration, self._has_aux = loss_fn, optimizer, 0, has_aux
+        if on_nan not in (None, "raise"):
+            raise ArgumentError(f"on_nan is {on_nan!r}", op="train_step", mend='give "raise", or None to go on').at(line=line)
+        self.loss_fn, self.optimizer, self._has_aux, self._line = loss_fn, optimizer, has_aux, line
         self._trained = Trained(optimizer, params, line)
-        step = StepFunction(loss_fn, optimizer, self._trained, has_aux, line)
-        self._compiled = Compiled(step, backend=backend, captures_of=loss_fn, **options)
+        self._ticks = iter(range(MOST))  # the programs take the next with each write of the parameters: what is left tells how many
+        self._end = MOST  # the iteration is this less what is left
+        step = StepFunction(loss_fn, optimizer, self._trained, has_aux, on_nan is not None, line)
+        self._compiled = Compiled(step, backend=backend, captures_of=loss_fn, ticks=self._ticks, **options)
 
     # ---- what the user calls
     def __call__(self, *batch: Any) -> Any:
-        result = self._compiled(*self.optimizer.scalars(self._iteration).values(), *batch)
-        self._iteration += 1
-        return result
+        try:
+            return self._compiled(*self.optimizer.scalars(self._end - length_hint(self._ticks)).values(), *batch)
+        except NotFiniteError as error:
+            raise self._named(error)
 
     def run(self, *batch: Any, steps: int) -> np.ndarray:
         """`steps` iterations on one batch in one call; the losses as an array of shape (steps,). With aux: (losses, stacked aux).
@@ -75,10 +86,11 @@ class TrainStep:
         """
         if not isinstance(steps, (int, np.integer)) or isinstance(steps, bool) or steps < 0:
             raise ArgumentError(f"steps is {steps!r}", op="run", mend="give a whole number, 0 or greater")
-        start, changing = numbers_of(self.optimizer, self._iteration, int(steps))
-        result = self._compiled.loop(int(steps), changing, *start, *batch)
-        self._iteration += int(steps)
-        return result
+        start, changing = numbers_of(self.optimizer, self.iteration, int(steps))
+        try:
+            return self._compiled.loop(int(steps), changing, *start, *batch)
+        except NotFiniteError as error:
+            raise self._named(error)
 
     def fit(self, batches: Iterable[Any]) -> np.ndarray:
         """One step for each batch (a tuple of arguments, or one argument); the losses as an array. A new shape traces once."""
@@ -116,13 +128,13 @@ class TrainStep:
     @property
     def iteration(self) -> int:
         """The number of iterations done, from which schedules and bias corrections are computed; it can be set."""
-        return self._iteration
+        return self._end - length_hint(self._ticks)
 
     @iteration.setter
     def iteration(self, iteration: int) -> None:
         if not isinstance(iteration, (int, np.integer)) or isinstance(iteration, bool) or iteration < 0:
             raise ArgumentError(f"iteration is {iteration!r}", op="train_step", mend="give a whole number, 0 or greater")
-        self._iteration = int(iteration)
+        self._end = int(iteration) + length_hint(self._ticks)
 
     def __reduce__(self) -> Any:
         raise ArgumentError(
@@ -148,4 +160,9 @@ class TrainStep:
         return self._compiled.explain()
 
     def _numbers(self) -> list[float]:
-        return list(self.optimizer.scalars(self._iteration).values())
+        return list(self.optimizer.scalars(self.iteration).values())
+
+    def _named(self, error: NotFiniteError) -> NotFiniteError:
+        """The error with the iteration that it stopped: those before it were made."""
+        error.cause = error.cause.replace("the loss or a gradient", f"the loss or a gradient of iteration {self.iteration}")
+        return error.at(op="train_step", line=self._line)

@@ -5,6 +5,7 @@ it appends the backward nodes to the graph of the loss, and an update of each pa
 """
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,8 +26,11 @@ from tracer.variable import Parameter, Variable
 class StepFunction:
     """Called inside a trace only: `(*numbers, *batch) -> loss`, or (loss, aux)."""
 
-    def __init__(self, loss_fn: Callable[..., Any], optimizer: Optimizer, trained: Trained, has_aux: bool, line: Line | None):
+    def __init__(
+        self, loss_fn: Callable[..., Any], optimizer: Optimizer, trained: Trained, has_aux: bool, refuse_nan: bool, line: Line | None
+    ):
         self._loss_fn, self._optimizer, self._trained, self._has_aux, self._line = loss_fn, optimizer, trained, has_aux, line
+        self._refuse_nan = refuse_nan
         self._names = tuple(optimizer.scalars(0))
         self.__name__ = f"train_step({getattr(loss_fn, '__name__', type(loss_fn).__name__)})"
         signature = self._signature()
@@ -69,6 +73,9 @@ class StepFunction:
         grads = gradient.append_gradient(graph, [value], [start], states)
         with graph.at(self._line):
             given = [TracedArray.of(g) for g in grads]
+            if self._refuse_nan:
+                finite: list[Any] = [np.isfinite(TracedArray.of(value)), *[np.all(np.isfinite(g)) for g in given]]
+                tracing.gate = tracing.value_of(functools.reduce(lambda x, y: np.logical_and(x, y), finite))
             prepared = self._optimizer.prepare(given if weight is None else [g * weight for g in given], scalars)
             for holder, state, grad in zip(holders, states, prepared):
                 self._update(tracing, holder, state, grad, scalars)

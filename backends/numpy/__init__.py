@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from backends.base import Look
 from backends.numpy.emit import emit_source
 from backends.numpy.run import Program
@@ -23,9 +25,9 @@ class NumpyBackend:
         """The kernels and costs; the same record at each call, so that it can be part of a key."""
         return TARGET_EXACT if exact else TARGET
 
-    def emit(self, plan: Plan, look: Look | None = None) -> Program:
-        """The program of `plan`; `look` is called around each step."""
-        return Program(plan, emit_source(plan, watched=look is not None), look)
+    def emit(self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None) -> Program:
+        """The program of `plan`; `look` is called around each step, `ticks` asked for its next when states are written."""
+        return Program(plan, emit_source(plan, watched=look is not None), look, ticks)
 
 
 BACKEND = NumpyBackend()

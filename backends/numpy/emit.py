@@ -9,6 +9,7 @@
             return [...]
         return run
 
+`ticks` is an iterator of the caller's: a plan that counts its runs takes the next of it with each run's writes of states.
 `arena` is a uint8 array that begins on an aligned byte, `const` the constant arrays, `state` the state arrays in the order of their
 inputs, `moved(inputs)` what to do when other state arrays are given. The emitter decides nothing: each Step becomes its lines.
 """
@@ -26,7 +27,7 @@ from backends.numpy.names import Names, body_of, states_of
 from backends.numpy.site import Site
 from ir.errors import VerifyError
 from ir.graph import Value
-from ir.plan import Call, Copy, Fill, Host, Loop, Place, Plan, Step
+from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
 from ir.planning.results import is_scalar
 from ir.source import Line
 
@@ -150,6 +151,11 @@ class _Writer:
                 return [self.names.functions(f"np.copyto({self.names.place(step.write)}, {self.names.place(step.read)}{cast})")]
             case Fill():
                 return [f"{self.names.place(step.write)}[()] = {self._number(step.value)}"]
+            case Gate():
+                self.uses_support.add("stop")
+                return [f"if not {self.names.place(step.read)}:", "    stop()"]
+            case Tick():
+                return ["next(ticks)"]
             case Host():
                 name = self.names.fresh("host_")
                 text = self._python(step)

@@ -37,6 +37,8 @@ RESERVED = {
     "finish",
     "trip",
     "look",
+    "stop",
+    "ticks",
 }
 _ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
 _FUNCTION = re.compile(r"\bnp((?:\.\w+)+)")

@@ -29,13 +29,13 @@ _COMMENT = re.compile(r"\s*# \S+:\d+ ")
 class Program:
     """`source` is the text that runs; calling the program runs it on a leased Instance."""
 
-    def __init__(self, plan: Plan, source: Source, look: Look | None = None):
+    def __init__(self, plan: Plan, source: Source, look: Look | None = None, ticks: Iterator[int] | None = None):
         self.plan, self.source, self.const = plan, source.text, source.const
         self.states = states_of(plan)
         self.file = f"<gradplan program {next(_numbers)}>"
         linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
         weakref.finalize(self, linecache.cache.pop, self.file, None)
-        module: dict[str, Any] = {"__name__": self.file, "look": look}
+        module: dict[str, Any] = {"__name__": self.file, "look": look, "ticks": itertools.count() if ticks is None else ticks}
         exec(compile(self.source, self.file, "exec"), module)
         self.make: Callable[..., Callable[[Sequence[Any]], list[Any]]] = module["bind"]
         self._free: list[Instance] = []

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy._core import _ufunc_config, umath
 
+from ir.errors import NotFiniteError
 from ir.ops.host import Code, called
 from ir.spec import Spec
 
@@ -77,6 +78,13 @@ def finish(writes: Iterable[tuple[Any, ...]]) -> None:
         deque(steps, 0)
     except BaseException as error:
         raise _rest(steps, error)
+
+
+def stop() -> None:
+    """What was to be finite is not: nothing has been written."""
+    raise NotFiniteError(
+        "the loss or a gradient is NaN or infinite; nothing was updated", mend="lower the learning rate, or clip gradients with clip_norm="
+    )
 
 
 def _rest(steps: Iterator[Any], first: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ir.graph import CONSTANT, Graph, Node, Value
-from ir.plan import Buffer, Call, Fill, Host, Loop, Place, Plan, Step
+from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
 from ir.planning import arena, commit, lifetimes, order, places, results
 from ir.planning.draft import Draft
 from ir.planning.reuse import settle_writes
@@ -19,12 +19,16 @@ from ir.target import Target
 IN_ARENA = ("arena", "scalar")
 
 
-def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str | tuple[int, ...]] | None = None, exact: bool = False) -> Plan:
+def plan(
+    graph: Graph, target: Target, *, layouts: Mapping[int, str | tuple[int, ...]] | None = None, exact: bool = False,
+    gate: int | None = None, counted: bool = False,
+) -> Plan:  # fmt: skip
     """The plan of one run of `graph` on `target`.
 
     `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", strides in bytes, or "any" (only the call will
     tell; what is computed from such an array is C-ordered). `exact` takes only kernels with the bits of the operations' references.
-    Raises ArgumentError where the target lacks a kernel, or for a layout that is none.
+    `gate`: the index of an output, a 0-d bool: where it is false, no state is written and NotFiniteError is raised. `counted`: each run
+    counts, together with its writes of states. Raises ArgumentError where the target lacks a kernel, or for a layout that is none.
 
     >>> from ir.ops.elementwise import exp
     >>> from ir.target import Kernel
@@ -41,7 +45,7 @@ def plan(graph: Graph, target: Target, *, layouts: Mapping[int, str | tuple[int,
          0  exp     %1     input0   result0     48      0      1
          1  exp     %2     result0  result0     48      0      1
     """
-    return _plan(graph, target, dict(layouts or {}), exact, in_loop=False)
+    return _plan(graph, target, dict(layouts or {}), exact, gate, counted, in_loop=False)
 
 
 def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
@@ -57,7 +61,7 @@ def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
     >>> loop(once, 10).results[0].shape
     (10, 2, 3)
     """
-    body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, in_loop=True)
+    body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, plan.gate, plan.counted, in_loop=True)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
     first = len(body.buffers)
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
@@ -67,6 +71,7 @@ def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
         buffers=shared + held + [p.buffer for p in rows],
         places={v: body.places[v] for v in plan.graph.inputs if v in body.places}, views=[], results=rows, states=body.states,
         order=body.order, arena_bytes=body.arena_bytes, scratch_bytes=body.scratch_bytes, exact=plan.exact, layouts=plan.layouts,
+        gate=plan.gate, counted=plan.counted,
     )
     _bill(made, arena.most_live([b for b in body.buffers if b.kind in IN_ARENA]))
     return made
@@ -91,7 +96,9 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
     return Place(buffer, 0, whole.shape, c_strides(whole.shape, whole.dtype.itemsize), whole.dtype)
 
 
-def _plan(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, in_loop: bool) -> Plan:
+def _plan(
+    graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None, counted: bool, in_loop: bool
+) -> Plan:
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
     end = commit.commit(draft)
@@ -104,11 +111,17 @@ def _plan(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]
         _compute(draft, node)
     rows = results.place_rows(draft) if in_loop else results.place_results(draft)
     aside = results.set_aside(draft)
+    if gate is not None:
+        draft.steps.append(Gate(draft.places[graph.outputs[gate]], graph.outputs[gate].node.line))
     draft.commit()
     for node in end.nodes:
         _compute(draft, node, end.homes.get(node))
     results.write_states(draft, aside)
-    return _finish(draft, states, rows, schedule)
+    if counted:
+        draft.steps.append(Tick())
+    made = _finish(draft, states, rows, schedule)
+    made.gate, made.counted = gate, counted
+    return made
 
 
 def _compute(draft: Draft, node: Node, home: Value | None = None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ir.plan import Buffer, Call, Copy, Fill, Place, Step
+from ir.plan import Buffer, Call, Copy, Fill, Gate, Place, Step
 
 
 def touched(step: Step) -> Iterator[Place]:
@@ -21,6 +21,8 @@ def touched(step: Step) -> Iterator[Place]:
         yield step.write
     elif isinstance(step, Fill):
         yield step.write
+    elif isinstance(step, Gate):
+        yield step.read
 
 
 def set_lifetimes(steps: Sequence[Step], buffers: Iterable[Buffer], kept: Iterable[Buffer] = ()) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.op import Trait
-from ir.plan import Buffer, Call, Copy, Fill, Host, Loop, Place, Plan
+from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Tick
 
 POISON = -1
 
@@ -65,6 +65,8 @@ def places_of(step: Any) -> list[Place]:
         return [*step.reads, *step.writes, *step.temps]
     if isinstance(step, Copy):
         return [step.read, step.write]
+    if isinstance(step, Gate):
+        return [step.read]
     return [step.write] if isinstance(step, Fill) else []
 
 
@@ -202,7 +204,12 @@ class Replay:
             states = [b for b in writes if b.kind == "state"]
             assert not states or index >= plan.tail, "states are written at the end"
             if index >= plan.tail:
-                assert isinstance(step, Copy) or (isinstance(step, Call) and step.kernel.single), "the end is made of single calls"
+                assert isinstance(step, (Copy, Tick)) or (isinstance(step, Call) and step.kernel.single), "the end is made of single calls"
+            if isinstance(step, Gate):
+                assert index == plan.tail - 1 and plan.gate is not None
+                self.expect(step.read, plan.graph.outputs[plan.gate], "the gate")
+            if isinstance(step, Tick):
+                assert plan.counted and index == len(plan.steps) - 1
             if isinstance(step, (Host, Fill)):
                 assert index == front, "Host and Fill steps come first"
                 front += 1
