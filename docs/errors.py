@@ -152,6 +152,11 @@ step(np.ones(3))
 step = tracer.train_step(lambda x: np.sum(x), optimizers.SGD(lr=0.1))
 step(np.ones(3))
 """),
+    ("NotFiniteError", "a loss or gradient that is not finite, with `on_nan="raise"`", """
+step = tracer.train_step(lambda p: np.sum(np.log(p)), optimizers.SGD(lr=0.5), np.ones(3), on_nan="raise")
+with np.errstate(all="ignore"):
+    step.run(steps=10)
+"""),
     ("ArgumentError", "an unknown backend", """
 tracer.compile(lambda x: x, backend="abacus")
 """),
