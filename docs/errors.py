@@ -152,7 +152,7 @@ step(np.ones(3))
 step = tracer.train_step(lambda x: np.sum(x), optimizers.SGD(lr=0.1))
 step(np.ones(3))
 """),
-    ("NotFiniteError", "a loss or gradient that is not finite, with `on_nan="raise"`", """
+    ("NotFiniteError", "a loss or gradient that is not finite where `on_nan` is set", """
 step = tracer.train_step(lambda p: np.sum(np.log(p)), optimizers.SGD(lr=0.5), np.ones(3), on_nan="raise")
 with np.errstate(all="ignore"):
     step.run(steps=10)
