@@ -101,13 +101,14 @@ class Supports:
         shape = [1] * ndim
         for place, size in zip(places, sizes):
             shape[place] = size
-        if tuple(shape) == support.shape:
+        in_order = places == sorted(places)
+        if in_order and tuple(shape) == support.shape:
             return support
         if support.array is not None:
             return Support(tuple(shape), array=support.array.reshape(sizes).transpose(turn).reshape(shape))
 
         def build(mask: Value) -> Value:
-            if turn != tuple(range(len(turn))):
+            if not in_order:
                 mask = transpose(reshape(mask, shape=tuple(sizes)), axes=turn)
             return reshape(mask, shape=tuple(shape))
 

@@ -7,7 +7,7 @@ itself be traced. Outside a trace the transform is compiled behind the scenes: t
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from ir.ops import elementwise, scalar
 from tracer import context, stack, trees
 from tracer.compile import Compiled
 from tracer.copies import Copies
+from tracer.numpy_api.common import spec as numpy_spec
 from tracer.stack import Operand
 from tracer.traced import TracedArray, TracedScalar
 from tracer.variable import Variable
@@ -29,7 +30,9 @@ def grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bo
     The result has the tree of the argument, each leaf with the argument's shape and dtype; a tuple of them where `argnums` is a tuple.
     With `has_aux`, `fn` returns (loss, aux) and the result is (gradient, aux). Reverse mode, on the graph: it composes with `compile`,
     `trace`, itself and `value_and_grad`. Raises GradientError where the loss is not a 0-d float, an argument is not floating, or an
-    operation without a gradient lies in the way.
+    operation without a gradient lies in the way. What holds at kinks, ties and zeros is written down in docs/gradients.md.
+
+    What `fn` writes into its arguments is written, as a call of `fn` would; the gradient is that by the values they came with.
 
     >>> import numpy as np, tracer
     >>> tracer.grad(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
@@ -62,10 +65,17 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
         marked, wrt = list(args), {}
         for n in dict.fromkeys([n % len(args) for n in numbers]):
             leaves, tree = trees.flatten(args[n])
-            pairs = [_mark(leaf) for leaf in leaves]
+            pairs = [_mark(leaf, name) for leaf, name in zip(leaves, trees.names(tree, f"argument {n}"), strict=True)]
             marked[n] = trees.unflatten(tree, [new for new, _ in pairs])
             wrt[n] = tree, [value for _, value in pairs]
+        copies = _Copies(args, marked, wrt)
         result = stack.called(fn)(*marked, **kwargs)
+        if has_aux and not (isinstance(result, (tuple, list)) and len(result) == 2):
+            raise GradientError(
+                f"with has_aux=True the function returned {type(result).__name__}, not a pair",
+                op="grad", mend="return (loss, aux), or leave has_aux out",
+            )
+        copies.write_through()
         loss = _loss(result[0] if has_aux else result)
         graph = loss.graph
         with graph.at(loss.node.line.during("backward") if loss.node.line else None):
@@ -96,7 +106,7 @@ class Transform(Copies):
         return self._body(*args, **kwargs) if context.current() is not None else self._compiled(*args, **kwargs)
 
 
-def _mark(leaf: Any) -> tuple[Any, Any]:
+def _mark(leaf: Any, name: str) -> tuple[Any, Any]:
     """A copy of a leaf to differentiate by, and its Value: what the function does with the copy is told apart from the original.
 
     None, for a parameter that is left out, stays None and has no Value.
@@ -105,12 +115,16 @@ def _mark(leaf: Any) -> tuple[Any, Any]:
         return None, None
     if isinstance(leaf, (str, bytes, bool)) or not isinstance(leaf, (Operand, np.ndarray, np.generic, int, float, complex)):
         raise GradientError(
-            f"no gradient by {leaf!r:.40}, which is {type(leaf).__name__}",
+            f"no gradient by {name}, {leaf!r:.40}, which is {type(leaf).__name__}",
             op="grad", mend="leave it out of argnums, or pass it as another argument",
         )
     if isinstance(leaf, Variable):
-        array, value = _mark(leaf.data)
+        array, value = _mark(leaf.data, name)
         return Variable(array), value
+    spec = numpy_spec(leaf)
+    if spec.dtype.kind not in "fc":
+        kind = spec.weak or spec.dtype
+        raise GradientError(f"no gradient by {name}, which is {kind}", op="grad", mend="make it a float, or leave it out of argnums")
     if isinstance(leaf, TracedScalar):
         value = scalar.python(leaf.value, fn="pos")
         return TracedScalar(value, leaf.concrete, differentiated=True), value
@@ -118,6 +132,32 @@ def _mark(leaf: Any) -> tuple[Any, Any]:
     assert tracing is not None
     value = elementwise.copy(tracing.value_of(leaf))
     return TracedArray.of(value), value
+
+
+class _Copies:
+    """The marked copies beside the arrays that they stand for: what the function writes into one is written into the other."""
+
+    def __init__(self, args: tuple[Any, ...], marked: list[Any], numbers: Iterable[int]):
+        given = [leaf.storage for arg in args for leaf in trees.flatten(arg)[0] if type(leaf) is TracedArray]
+        pairs = [pair for n in numbers for pair in zip(trees.flatten(args[n])[0], trees.flatten(marked[n])[0], strict=True)]
+        self.pairs = [(mine, copy) for mine, copy in pairs if type(mine) is TracedArray and type(copy) is TracedArray]
+        self.shared = {mine.storage: mine.storage.version for mine, _ in self.pairs if mine.storage.peers or given.count(mine.storage) > 1}
+        self.peers = [(peer, peer.version) for storage in self.shared for peer, _ in storage.peers]
+
+    def write_through(self) -> None:
+        """Once the function has run. An array that it knows under two names as well is refused: the copy does not follow the other."""
+        written = [(mine, copy) for mine, copy in self.pairs if copy.storage.version]
+        if (
+            any(mine.storage in self.shared for mine, _ in written)
+            or any(storage.version != before for storage, before in self.shared.items())
+            or any(peer.version != before for peer, before in self.peers)
+        ):
+            raise GradientError(
+                "the function writes into an array that it was given twice, once to be differentiated by",
+                op="grad", mend="pass a copy of it as the other argument",
+            )
+        for mine, copy in written:
+            mine.assign(copy)
 
 
 def _unmark(tree: trees.Structure, values: list[Any]) -> Any:

@@ -106,5 +106,5 @@ def _relu_spec(x: Spec) -> Spec:
 relu = Op(
     "relu", "nn", ("x",), spec=_relu_spec, meaning=lambda x: np.maximum(x, 0),
     vjp=lambda g, y, x: where(greater(y, 0), g, 0), axes=broadcast_axes, flops=elements,
-    traits=Trait.ELEMENTWISE | Trait.SELECTS, overwrites=(0,), order="K",
+    traits=Trait.ELEMENTWISE, overwrites=(0,), order="K",
 )

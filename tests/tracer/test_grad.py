@@ -274,8 +274,9 @@ def test_the_rule_of_a_users_function_is_the_rule_used():
         (lambda x: None, (A,), ["None"]),
         (lambda x: (np.sum(x), x), (A,), ["has_aux"]),
         (lambda x: np.sum(x * 1j), (A,), ["c128[]"]),
+        (lambda p: p["x"] * p["n"], ({"x": 1.0, "n": 2},), ["argument 0['n']", "int"]),
     ],
-    ids=["array", "integer array", "Python int", "bool loss", "plain float", "None", "tuple", "complex loss"],
+    ids=["array", "integer array", "Python int", "bool loss", "plain float", "None", "tuple", "complex loss", "an int in a tree"],
 )
 def test_no_gradient(fn, args, words):
     for call in (grad(fn), tracer.compile(grad(fn)), value_and_grad(fn)):
@@ -284,6 +285,11 @@ def test_no_gradient(fn, args, words):
         for word in words:
             assert word in str(error.value), str(error.value)
         assert "mend" in str(error.value)
+
+
+def test_has_aux_without_an_aux():
+    with pytest.raises(tracer.GradientError, match="not a pair"):
+        grad(lambda x: np.sum(x * x), has_aux=True)(A)
 
 
 def test_not_differentiable_in_the_way():
