@@ -120,13 +120,25 @@ layer(np.ones((100, 3)))
 fast = tracer.compile(lambda x, y: x + y)
 fast(np.ones((2, 3)), np.ones(4))
 """),
-    ("ShapeError", "an axis that is not there", """
-fast = tracer.compile(lambda x: x.sum(axis=2))
-fast(np.ones((2, 3)))
-"""),
     ("ShapeError", "define by run: the line is that of the operation", """
 x, W = Variable(np.ones((5, 3))), Variable(np.ones((4, 2)))
 h = F.matmul(x, W)
+"""),
+    ("IndexRangeError", "an axis that is not there", """
+fast = tracer.compile(lambda x: x.sum(axis=2))
+fast(np.ones((2, 3)))
+"""),
+    ("IndexRangeError", "an index that is not there", """
+fast = tracer.compile(lambda x: x[np.array([0, 7])])
+fast(np.ones((2, 3)))
+"""),
+    ("ValueArgumentError", "an argument with a value that makes no sense", """
+fast = tracer.compile(lambda x: x[::0])
+fast(np.ones(3))
+"""),
+    ("NumberRangeError", "a Python integer that the dtype can't hold", """
+fast = tracer.compile(lambda x: x + 300)
+fast(np.ones(3, np.uint8))
 """),
     ("DTypeError", "a dtype that is not taken", """
 fast = tracer.compile(lambda x: x)
@@ -210,11 +222,11 @@ finally:
 """),
     ("AuditError", "`audit=True`: a counter, and a branch on the numbers of an array", """
 import itertools
-table, numbers = np.ones(3), itertools.count(1)
+table, count = np.ones(3), itertools.count(1).__next__
 
 @tracer.compile(audit=True)
 def scaled(x):
-    y = x * table * next(numbers)
+    y = x * table * count()
     if table[0] > 0:
         y = y + 1
     return y
@@ -275,8 +287,9 @@ def page() -> str:
 
 def _bases(kind: type) -> str:
     """The errors of Python's own that it is one of."""
-    own = [base.__name__ for base in kind.__mro__[1:] if base.__module__ == "builtins" and base not in (Exception, BaseException, object)]
-    return f"(a `{own[0]}` too) " if own else ""
+    plain = (Exception, BaseException, object, LookupError, ArithmeticError)
+    own = [base.__name__ for base in kind.__mro__[1:] if base.__module__ == "builtins" and base not in plain]
+    return f"(a {' and a '.join([f'`{name}`' for name in own])} too) " if own else ""
 
 
 def _first(text: str) -> str:

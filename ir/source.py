@@ -29,7 +29,8 @@ _ours: dict[str, bool] = {}
 class Line:
     """A line of user code. `phase` is "forward", "backward" or "update": what the operation does for that line.
 
-    `text` is set where the code is not to be read from the file (a parsed graph).
+    `text` is set where the code is not to be read from the file (a parsed graph), `errstate` where it stands in a block of
+    `np.errstate`: the (kind, mode) pairs that hold there.
     """
 
     file: str
@@ -37,6 +38,7 @@ class Line:
     function: str = ""
     phase: str = "forward"
     text: str | None = field(default=None, compare=False)
+    errstate: tuple[tuple[str, str], ...] = ()
 
     @property
     def code(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
 from tracer import aliases, stack
 from tracer.capture import Reach
+from tracer.errstate import Errstate
 from tracer.numbers import Numbers
 from tracer.paths import Found
 from tracer.refusal import refuse
@@ -67,6 +68,7 @@ class Tracing:
         self, fn: Callable[..., Any] | None = None, graph: Graph | None = None, exact: bool = False, numbers: bool = True
     ):
         self.fn, self.exact = fn, exact
+        self.errstate = Errstate()  # of the code around the function
         self.numbers = Numbers(self, numbers and fn is not None)  # `numbers`: whether captured ones are inputs
         self.graph = Graph() if graph is None else graph
         self.resumed = graph is not None
@@ -111,7 +113,9 @@ class Tracing:
         """Adds a node and wraps what it gives. A view operation on a traced array gives a view instead."""
         if op.name in VIEWS and type(operands[0]) is TracedArray and (op.view_of == 0 or operands[0].dtype.kind == "c"):
             return self.adopt(operands[0]).viewed(op, attrs, [self.value_of(x) for x in operands[1:]])
-        out = self.graph.apply(op, [x if type(x) is float else self.value_of(x) for x in operands], attrs)
+        now = self.errstate.changed()
+        line = replace(user_line() or Line("", 0), errstate=now) if now else None
+        out = self.graph.apply(op, [x if type(x) is float else self.value_of(x) for x in operands], attrs, line)
         if type(out) is tuple:
             return tuple([self.wrap(v) for v in out])
         if op.ufunc is not None:

@@ -131,15 +131,19 @@ class _Writer:
 
     # ---- steps
     def _steps(self, steps: list[Step]) -> list[str]:
-        """Lines under the user's lines, each of which is named once for a run of steps."""
+        """Lines under the user's lines, each of which is named once for a run of steps; under his `np.errstate` where he has one."""
         found: list[str] = []
         last: str | None = None
+        held: tuple[tuple[str, str], ...] = ()
         for step in steps:
-            comment = _comment(step.line)
-            if comment != last and comment is not None:
-                found.append(comment)
+            comment, lines = _comment(step.line), self._step(step)
+            shown = [comment] if comment != last and comment is not None else []
             last = comment
-            found += self._step(step)
+            modes = step.line.errstate if step.line is not None and lines else ()
+            if modes and modes != held:
+                found.append(self.names.functions(f"with np.errstate({', '.join([f'{k}={mode!r}' for k, mode in modes])}):"))
+            found += _indent([*shown, *lines]) if modes else [*shown, *lines]
+            held = modes
         return found
 
     def _step(self, step: Step) -> list[str]:

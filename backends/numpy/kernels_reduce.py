@@ -31,6 +31,10 @@ def product_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[st
     return 600 + 0.3 * specs[0].size
 
 
+def _mean_product_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
+    return 500 + 1.2 * outs[0].size + product_cost(specs, outs, attrs)
+
+
 def steps_cost(count: int) -> Any:
     """The cost of `count` passes over the operand beside the reduction."""
     return lambda specs, outs, attrs: _cost(specs, outs, attrs) + count * (500 + 0.6 * specs[0].size)
@@ -77,21 +81,22 @@ def _is_product(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return _summed(x, axis) is not None and summed <= LONGEST and summed >= 2
 
 
-def _product(mean: bool) -> Any:
-    """`ones.dot(x)`; for a mean the weights are 1/n."""
+def _product(site: Site) -> tuple[str, ...]:
+    """`ones.dot(x)`."""
+    x, out, axis = site.reads[0], site.writes[0], tuple(sorted(site.attrs["axis"]))
+    summed, left = _lengths(x, axis)
+    ones = site.filled(summed, 1, x.dtype)
+    way = _summed(x, axis)
+    if way == "all" or left == 1:
+        return (f"{ones}.dot({site.name(flat(x))}, {site.name(reshaped(out, ()))})",)
+    if way == "rows":
+        return (f"{ones}.dot({site.name(reshaped(x, (summed, left)))}, {site.name(flat(out))})",)
+    return (f"{site.name(reshaped(x, (left, summed)))}.dot({ones}, {site.name(flat(out))})",)
 
-    def body(site: Site) -> tuple[str, ...]:
-        x, out, axis = site.reads[0], site.writes[0], tuple(sorted(site.attrs["axis"]))
-        summed, left = _lengths(x, axis)
-        weights = site.filled(summed, 1 / summed if mean else 1, x.dtype)
-        way = _summed(x, axis)
-        if way == "all" or left == 1:
-            return (f"{weights}.dot({site.name(flat(x))}, {site.name(reshaped(out, ()))})",)
-        if way == "rows":
-            return (f"{weights}.dot({site.name(reshaped(x, (summed, left)))}, {site.name(flat(out))})",)
-        return (f"{site.name(reshaped(x, (left, summed)))}.dot({weights}, {site.name(flat(out))})",)
 
-    return body
+def _mean_product(site: Site) -> tuple[str, ...]:
+    """The sum, then divided: with weights of 1/n, tiny elements would underflow one by one."""
+    return (*_product(site), divide_by(site, "{out}", _count(site), site.writes[0].dtype))
 
 
 # ---- means and spreads
@@ -218,11 +223,11 @@ def _accumulate_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) ->
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sum": (
-        Kernel("sum.product", "sum", _product(mean=False), exact=False, accepts=_is_product, cost=product_cost),
+        Kernel("sum.product", "sum", _product, exact=False, accepts=_is_product, cost=product_cost),
         Kernel("sum.reduce", "sum", _reduce("np.add", dtype=True), cost=_cost),
     ),
     "mean": (
-        Kernel("mean.product", "mean", _product(mean=True), exact=False, accepts=_is_product, cost=product_cost),
+        Kernel("mean.product", "mean", _mean_product, exact=False, accepts=_is_product, cost=_mean_product_cost, scratch=_mean_scratch),
         Kernel("mean.reduce", "mean", _mean, cost=steps_cost(1), temps=_mean_temps, scratch=_mean_scratch),
     ),
     "max": (Kernel("max.reduce", "max", _reduce("np.maximum"), cost=_cost),),

@@ -113,9 +113,8 @@ def _divmod(x: Any, y: Any) -> Any:
 
 def _modf(x: Any) -> Any:
     x = _floating(x)
-    whole = apply("trunc", x)
-    part = apply("where", apply("isinf", x), 0.0, x - whole)
-    return apply("copysign", part, x), whole
+    finite = apply("where", apply("isinf", x), 0.0, x)  # infinity less infinity would warn
+    return apply("copysign", finite - apply("trunc", finite), x), apply("trunc", x)
 
 
 def _float_power(x: Any, p: Any) -> Any:
