@@ -15,8 +15,9 @@ from typing import Any
 
 from ir.source import is_library
 from tracer.code import Uses, uses
+from tracer.fetch import Fetch
 from tracer.paths import DEPTH, ROOT, Caller, Found, Owner, Step, always, inside, weakly
-from tracer.seen import PLAIN
+from tracer.seen import PLAIN, is_pythons
 
 MOST = 20_000  # things looked at
 NUMBERS = (int, float, complex)
@@ -28,6 +29,8 @@ class Reach:
 
     def __init__(self, fn: Callable[..., Any] | None, arguments: Sequence[tuple[str, Any]] = ()):
         self.found: list[Found] = []
+        self.aliases: list[tuple[Found, Fetch]] = []  # things reached once more, by another way; and the first way
+        self.asks_is = False  # whether some function asks whether two things are one
         self.stored: set[int] = set()  # the ids of cells that some function stores into
         self._by_id: dict[int, Found] = {}
         self._uses: dict[int, Uses] = {}  # id of a function -> what its code does
@@ -70,9 +73,9 @@ class Reach:
 
     def _search(self, fn: Callable[..., Any], arguments: Sequence[tuple[str, Any]]) -> Iterator[Found]:
         """Every thing, nearest first; one reached twice comes once."""
-        seen: set[int] = set()
+        seen: dict[int, Fetch] = {}
         queue = [Step("", always(fn), fn, 0, ROOT)]
-        queue += [Step(name, fetch, thing, 0) for name, thing in arguments if (fetch := weakly(thing)) is not None]
+        queue += [Step(name, weakly(thing) or always(thing), thing, 0) for name, thing in arguments]
         owners: list[Owner] = []
         names: set[str] = set()
         at = 0
@@ -88,8 +91,12 @@ class Reach:
             else:
                 if isinstance(thing, _CALLED) and not _is_librarys(thing):
                     self._arrivals.setdefault(id(thing), []).append(step.caller)
-                if id(thing) not in seen:
-                    seen.add(id(thing))
+                if id(thing) in seen:
+                    first = seen[id(thing)]
+                    if not isinstance(thing, type) and not first.same_way(step.fetch):
+                        self.aliases.append((Found(step.name, step.fetch, thing), first))
+                else:
+                    seen[id(thing)] = step.fetch
                     yield Found(step.name, step.fetch, thing)
                     if isinstance(thing, types.FunctionType) and not _is_librarys(thing):
                         names.update(self._note(thing))
@@ -104,6 +111,7 @@ class Reach:
     def _note(self, fn: types.FunctionType) -> tuple[str, ...]:
         """Takes note of what a function's code does; the names in it."""
         found = self._uses[id(fn)] = uses(fn.__code__)
+        self.asks_is |= found.asks_is and not is_pythons(fn.__module__ or "", fn.__code__.co_filename)
         if found.stored:
             self.stored.update([id(cell) for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()) if name in found.stored])
         return found.names

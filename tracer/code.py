@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 _CACHE, _EXTENDED = dis.opmap["CACHE"], dis.EXTENDED_ARG
 _PUSH_NULL, _GLOBAL, _DEREF = dis.opmap["PUSH_NULL"], dis.opmap["LOAD_GLOBAL"], dis.opmap["LOAD_DEREF"]
+_IS, _CONST = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
 _STORES_GLOBAL = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
 _STORES_CELL = {dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]}
 _CALLEE_FIRST = sys.version_info >= (3, 13)  # before, the NULL of a call stands in front of the function
@@ -26,7 +27,7 @@ _LOOKS = frozenset(  # names by which code sees its own function, cells and glob
 class Uses:
     """`names`: all names, of globals, attributes and in strings, of nested functions too. `globals_`: those of globals. `called`:
     globals and cells that are called and nothing else. `stored`: cells that are stored into. `by_name`: the globals are read by name
-    alone and never stored into.
+    alone and never stored into. `asks_is`: it asks whether two things are one, and not just whether one is None, True or False.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Uses:
     called: frozenset[str]
     stored: frozenset[str]
     by_name: bool
+    asks_is: bool
 
 
 def uses(code: types.CodeType) -> Uses:
@@ -43,14 +45,17 @@ def uses(code: types.CodeType) -> Uses:
     called: set[str] = set()
     otherwise: set[str] = set()
     stored: set[str] = set()
-    by_name, outermost, stack = True, code, [code]
+    by_name, asks_is, outermost, stack = True, False, code, [code]
     while stack:
         one = stack.pop()
         names += [*one.co_names, *[c for c in one.co_consts if type(c) is str and c.isidentifier()]]
         stack += [c for c in one.co_consts if isinstance(c, types.CodeType)]
         by_name = by_name and (one is outermost or bool(one.co_flags & _OPTIMIZED))
         own = [*one.co_varnames, *[c for c in one.co_cellvars if c not in one.co_varnames], *one.co_freevars]
+        before = 0
         for op, arg, beside in _steps(one):
+            asks_is = asks_is or (op == _IS and before != _CONST)
+            before = op
             if op == _GLOBAL:
                 globals_.append(one.co_names[arg >> 1])
                 (called if arg & 1 else otherwise).add(globals_[-1])
@@ -61,9 +66,10 @@ def uses(code: types.CodeType) -> Uses:
             elif op in _STORES_GLOBAL:
                 globals_.append(one.co_names[arg])
                 by_name = False
-    by_name = by_name and _LOOKS.isdisjoint(names)
+    by_name, asks_is = by_name and _LOOKS.isdisjoint(names), asks_is or "id" in globals_
     every = tuple(dict.fromkeys(names))
-    return Uses(every, tuple(dict.fromkeys(globals_)) if by_name else every, frozenset(called - otherwise), frozenset(stored), by_name)
+    outside = tuple(dict.fromkeys(globals_)) if by_name else every
+    return Uses(every, outside, frozenset(called - otherwise), frozenset(stored), by_name, asks_is)
 
 
 def _steps(code: types.CodeType) -> Iterator[tuple[int, int, int]]:

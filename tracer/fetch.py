@@ -48,6 +48,17 @@ class Fetch:
     def __call__(self) -> Any:
         return _TAKE[self.step](self.before() if self.before is not None else None, self.key)
 
+    def same_way(self, other: Fetch) -> bool:
+        """Whether both take the same steps from the same beginning."""
+        one: Fetch | None = self
+        two: Fetch | None = other
+        while one is not None and two is not None and one is not two:
+            same = one.key is two.key or (type(one.key) in (str, int) and one.key == two.key)
+            if one.step != two.step or not same:
+                return False
+            one, two = one.before, two.before
+        return one is two
+
 
 class FetchWriter:
     """Writes fetches as lines of Python, each beginning once. `names` gets the objects that the lines mention."""

@@ -78,10 +78,17 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
                 compared.append((found.name, found.thing))
         else:
             guards.append(_still(f"is {_shown(found.thing)}", found, seen, _captured_changed(found)))
+    guards += [_still_one(found, first) for found, first in tracing.reach.aliases if now(found.fetch) is now(first)]
     for ref, seen in tracing.pathless:
         if (array := ref()) is not None and fingerprint(array) == seen:
             guards.append(Guard("an array that became a constant holds the same numbers", _same_while_alive(ref, seen)))
             compared.append(("a constant", ref()))
+    if tracing.reach.asks_is:
+        reached = [f for f in tracing.reach.found if isinstance(f.thing, (np.ndarray, Operand))]
+        guards += [_still("is the same one", f, weakref.ref(f.thing), _captured_changed(f)) for f in reached]
+        ways = [f.fetch for f in reached]
+        same = _which_are_one(leaves, ways)
+        guards.append(Guard("the same arguments are one array", lambda leaves: _which_are_one(leaves, ways) == same))
     traced.cost = _cost(tracing, compared)
     guard = _apart_or_as_traced(tracing, traced, leaves)
     return guards if guard is None else [*guards, guard]
@@ -108,6 +115,19 @@ def _cost(tracing: Tracing, compared: list[tuple[str, Any]]) -> str | None:
 def _same_number(position: int, number: Any) -> Callable[[list[Any]], bool]:
     kind, shown = type(number), repr(number)
     return lambda leaves: type(leaves[position]) is kind and repr(leaves[position]) == shown
+
+
+def _which_are_one(leaves: Sequence[Any], ways: list[Fetch]) -> list[int]:
+    """For each argument, and what is reached by these ways, the first that is the same array or Variable."""
+    things = [*leaves, *[now(way) for way in ways]]
+    ids = [id(thing) if isinstance(thing, (np.ndarray, Operand)) else k for k, thing in enumerate(things)]
+    return [ids.index(one) for one in ids]
+
+
+def _still_one(found: Found, first: Fetch) -> Guard:
+    """What is reached by two ways is still one thing."""
+    again = found.fetch
+    return Guard(f"{found.name} is still the same by each way", lambda leaves: now(again) is now(first))
 
 
 def _argument_changed(before: str, where: str, k: int) -> Callable[[Sequence[Any]], str]:

@@ -1,7 +1,8 @@
 """What makes a trace reusable, and why not: the key of a call, leaf by leaf, and the difference of two keys in words.
 
 Arrays count with shape, dtype (byte order included) and stride class, Python numbers with their kind alone, Variables with shape and
-dtype, all else with its value; the switches of Config count too. Keys hold no arrays and no Variables, and objects only weakly.
+dtype, plain values with their value, objects by identity; the switches of Config count too. Keys hold no arrays and no Variables, and
+objects only weakly.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import numpy as np
 from ir.errors import ArgumentError
 from ir.spec import Spec
 from tracer.context import check_array
+from tracer.paths import always, weakly
 from tracer.scalar import TracedScalar
+from tracer.seen import fingerprint, is_open
 from tracer.traced import TracedArray, leaked
 from tracer.variable import Variable
 
@@ -53,6 +56,21 @@ def check_native(array: np.ndarray, what: str) -> None:
         )
 
 
+class Identity:
+    """Equal for the same object only, whatever its own `==` says: two that are equal may hold different arrays. Weak where it can be."""
+
+    __slots__ = ("_id", "_get")
+
+    def __init__(self, thing: Any):
+        self._id, self._get = id(thing), weakly(thing) or always(thing)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self._id == other._id and (thing := self._get()) is not None and thing is other._get()
+
+    def __hash__(self) -> int:
+        return self._id
+
+
 def leaf_key(leaf: Any) -> Any:
     """The part of a leaf in the key. Raises TraceError for a traced value whose trace is over, ArgumentError for what has no key."""
     kind = type(leaf)
@@ -74,6 +92,10 @@ def leaf_key(leaf: Any) -> Any:
         check_array(leaf)  # refuses subclasses
     if isinstance(leaf, (bool, str, bytes, type(None), type)):
         return (kind, leaf)
+    if isinstance(leaf, (frozenset, slice)):
+        return (kind, fingerprint(leaf))
+    if is_open(kind):
+        return (kind, Identity(leaf))
     try:
         hash(leaf)
         return (kind, weakref.ref(leaf))

@@ -74,7 +74,7 @@ def slots_of(kind: type) -> list[str]:
 
 def fingerprint(thing: Any) -> Any:
     """What a guard compares: of a plain value the value and its type; of an array a copy's bytes, or past 1 MB their checksum; of a
-    container what it has places for, or of a large one all its plain values; of an object or class the names of its attributes; of
+    container what it has places for, or of a large one all its plain values; of an object its class and the names of its attributes; of
     others which one it is.
     """
     kind = type(thing)
@@ -101,7 +101,8 @@ def fingerprint(thing: Any) -> Any:
     if isinstance(thing, (types.FunctionType, type)) or not is_open(kind):
         return _which(thing)
     held = getattr(thing, "__dict__", None)
-    return ("object", tuple(held) if isinstance(held, dict) else (), tuple([k for k in slots_of(kind) if hasattr(thing, k)]))
+    slots = [k for k in slots_of(kind) if hasattr(thing, k)]
+    return ("object", weakref.ref(kind), tuple(held) if isinstance(held, dict) else (), tuple(slots))
 
 
 def _which(thing: Any) -> Any:

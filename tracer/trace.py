@@ -120,6 +120,8 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
     described = _enter(tracing, fn, args, leaves, in_tree)
     aliases.link(tracing.memory)
     tracing.objects += [(leaf.name, thing) for thing, leaf in described if leaf.kind == "static" and not isinstance(thing, Operand)]
+    if tracing.reach.asks_is:
+        described = _one_for_each(tracing, leaves, described)
     before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
     with no_draws(tracing.fn or fn, tracing.reach.found), entered(tracing):
         try:
@@ -171,6 +173,21 @@ def _enter(
         except Error as error:
             raise error.at(op=f"argument {name}", line=line)
     return found
+
+
+def _one_for_each(tracing: Tracing, leaves: list[Any], described: list[tuple[Any, LeafIn]]) -> list[tuple[Any, LeafIn]]:
+    """An array given twice is one array to a function that asks by `is`. TraceError for one that it closes over as well."""
+    new: dict[int, Any] = {}
+    for leaf, (seen, how) in zip(leaves, described):
+        if how.kind in ("array", "variable"):
+            found = tracing.reach.path_to(leaf)
+            if found is not None and found.name:
+                raise TraceError(
+                    f"{how.name} is also {found.name}, which the function closes over, and it asks by `is` which things are one",
+                    mend=f"pass a copy as {how.name}, or leave the argument out", op="is",
+                )
+            new.setdefault(id(leaf), seen)
+    return [(new.get(id(leaf), seen), how) for leaf, (seen, how) in zip(leaves, described)]
 
 
 def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tuple[Any, LeafIn]:

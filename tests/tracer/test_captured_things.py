@@ -520,6 +520,68 @@ def long_lists():
     yield fn
 
 
+# ---- one thing by two ways
+@case
+def one_thing_by_two_ways():
+    class Config:
+        def __init__(self, k):
+            self.k = k
+
+    table = also_table = X.copy()
+    config = also_config = Config(2.0)
+    held = also_held = [1.0]
+    helper = also_helper = lambda x: x * 2
+
+    def fn(x):
+        y = (x * table + also_table) * config.k * also_config.k
+        return helper(y) + also_helper(y) + held[0] + also_held[0]
+
+    yield fn
+    also_table = np.zeros(3)
+    yield fn
+    table = np.zeros(3)
+    yield fn
+    also_config = Config(7.0)
+    yield fn
+    also_held = [50.0]
+    yield fn
+    also_helper = lambda x: x * 100
+    yield fn
+
+
+@case
+def one_class_by_two_objects():
+    class Twice:
+        def __call__(self, x):
+            return x * 2
+
+    class Negative:
+        def __call__(self, x):
+            return -x
+
+    layers = [Twice(), Twice()]
+    fn = lambda x: layers[0](layers[1](x))
+    yield fn
+    layers[1] = Negative()
+    yield fn
+    layers[1] = layers[0]
+    yield fn
+    layers[1] = Negative()
+    yield fn
+
+
+@case
+def whether_two_things_are_one():
+    table = X.copy()
+    other = table
+    fn = lambda x: x * table if table is other else -x
+    yield fn
+    other = X.copy()
+    yield fn
+    table = other
+    yield fn
+
+
 # ---- what is no array and no object of the user's
 @case
 def things_of_pythons_own():
