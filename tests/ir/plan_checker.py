@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ir.graph import CONSTANT, INPUT, Node, Value
+from ir.ops.places import keys
 from ir.op import Trait
 from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Tick
 
@@ -115,6 +116,11 @@ def check_bill(plan: Plan) -> None:
     assert plan.lower_bound_bytes <= plan.peak_bytes
 
 
+def part(node: Node) -> Any:
+    """Where an update by slices writes; None for other nodes."""
+    return keys(node.attrs["index"]) if node.op.family == "update" and "index" in node.attrs else None
+
+
 class Replay:
     """`memory` holds a tag for each byte: of the arena, and of each buffer outside it."""
 
@@ -188,14 +194,16 @@ class Replay:
     # ---- running
     def run(self, in_loop: bool = False) -> None:
         plan = self.plan
-        views = [n for n in plan.graph.order() if n.op.view_of is not None]
         for node in plan.graph.order():
-            if node.op in (INPUT, CONSTANT) or node in views:
-                continue
-            for value in node.outputs:
-                self.tag(value)
-        for node in views:  # in the order of dependence
-            self.tags[node.outputs[0]] = node.op.meaning(self.tags[node.operands[0]], **node.attrs)
+            if node.op.view_of is not None:
+                self.tags[node.outputs[0]] = node.op.meaning(self.tags[node.operands[0]], **node.attrs)
+            elif node.op not in (INPUT, CONSTANT):
+                for value in node.outputs:
+                    self.tag(value)
+                if part(node) is not None:  # the other elements are those of the base
+                    new, base = self.tags[node.outputs[0]], np.array(self.tags[node.operands[0]])
+                    base[part(node)] = new[part(node)]
+                    self.tags[node.outputs[0]] = base
         front = 0
         for index, step in enumerate(plan.steps):
             places = step.writes if isinstance(step, Call) else (step.write,) if isinstance(step, (Copy, Fill)) else ()
@@ -237,7 +245,9 @@ class Replay:
             assert 0 in taken
         for k, read in enumerate(step.reads):
             for write in step.writes:
-                if self.overlap(read, write):
+                if part(node) is not None and k > 0:
+                    assert not self.overlap(read, write, part(node)), "an update reads what it writes"
+                elif self.overlap(read, write):
                     assert taken and self.identical(read, step.writes[0]) and write is step.writes[0]
                     assert k in taken or node.op.has(type(node.op.traits).ELEMENTWISE)
         written = [*step.writes, *step.temps]
@@ -251,9 +261,9 @@ class Replay:
     def identical(a: Place, b: Place) -> bool:
         return (a.buffer, a.offset, a.shape, a.strides, a.dtype) == (b.buffer, b.offset, b.shape, b.strides, b.dtype)
 
-    def overlap(self, a: Place, b: Place) -> bool:
+    def overlap(self, a: Place, b: Place, of_b: Any = ...) -> bool:
         (one, start), (other, begin) = self.memory(a.buffer), self.memory(b.buffer)
-        return one is other and bool(np.intersect1d(start + self.bytes_of(a), begin + self.bytes_of(b)).size)
+        return one is other and bool(np.intersect1d(start + self.bytes_of(a), begin + self.bytes_of(b)[of_b]).size)
 
     def ends(self, in_loop: bool) -> None:
         """Results and states hold what they should; results are arrays of their own, or scalars that are read from where they lie."""
