@@ -32,7 +32,7 @@ from tracer.refusal import refuse
 from tracer.scalar import TracedScalar
 from tracer.seen import fingerprint
 from tracer.stack import current, entered
-from tracer.storage import Storage, stand_in
+from tracer.storage import Step, Storage, stand_in
 from tracer.traced import TracedArray, leaked
 
 VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice", "real", "imag"])
@@ -152,6 +152,9 @@ class Tracing:
         """The stand-in of a new result, as NumPy lays it out; None for C order."""
         if out.ndim < 2 or op.order != "gather" and all(x.strides_ is None if type(x) is TracedArray else _is_plain(x) for x in operands):
             return None
+        if op.view_of is not None and isinstance(operands[0], np.ndarray) and type(operands[0]) is not TracedArray:
+            made = Step(op, tuple(attrs.items())).stand_in(operands[0])  # of a plain array: a view, or None for a copy
+            return None if made is None or made.flags.c_contiguous else stand_in(out, made.strides)
         strides = result_strides(op, attrs, [_lie(x) for x in operands], out)
         made = stand_in(out, strides)
         return None if made.flags.c_contiguous else made

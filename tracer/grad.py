@@ -20,6 +20,7 @@ from tracer.compile import Compiled
 from tracer.copies import Copies
 from tracer.numpy_api.common import spec as numpy_spec
 from tracer.stack import Operand
+from tracer.storage import stand_in
 from tracer.traced import TracedArray, TracedScalar
 from tracer.variable import Variable
 
@@ -131,7 +132,10 @@ def _mark(leaf: Any, name: str) -> tuple[Any, Any]:
     tracing = context.current()
     assert tracing is not None
     value = elementwise.copy(tracing.value_of(leaf))
-    return TracedArray.of(value), value
+    copy = tracing.wrap(value, array=not getattr(leaf, "scalar", isinstance(leaf, np.generic)))
+    lies = leaf if isinstance(leaf, np.ndarray) and type(leaf) is not TracedArray and not leaf.flags.c_contiguous else None
+    copy.strides_ = leaf.strides_ if type(leaf) is TracedArray else None if lies is None else stand_in(value.spec, lies.strides)
+    return copy, value  # which lies as the original does: what is a view of it is one of the copy
 
 
 class _Copies:

@@ -1,17 +1,20 @@
-"""python -m tests.drawn --count 10000 --seed 0 [--exact]: runs so many programs, shrinks and prints what fails, counts refusals."""
+"""python -m tests.drawn --count 10000 --seed 0 [--exact | --smooth]: runs programs, shrinks and prints what fails, counts refusals."""
 
 from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import random
 import sys
 import time
+from collections.abc import Callable
 
 from tests.drawn.grow import draw_program
 from tests.drawn.program import Program
-from tests.drawn.runner import run
+from tests.drawn.runner import Outcome, run
 from tests.drawn.shrink import kind, shrink
+from tests.drawn.smooth import run_smooth
 
 
 def main() -> int:
@@ -19,15 +22,17 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--exact", action="store_true")
+    parser.add_argument("--smooth", action="store_true")
     parser.add_argument("--show", type=int, default=20)
     options = parser.parse_args()
     refused: collections.Counter[str] = collections.Counter()
     failures: collections.Counter[str] = collections.Counter()
     raised = judged = 0
+    judge = run_smooth if options.smooth else functools.partial(run, exact=options.exact)
     start = time.time()
     for seed in range(options.seed, options.seed + options.count):
-        program = draw_program(random.Random(seed), seed)
-        outcome = run(program, exact=options.exact)
+        program = draw_program(random.Random(seed), seed, smooth=options.smooth)
+        outcome = judge(program)
         judged += outcome.judged
         raised += bool(outcome.raised)
         if outcome.refused:
@@ -36,7 +41,7 @@ def main() -> int:
             what = kind(outcome.wrong[0])
             failures[what] += 1
             if sum(failures.values()) <= options.show:
-                show(seed, program, what, options.exact)
+                show(seed, program, what, judge)
     seconds = time.time() - start
     print(f"{options.count} programs from seed {options.seed}, {seconds:.0f} s: {sum(failures.values())} wrong {dict(failures)}")
     print(f"raised by NumPy too {raised}, refused {sum(refused.values())}, values judged ill-conditioned {judged}")
@@ -45,11 +50,11 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def show(seed: int, program: Program, what: str, exact: bool) -> None:
+def show(seed: int, program: Program, what: str, judge: Callable[[Program], Outcome]) -> None:
     """Prints the least program that fails so."""
 
     def fails(one: Program) -> bool:
-        wrong = run(one, exact=exact).wrong
+        wrong = judge(one).wrong
         return bool(wrong) and kind(wrong[0]) == what
 
     least = shrink(program, fails)
@@ -57,7 +62,7 @@ def show(seed: int, program: Program, what: str, exact: bool) -> None:
     print(f"==== seed {seed}: {what}\n    make({body}")
     print("  captured", [(t.name, t.kind) for t in least.captured if t.name in body])
     print("  given", [(t.name, t.alias, t.kind) for t in least.parameters if t.name in body.partition(":")[2]], least.changes)
-    print("  ", "\n   ".join(run(least, exact=exact).wrong[:4]), flush=True)
+    print("  ", "\n   ".join(judge(least).wrong[:4]), flush=True)
 
 
 if __name__ == "__main__":

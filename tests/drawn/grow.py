@@ -21,13 +21,16 @@ LARGEST = 150  # elements of a value
 TRIES = 4
 
 
-def draw_program(rng: random.Random, seed: int | None = None, *, least: int = 5, most: int = 40) -> Program:
-    """A program of `least` to `most` statements. `seed` names it and is where its data come from."""
+def draw_program(rng: random.Random, seed: int | None = None, *, least: int = 5, most: int = 40, smooth: bool = False) -> Program:
+    """A program of `least` to `most` statements. `seed` names it and is where its data come from.
+
+    `smooth`: float64 alone, and the result is one number that hangs on the last values.
+    """
     seed = rng.getrandbits(32) if seed is None else seed
-    parameters, captured = _parameters(rng), _captured(rng)
+    parameters, captured = _parameters(rng, smooth), _captured(rng, smooth)
     start = Program(seed, parameters, captured, ("pass",), "None", _changes(rng, captured))
     world = Loaded(start, LIBRARY)
-    draw = Draw(rng)
+    draw = Draw(rng, smooth=smooth)
     space: dict[str, Any] = dict(world.space)
     space.update(zip([t.name for t in parameters], world.arguments(0)))
     for thing in captured:
@@ -41,36 +44,43 @@ def draw_program(rng: random.Random, seed: int | None = None, *, least: int = 5,
         draw.traced.add(thing.name)
     statements: list[str] = []
     count = int(least + (most - least) * rng.random() ** 1.5)
-    illegal = rng.random() < 0.03
+    illegal = rng.random() < 0.03 and not smooth
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         while len(statements) < count:
             statements += _statement(rng, draw, space, keep_illegal=illegal and len(statements) == count - 1)
     world.close()
-    return Program(seed, parameters, captured, tuple(statements), _returns(rng, draw), start.changes)
+    returns = _loss(draw) if smooth else _returns(rng, draw)
+    return Program(seed, parameters, captured, tuple(statements), returns, start.changes)
+
+
+def _loss(draw: Draw) -> str:
+    """A number that hangs on the last values and on what was written before."""
+    traced = [n for n, v in draw.names.items() if isinstance(v, (np.ndarray, np.generic)) and n in draw.traced]
+    return " + ".join([f"np.sum(np.sin({n} + 0.3))" for n in dict.fromkeys([*traced[-4:], *traced[:1]])])
 
 
 def _statement(rng: random.Random, draw: Draw, space: dict[str, Any], *, keep_illegal: bool) -> list[str]:
     """One more statement that NumPy runs; `x = x` after so many tries."""
     for _ in range(TRIES):
-        table = writes.WRITES if rng.random() < 0.28 else reads.READS
+        table = writes.WRITES if rng.random() < 0.28 else reads.SMOOTH if draw.smooth else reads.READS
         make = rng.choices([m for m, _ in table], [w for _, w in table])[0]
         try:
             text = make(draw)
         except LookupError:
             continue
         name = None
-        if table is reads.READS:
+        if table is not writes.WRITES:
             name = draw.new()
             text = f"{name} = {text}"
         try:
             exec(text, space)
         except Exception:
-            if keep_illegal:
+            if keep_illegal and "like=" not in text:  # which NumPy minds for a scalar
                 return [text]
             continue
         made = _made(draw, space)
-        large = [n for n, v in made.items() if np.size(v) > LARGEST]
+        large = [n for n, v in made.items() if n not in draw.names and (np.size(v) > LARGEST or (draw.smooth and not _is_smooth(v)))]
         for n in large:
             space.pop(n)
         if large:
@@ -81,6 +91,13 @@ def _statement(rng: random.Random, draw: Draw, space: dict[str, Any], *, keep_il
     name = draw.new()
     space[name] = draw.names[name] = 1.5
     return [f"{name} = 1.5"]
+
+
+def _is_smooth(value: Any) -> bool:
+    """Whether a value may stand in a smooth program."""
+    if not isinstance(value, (np.ndarray, np.generic)):
+        return True
+    return value.dtype == np.float64 and bool(np.all(np.isfinite(value)))
 
 
 def _made(draw: Draw, space: dict[str, Any]) -> dict[str, Any]:
@@ -110,25 +127,25 @@ def _tamed(rng: random.Random, draw: Draw, space: dict[str, Any], made: dict[str
     return lines
 
 
-def _parameters(rng: random.Random) -> tuple[Thing, ...]:
+def _parameters(rng: random.Random, smooth: bool) -> tuple[Thing, ...]:
     things: list[Thing] = []
     for k in range(rng.choice((1, 2, 2, 3))):
-        alias = things[-1] if things and rng.random() < 0.05 else None
+        alias = things[-1] if things and rng.random() < 0.05 and not smooth else None
         if alias is not None and not alias.kind.scalar and alias.kind.shape:
             things.append(Thing(f"a{k}", "argument", alias.kind, alias.name, rng.random() < 0.4))
         else:
-            things.append(Thing(f"a{k}", "argument", draw_kind(rng)))
+            things.append(Thing(f"a{k}", "argument", draw_kind(rng, smooth=smooth)))
     for k in range(rng.choice((0, 1, 1, 2))):
-        things.append(Thing(f"k{k}", "argument", draw_number(rng)))
+        things.append(Thing(f"k{k}", "argument", draw_number(rng, smooth=smooth)))
     return tuple(things)
 
 
-def _captured(rng: random.Random) -> tuple[Thing, ...]:
+def _captured(rng: random.Random, smooth: bool) -> tuple[Thing, ...]:
     things = []
     items = 0
     for k in range(rng.choice((0, 1, 1, 2, 3))):
         place = rng.choice(("global", "cell", "default", "attribute", "key", "item"))
-        kind = draw_number(rng) if rng.random() < 0.3 else draw_kind(rng)
+        kind = draw_number(rng, smooth=smooth) if rng.random() < 0.3 else draw_kind(rng, smooth=smooth)
         name = {"attribute": f"box.w{k}", "key": f"bag['w{k}']", "item": f"items[{items}]"}.get(place, f"{place[0]}{k}")
         items += place == "item"
         things.append(Thing(name, place, kind))

@@ -250,3 +250,4 @@ READS = (
     (function, 14), (binary, 18), (two, 6), (reduction, 10), (place, 5), (shape, 12), (index, 10), (choice, 6), (join, 4), (product, 6),
     (library, 5), (cast, 4), (fresh, 3), (number, 5), (refused, 0.1),
 )  # fmt: skip
+SMOOTH = tuple([(make, weight) for make, weight in READS if make not in (cast, fresh, refused)])  # no dtypes are named: see smooth.py

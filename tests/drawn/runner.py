@@ -116,7 +116,7 @@ def _compare(program: Program, outcome: Outcome, k: int, got: Call, want: Call, 
             outcome.wrong.append(f"call {k}: NumPy raises {outcome.raised:.100}, compiled it gives a result")
         return False
     if got.error is not None:
-        if isinstance(got.error, tracer.Error) and _honest(got.error):
+        if isinstance(got.error, tracer.Error):
             outcome.refused = refusal(got.error)
         else:
             outcome.wrong.append(f"call {k}: CRASH {type(got.error).__name__}: {got.error!s:.300}")
@@ -133,10 +133,6 @@ def _compare(program: Program, outcome: Outcome, k: int, got: Call, want: Call, 
         wrong.append(f"WARNS {sorted(extra)}")
     outcome.wrong += [f"call {k}: {w}" for w in wrong]
     return not wrong
-
-
-def _honest(error: tracer.Error) -> bool:
-    return "line" in vars(error) or True
 
 
 def refusal(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.drawn.grow import draw_program
 from tests.drawn.runner import run
+from tests.drawn.smooth import run_smooth
 
 COUNT = int(os.environ.get("DRAWN_COUNT", "500"))
 
@@ -21,5 +22,13 @@ COUNT = int(os.environ.get("DRAWN_COUNT", "500"))
 @given(st.randoms(use_true_random=False))
 def test_drawn_programs(rng: random.Random) -> None:
     program = draw_program(rng)
-    outcome = run(program)
+    outcome = run(program, exact=rng.random() < 0.25)
+    assert not outcome.wrong, f"{program.source}\n{outcome.wrong}"
+
+
+@settings(max_examples=max(COUNT // 10, 1), deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_gradients_of_drawn_programs(rng: random.Random) -> None:
+    program = draw_program(rng, most=20, smooth=True)
+    outcome = run_smooth(program)
     assert not outcome.wrong, f"{program.source}\n{outcome.wrong}"

@@ -28,6 +28,7 @@ class Kind:
     number: str = ""
     below: int = 0
     scalar: bool = False
+    generic: bool = False  # no ties and zeros, where slopes are conventions
 
     def make(self, seed: object) -> Any:
         """One of its kind: the same for the same seed, in memory of its own."""
@@ -56,7 +57,7 @@ def draw_kind(rng: random.Random, *, smooth: bool = False) -> Kind:
     """An array of any kind; with `smooth` float64, and nothing empty."""
     shape = rng.choices(SHAPES, WEIGHTS)[0]
     if smooth:
-        return Kind(shape if 0 not in shape else (3,), "d", rng.choice(LAYOUTS))
+        return Kind(shape if 0 not in shape else (3,), "d", rng.choice(LAYOUTS), generic=True)
     if rng.random() < 0.08:
         return Kind(rng.choice(((3,), (2, 2), (4,))), "l", "C", below=3)
     kind = Kind(shape, rng.choice(DTYPES), rng.choice(LAYOUTS))
@@ -88,7 +89,7 @@ def _values(kind: Kind, draws: np.random.Generator) -> np.ndarray:
     if dtype.kind in "iu":
         return np.asarray(draws.integers(0 if dtype.kind == "u" else -4, 6, shape)).astype(dtype)
     real = np.asarray(draws.uniform(-2, 2, shape))
-    if draws.random() < 0.15:  # ties, zeros of both signs
+    if draws.random() < 0.15 and not kind.generic:  # ties, zeros of both signs
         real = np.round(real) * 1.0
     if dtype.kind == "c":
         return np.asarray((real + 1j * draws.uniform(-1, 1, shape)).astype(dtype))

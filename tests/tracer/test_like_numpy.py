@@ -147,3 +147,26 @@ def test_gradients_by_variables_made_inside() -> None:
         return w.grad.data
 
     both(story, X.copy())
+
+
+def test_gradients_where_a_reshape_copies() -> None:
+    def story(x: Any) -> Any:
+        y = x.reshape(-1)
+        y += 1.0
+        return np.sum(np.sin(x)) + np.sum(y * y)
+
+    for x in (np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.arange(12.0).reshape(2, 6)[:, ::2]):
+        here, grad = tracer.value_and_grad(story)(x)
+        shown = x + 1 if x.flags.c_contiguous else x  # of other arrays the reshape is a copy
+        np.testing.assert_allclose(here, np.sum(np.sin(shown)) + np.sum((x + 1) ** 2))
+        np.testing.assert_allclose(grad, np.cos(shown) + 2 * (x + 1))
+
+
+def test_a_captured_array_of_any_layout_is_flattened() -> None:
+    for table in (np.asfortranarray(np.ones((3, 4))), np.ones((3, 8))[:, ::2], np.ones((3, 4))[::-1]):
+        fast = tracer.compile(lambda x: np.outer(table, x))  # noqa: B023
+        np.testing.assert_array_equal(fast(X), np.outer(table, X))
+
+
+def test_padding_nothing() -> None:
+    both(lambda x: np.pad(x.sum(), 1, mode="edge"), X.copy())

@@ -281,6 +281,8 @@ def pad(a: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
 def _padded(x: Any, pad_width: Any, mode: str, **kwargs: Any) -> Any:
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise refuse(f"np.pad in mode {mode!r} is not traced", "the modes constant, edge, reflect, symmetric, wrap", op="pad")
+    if not x.ndim:
+        return apply("copy", x)
     if mode != "constant":
         index = [np.pad(np.arange(n), width, mode, **kwargs) for n, width in zip(x.shape, _widths(pad_width, x.ndim))]  # type: ignore[call-overload]
         for k, i in enumerate(index):
