@@ -155,11 +155,17 @@ def test_gradients_where_a_reshape_copies() -> None:
         y += 1.0
         return np.sum(np.sin(x)) + np.sum(y * y)
 
-    for x in (np.arange(6.0).reshape(2, 3), np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.arange(12.0).reshape(2, 6)[:, ::2]):
-        here, grad = tracer.value_and_grad(story)(x)
+    for make in (
+        lambda: np.arange(6.0).reshape(2, 3),
+        lambda: np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        lambda: np.arange(12.0).reshape(2, 6)[:, ::2],
+    ):
+        x, written = make(), make()
+        here, grad = tracer.value_and_grad(story)(written)
         shown = x + 1 if x.flags.c_contiguous else x  # of other arrays the reshape is a copy
         np.testing.assert_allclose(here, np.sum(np.sin(shown)) + np.sum((x + 1) ** 2))
         np.testing.assert_allclose(grad, np.cos(shown) + 2 * (x + 1))
+        np.testing.assert_array_equal(written, shown)
 
 
 def test_a_captured_array_of_any_layout_is_flattened() -> None:
