@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ir.graph import CONSTANT, INPUT, Node, Value
-from ir.ops.places import keys
 from ir.op import Trait
+from ir.ops.places import keys
 from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Tick
 
 POISON = -1

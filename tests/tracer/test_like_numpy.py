@@ -158,7 +158,7 @@ def test_gradients_where_a_reshape_copies() -> None:
     for make in (
         lambda: np.arange(6.0).reshape(2, 3),
         lambda: np.asfortranarray(np.arange(6.0).reshape(2, 3)),
-        lambda: np.arange(12.0).reshape(2, 6)[:, ::2],
+        lambda: np.arange(12.0).reshape(2, 6)[:, :3],
     ):
         x, written = make(), make()
         here, grad = tracer.value_and_grad(story)(written)
