@@ -41,6 +41,7 @@ class Selected(Operand):
 
     __slots__ = ("full", "mask", "rest", "safe", "line")
     rank = 4
+    scalar = False  # one axis at least, whatever it selects
     __array_priority__ = 1100
 
     def __init__(self, full: Any, mask: Any, rest: int, safe: bool = False):

@@ -22,6 +22,9 @@ _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"
 _POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"}  # of floats: the same but for what a warning says
 
 
+_BUFFER = "make the buffer with np.zeros_like(x), or np.zeros(shape, like=x), or pass an array from outside as an argument"
+
+
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
     def method(self: Surface, other: Any) -> Any:
         if _known(other):
@@ -366,7 +369,7 @@ class Surface(Operand):
     __float__ = _no_value(
         "float()",
         "keep the 0-d array, return it to read its value; np.exp(x) in place of math.exp(x);"
-        " for plain[i] = x make the buffer with np.zeros_like(x), or np.zeros(shape, like=x)",
+        f" for plain[i] = x {_BUFFER}",
     )
     __int__ = _no_value("int()", "keep the 0-d array, return it to read its value; x.astype(np.int64) rounds towards 0")
     __complex__ = _no_value("complex()", "keep the 0-d array, return it to read its value; x.astype(complex)")
@@ -389,6 +392,6 @@ class Surface(Operand):
         raise needs_value(
             "turning it into a plain array (np.array, np.asarray, plain[i] = x, plain[x], np.float32(x), a method of a plain array)",
             "x is an array already: drop the call; x.copy() for a copy, x.astype for a dtype; np.stack([a, b]) for an array of several;"
-            " make a buffer to write into with np.zeros_like(x), or np.zeros(shape, like=x); np.take(table, i, axis=0) to look up",
+            f" {_BUFFER}; np.take(table, i, axis=0) to look up",
             x=self.spec,
         )

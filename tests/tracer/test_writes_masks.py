@@ -47,6 +47,16 @@ def _at(x: Any, y: Any, m: Any) -> None:
     np.maximum.at(x, y > 0, 0.5)
 
 
+def _operators(x: Any, y: Any, m: Any) -> Any:
+    s = abs(x[m]) + 1
+    s -= 2 / s
+    x[m] = (1 - s) * 2 + s**2 // 3 - s % 2 + s**0.5
+    x[m] = np.where(x[m] > y[m], -x[m], np.minimum(+x[m], np.abs(y[m])))
+    y[m] = np.clip(y[m], 2, 8) * (y[m] > 3) + (x[m] == 1)
+    s **= 2
+    return np.sum(s), (s != 0).all(), s.astype(np.float32).sum(), s.copy().mean()
+
+
 def _put(x: Any, y: Any, m: Any) -> None:
     np.putmask(x, m, y * 2)
     np.place(y, m, [1.0, 2.0])
@@ -63,7 +73,7 @@ def _views(x: Any, y: Any, m: Any) -> None:
     x.reshape(3, 2)[..., 0][m[:3]] = -7
 
 
-@pytest.mark.parametrize("fn", [_scaled, _rows, _written_twice, _copy_first, _at, _put, _views])
+@pytest.mark.parametrize("fn", [_scaled, _rows, _written_twice, _copy_first, _at, _operators, _put, _views])
 @pytest.mark.parametrize("dtype", ["d", "f"])
 def test_as_numpy(fn: Any, dtype: str) -> None:
     """One trace serves masks of any count, none and all included; nothing warns where NumPy does not."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.errors import TraceError
 from ir.ops.views import resolve_axes, resolve_axis
 from ir.spec import Spec, spec_of
 from tracer.apply import apply
@@ -54,6 +55,8 @@ def is_traced(x: Any) -> bool:
 def spec(x: Any) -> Spec:
     """The spec of any operand, weak for numbers."""
     if isinstance(x, Operand):
+        if type(x).rank == 4:  # a selection: what is elementwise asks for its dtype
+            return x.full.spec  # type: ignore[attr-defined]
         return x.value.spec if type(x).rank == 1 else Spec(x.shape, x.dtype)  # type: ignore[attr-defined]
     return spec_of(x)
 
@@ -113,13 +116,27 @@ def settled(result: Any) -> Any:
     return result if result.ndim else result[()]
 
 
+def plain_target(target: Any, name: str) -> TraceError:
+    """The refusal of a write into a plain array: plain code that reads it while tracing would not see what is written."""
+    tracing = current()
+    found = None
+    while found is None and isinstance(target, np.ndarray) and tracing is not None:
+        found, target = tracing.reach.path_to(target), target.base
+    if found is None:
+        return refuse("a traced value is written into a plain array (out=, +=)", "start from np.zeros_like(x) or np.empty_like(x)", op=name)
+    return refuse(
+        f"{found.name}, an array that the function reaches by itself, is written", op=name,
+        mend=f"pass it as an argument, which is written when the call is over, or keep it in a Variable and write {found.name}.data[...]",
+    )
+
+
 def store(out: Any, result: Any, name: str, casting: Any = "same_kind") -> Any:
     """`out=`: writes the result into a traced array and gives it. DTypeError, ShapeError as NumPy; TraceError for a plain array."""
     target = out[0] if type(out) is tuple else out
     if target is None:
         return result
     if not is_traced(target):
-        raise refuse("a traced result is written into a plain array (out=, +=)", "start from np.zeros_like(x) or np.empty_like(x)", op=name)
+        raise plain_target(target, name)
     if type(target).rank == 3:
         raise refuse("out= is a Variable", "write variable.data[...] = value", op=name)
     mine = spec(result)

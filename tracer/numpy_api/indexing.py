@@ -10,7 +10,7 @@ import numpy as np
 
 from ir.ops.views import resolve_axis
 from tracer.apply import apply
-from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, spec, store
+from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, plain_target, spec, store
 from tracer.refusal import bad_shape, checked_indices, refuse
 from tracer.stack import Operand
 
@@ -97,8 +97,10 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 
 
 def _target(x: Any, name: str) -> Any:
-    if not is_traced(x) or type(x).rank == 3:
-        raise refuse("a traced value is written into a plain array", "start from np.zeros_like(x) or np.empty_like(x)", op=name)
+    if not is_traced(x):
+        raise plain_target(x, name)
+    if type(x).rank == 3:
+        raise refuse("a NumPy function writes into a Variable", "give it variable.data", op=name)
     return x
 
 

@@ -12,7 +12,7 @@ from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
 from tracer.apply import apply
 from tracer.numpy_api import reductions, shapes
-from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, rounds_apart, settled, spec, store
+from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, plain_target, rounds_apart, settled, spec, store
 from tracer.refusal import bad_shape, refuse
 
 # a ufunc and the operation that it is
@@ -250,7 +250,7 @@ def outer(ufunc: np.ufunc, x: Any, y: Any, **kwargs: Any) -> Any:
 def at(ufunc: np.ufunc, x: Any, indices: Any, value: Any = None) -> None:
     """`ufunc.at(x, indices, value)`: unbuffered, so that repeated indices add up. Writes into x."""
     if not is_traced(x):
-        raise refuse("a traced value is written into a plain array", "start from np.zeros_like(x)", op=f"{ufunc.__name__}.at")
+        raise plain_target(x, f"{ufunc.__name__}.at")
     if ufunc is not np.add and ufunc.__name__ not in UFUNCS:
         name = f"np.{ufunc.__name__}"
         raise refuse(f"{name}.at is not traced", f"x[i] = {name}(x[i]) where no index stands twice", op=f"{ufunc.__name__}.at")
