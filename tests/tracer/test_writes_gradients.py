@@ -185,7 +185,7 @@ def test_second_derivatives(fn: Any) -> None:
 
 
 def test_writes_into_arguments_have_gradients() -> None:
-    """What is differentiated is a copy, so it stays; what is not is written, and its cotangent goes where the values came from."""
+    """By the values that were passed in; the arguments are written as the function itself writes them."""
 
     def f(x: Any, y: Any) -> Any:
         y[:2] = x[1:] * y[1:]
@@ -195,10 +195,11 @@ def test_writes_into_arguments_have_gradients() -> None:
     x, y = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
     fast = tracer.compile(tracer.grad(f))
     for _ in range(2):
-        mine = y.copy()
-        np.testing.assert_allclose(fast(x, mine), differences(lambda a: f(a, y.copy()), (x,))[0], rtol=1e-7)
-        np.testing.assert_array_equal(mine, [10.0, 18.0, 6.0])
-    np.testing.assert_array_equal(x, [1.0, 2.0, 3.0])
+        mine = x.copy(), y.copy()
+        np.testing.assert_allclose(fast(*mine), differences(lambda a: f(a, y.copy()), (x,))[0], rtol=1e-7)
+        due = x.copy(), y.copy()
+        f(*due)
+        np.testing.assert_array_equal(mine, due)
 
 
 def test_a_slope_that_is_infinite_outside_the_mask() -> None:
@@ -234,7 +235,7 @@ def test_as_jax_has_it() -> None:
             np.minimum.at(x, (i, i), 0.3)
             return np.sum(x * K)
 
-        value, grads = tracer.value_and_grad(ours, argnums=(0, 1))(X, V)
+        value, grads = tracer.value_and_grad(ours, argnums=(0, 1))(X.copy(), V)
         want, due = jax.value_and_grad(theirs, argnums=(0, 1))(X, V)
         np.testing.assert_allclose(value, want, rtol=1e-12)
         for got, wanted in zip(grads, due):

@@ -144,13 +144,12 @@ def _aliased(x: Any, y: Any) -> Any:
 
 @pytest.mark.parametrize("numbers", [0, 1, (0, 1)])
 def test_a_gradient_by_an_aliased_argument_that_is_written_is_refused(numbers: Any) -> None:
-    with pytest.raises(tracer.TraceError, match="shares memory with another, and a gradient is taken"):
+    with pytest.raises(tracer.GradientError, match="given twice"):
         tracer.grad(_aliased, argnums=numbers)(X, X)
     a = np.arange(4.0)
-    with pytest.raises(tracer.TraceError, match="shares memory"):
+    with pytest.raises(tracer.GradientError, match="given twice"):
         tracer.compile(tracer.grad(_aliased, argnums=numbers))(a[1:], a[:-1])
-    apart = tracer.grad(_aliased, argnums=0)(X.copy(), X.copy())
-    np.testing.assert_array_equal(apart, X)
+    np.testing.assert_array_equal(tracer.grad(_aliased, argnums=0)(X.copy(), X.copy()), X)
 
 
 def test_inside_a_trace_too() -> None:
@@ -159,7 +158,7 @@ def test_inside_a_trace_too() -> None:
         x[0] = 5.0
         return g
 
-    with pytest.raises(tracer.TraceError, match="shares memory"):
+    with pytest.raises(tracer.GradientError, match="given twice"):
         tracer.compile(outer)(X.copy())
 
     def reads(x: Any) -> Any:
