@@ -20,14 +20,16 @@ from ir.op import Reduced, Trait, Whole
 
 NOISES = 4
 SLACK = 16
+_RNG = np.random.Generator(np.random.PCG64(20))
+_POOL = _RNG.uniform(0.5, 1.0, 65_537) * _RNG.choice([-1.0, 1.0], 65_537)  # a prime number: no axis of an array repeats in step with it
 _MOST = 0.25  # no operand is moved by more than this part of itself
 
 
 class Noise:
-    """Draws the same noise each time it is made, so that a check that failed fails again."""
+    """Gives the same noise each time it is made, so that a check that failed fails again."""
 
     def __init__(self) -> None:
-        self._rng = np.random.Generator(np.random.PCG64(20))
+        self._start = 0
 
     def moved(self, value: Any, ulps: float) -> Any:
         """The value with each element moved by between half and all of `ulps` ulp, either way; whole numbers stay."""
@@ -40,7 +42,11 @@ class Noise:
         return found if isinstance(value, np.ndarray) else found[()]
 
     def _signed(self, shape: tuple[int, ...], most: float) -> np.ndarray:
-        return np.asarray(self._rng.uniform(0.5, 1.0, shape) * self._rng.choice([-most, most], shape))
+        size, start = math.prod(shape), self._start
+        self._start = (start + size + 1) % _POOL.size
+        repeats = -(-(start + size) // _POOL.size)
+        drawn = _POOL if repeats < 2 else np.tile(_POOL, repeats)
+        return (drawn[start : start + size] * most).reshape(shape)
 
     def of(self, node: Node, operands: Sequence[Any]) -> tuple[Any, ...]:
         """The node's results with noise of its own."""

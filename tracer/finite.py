@@ -74,7 +74,8 @@ def _error(node: Node, operands: tuple[Value, ...], values: dict[Value, Any], re
     error = CheckError(
         f"turned {kind} here{place}{among}{gradient}, where {', '.join(shown)}; plain NumPy gives the same",
         op=node.op.name, operands=zip(names, [v.spec for v in operands]), line=node.line,
-        mend="keep the operands where the operation is defined, with np.where or np.clip on the operand itself",
+        mend="keep the operands where the operation is defined, with np.where or np.clip on the operand itself"
+        + (", or take a larger dtype" if kind == "infinite" else ""),
     )
     return error.by("the value")
 
