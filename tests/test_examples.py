@@ -68,6 +68,27 @@ def test_define_by_run(tmp_path):
     assert f"picture: {tmp_path / 'output' / 'sine_dezero_style.png'}" in text
 
 
+def test_digits(tmp_path):
+    pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
+    text = run("digits.py", tmp_path)
+    found = re.search(r"690 iterations, 2 traces; (\d+) of 359 held-out digits right", text)
+    assert found is not None and int(found[1]) >= 0.96 * 359, text
+    for name in ("digits_loss.png", "digits_confusion.png"):
+        check_picture(tmp_path / "output" / name)
+        assert f"picture: {tmp_path / 'output' / name}" in text
+    assert len(re.search(r"sha256 (\w+)", text)[1]) == 64
+    assert run("digits.py", tmp_path, PYTHONHASHSEED="7") == text  # to the bit
+
+
+def test_digits_without_scikit_learn(tmp_path):
+    (tmp_path / "sklearn").mkdir()
+    (tmp_path / "sklearn" / "__init__.py").write_text("raise ImportError('not here')")
+    shutil.copy(ROOT / "examples" / "digits.py", tmp_path)
+    env = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, str(tmp_path / "digits.py")], env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 1 and "pip install scikit-learn" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_the_progress_bar_on_a_terminal(tmp_path):
     pty = pytest.importorskip("pty")
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from ir.errors import Error
+from ir.errors import Error, ShapeError
 from ir.source import user_line
 from tracer import numpy_api
 from tracer.apply import apply
@@ -293,6 +293,47 @@ def relu(x: Any) -> Any:
     variable([0. 2.])
     """
     return apply("relu", *_operands(x))
+
+
+@_named
+def softmax(x: Any, axis: int = -1) -> Any:
+    """Positive numbers that sum to 1 along an axis, in the proportions of `exp(x)`; nothing overflows.
+
+    >>> softmax(np.zeros((1, 4)))
+    variable([[0.25 0.25 0.25 0.25]])
+    """
+    (x,) = _operands(x)
+    raised = exp(x - max(x, axis, keepdims=True))
+    return raised / sum(raised, axis, keepdims=True)
+
+
+@_named
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """The logarithm of `softmax(x, axis)`, without the loss of digits where that is nearly 0.
+
+    >>> log_softmax(np.array([0.0, -1000.0]))
+    variable([    0. -1000.])
+    """
+    (x,) = _operands(x)
+    lowered = x - max(x, axis, keepdims=True)
+    return lowered - log(sum(exp(lowered), axis, keepdims=True))
+
+
+@_named
+def softmax_cross_entropy(x: Any, t: Any) -> Any:
+    """The mean of `-log_softmax(x)` at the right classes: `x` of shape (..., classes), `t` of integers and of shape (...).
+
+    Classes are indices: -1 is the last, as in NumPy, and one that `x` does not have is an IndexError. Raises ShapeError where the shapes
+    do not fit.
+
+    >>> softmax_cross_entropy(np.array([[0.0, 0.0], [1000.0, 0.0]]), np.array([0, 0]))
+    variable(0.34657359027997264)
+    """
+    x, t = _operands(x, t)
+    if t.shape != x.shape[:-1]:
+        raise ShapeError(f"the classes have shape {t.shape}, and scores of shape {x.shape} need {x.shape[:-1]}", mend="give one class a row")
+    right = numpy_api.TABLE[np.take_along_axis](log_softmax(x), numpy_api.TABLE[np.expand_dims](t, -1), -1)
+    return neg(average(right))
 
 
 @_named
