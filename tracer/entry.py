@@ -247,8 +247,10 @@ class _Captured:
             return None
         if not self.is_variable:
             return thing if self.number is None or type(thing) is self.number else None
-        known = isinstance(thing, Variable) and not thing.absent and thing.shape == self.shape and thing.dtype == self.spec.dtype
-        return thing if known else None
+        if not isinstance(thing, Variable) or thing.absent or thing.shape != self.shape:
+            return None
+        dtype = thing.dtype
+        return thing if dtype == self.spec.dtype or dtype.newbyteorder("=") == self.spec.dtype else None
 
     def _looked_at(self, thing: Any, array: Any) -> Any:
         if self.is_variable and not isinstance(thing, Variable):

@@ -1,8 +1,8 @@
 """What makes a trace reusable, and why not: the key of a call, leaf by leaf, and the difference of two keys in words.
 
-Arrays count with shape, dtype (byte order included) and stride class, Python numbers with their kind alone, Variables with shape and
-dtype, plain values with their value, objects by identity; the switches of Config count too. Keys hold no arrays and no Variables, and
-objects only weakly.
+Arrays count with shape, dtype (byte order included) and stride class, Python numbers with their kind alone, Variables with shape,
+dtype, name and whether they have a gradient, plain values with their value, objects by identity; the switches of Config count too. Keys
+hold no arrays and no Variables, and objects only weakly.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def leaf_key(leaf: Any) -> Any:
     if kind is Spec:
         return WEAK_KINDS[leaf.weak] if leaf.weak else ("array", leaf.shape, leaf.dtype, "C")
     if isinstance(leaf, Variable):
-        return (kind, leaf.shape, leaf.dtype) if not leaf.absent else (kind, None)
+        return (kind, leaf.shape, leaf.dtype, leaf.name, leaf.grad is not None) if not leaf.absent else (kind, None, leaf.name)
     if kind is TracedArray:
         raise leaked(leaf)
     if kind is TracedScalar:

@@ -208,10 +208,13 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
         )
     if isinstance(leaf, Operand):
         if leaf.absent:  # type: ignore[attr-defined]
-            return type(leaf)(None), LeafIn("static", name)  # type: ignore[call-arg]
+            return type(leaf)(None, leaf.name), LeafIn("static", name)  # type: ignore[call-arg,attr-defined]
         tracing.given.append(leaf)
         traced = _array(tracing, Spec(leaf.shape, native(leaf.dtype)), line, position, memory=leaf.memory())  # type: ignore[attr-defined]
-        return type(leaf)(traced), LeafIn("variable", name, position)  # type: ignore[call-arg]
+        held: Any = type(leaf)(traced, leaf.name)  # type: ignore[call-arg,attr-defined]
+        if leaf.grad is not None:  # type: ignore[attr-defined]
+            held.grad = _Gradient()
+        return held, LeafIn("variable", name, position)
     if isinstance(leaf, (np.ndarray, np.generic)):
         check_array(leaf, f"argument {name}")
         spec = Spec(leaf.shape, native(leaf.dtype))
@@ -220,6 +223,15 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
         strides = stand_in(spec, leaf.strides) if not leaf.flags.c_contiguous else None
         return _array(tracing, spec, line, position, strides, memory=leaf), LeafIn("array", name, position)
     return leaf, LeafIn("static", name)
+
+
+class _Gradient:
+    """Stands for the gradient that a Variable among the arguments has already: it is there, and no input of the trace."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise refuse("the gradient of a Variable among the arguments is used", "v.cleargrad() first, or pass v.grad as an argument as well")
 
 
 def _array(
