@@ -26,6 +26,7 @@ from tracer.records import PENDING, TAPE, Application, Held, Input, Part, Place,
 from tracer.sharing import read_eagerly
 
 PIECE = 1000  # records in one program at the most
+HALF = PIECE // 2  # in one piece of a loop
 LARGEST = 2000  # nodes in one program at the most, unless one record has more
 PHASE = 32  # so many entries in a row must agree for two places to count as the same place of a loop
 PROGRAMS = 1024  # programs kept
@@ -104,20 +105,20 @@ def _one_by_one(held: Held | None) -> None:
 
 
 def trim() -> None:
-    """Keeps the tape short: forgets results that nobody can ask for, and runs a piece where there is enough to run."""
+    """Keeps the tape short: forgets results that nobody can ask for, and runs pieces where there is enough to run."""
     with TAPE.lock:
         records = pending(awaited(TAPE.waiting))
-        if len(records) >= PIECE // 2:
+        while len(records) >= HALF:
             cut = boundary(records)
             run(records[:cut], records[cut:])
+            records = records[cut:]
         TAPE.waiting = [place.holder for place in awaited(TAPE.waiting)]
 
 
 def compute(roots: Sequence[Place], later: Sequence[Application] = ()) -> None:
     """Computes these results and all that they need. `later` are other pending records, which may read some of it."""
     records = pending(roots)
-    while len(records) > PIECE or (len(records) > 1 and weight(records) > LARGEST):
-        cut = boundary(records)
+    while (cut := boundary(records)) < len(records):
         run(records[:cut], [*records[cut:], *later])
         records = records[cut:]
     if records:
@@ -130,21 +131,21 @@ def weight(records: Sequence[Application]) -> int:
 
 
 def boundary(records: Sequence[Application]) -> int:
-    """Where to cut: at a place of a loop like the one where the list begins, so that pieces of a loop are alike; else at PIECE.
-
-    A piece is lighter than LARGEST, or one record.
+    """Where to cut: a loop at a place like the one where the list begins, and always after as many rounds, whenever it is cut; so its
+    pieces are alike, and those of the next such loop too. What is no loop at PIECE. A piece is lighter than LARGEST, or one record.
     """
-    entries = [record.entry for record in records[: PIECE + PHASE]]
+    entries = [record.entry for record in records[:PIECE]]
     total = 0
     for k, entry in enumerate(entries):
         total += entry.weight
         if total > LARGEST:
             return max(k, 1)
-    head = entries[:PHASE]
-    for k in range(min(len(entries) - PHASE, PIECE), len(entries) // 2, -1):
-        if entries[k] is head[0] and entries[k : k + PHASE] == head:
-            return k
-    return min(len(entries), PIECE)
+    if len(entries) >= HALF:
+        head = entries[:PHASE]
+        for k in range(HALF - PHASE, HALF // 2, -1):
+            if entries[k] is head[0] and entries[k : k + PHASE] == head:
+                return k
+    return len(entries)
 
 
 def run(records: list[Application], later: Sequence[Application]) -> None:

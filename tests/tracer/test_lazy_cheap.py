@@ -108,6 +108,25 @@ def test_a_loop_that_never_looks_neither_grows_nor_compiles_anew(compilations):
     assert len(compilations) <= 4
 
 
+def test_a_loop_of_another_length_or_begun_elsewhere_has_the_same_pieces(compilations):
+    x = Variable(np.ones(3))
+
+    def total(count):
+        found = Variable(np.zeros(()))
+        with no_grad():
+            for _ in range(count):
+                found = found + F.sum(F.exp(x))
+        return found
+
+    total(2000).data  # noqa: B018
+    before = len(compilations)
+    for k in range(3):
+        for n in range(k * 3):
+            x + n  # recorded, and dead at once
+        total(1500)
+    assert len(compilations) == before
+
+
 def test_a_sum_of_losses_and_its_gradient(compilations, monkeypatch):
     monkeypatch.setattr(passes, "VERIFY", False)
     x = Variable(np.ones(3))
