@@ -8,16 +8,19 @@ import random
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ir.errors import TraceError
-from ir.source import Line
+from ir.source import Line, is_library
+from tracer import entropy
 from tracer.iterators import iterators_within, progress
 from tracer.paths import Found
+
+GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
 
 
 class Drawn(TraceError):
@@ -25,19 +28,22 @@ class Drawn(TraceError):
 
 
 @contextmanager
-def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
-    """TraceError when the random state was advanced inside; the state is put back, so that nothing was spent.
+def no_draws(fn: Callable[..., Any], found: list[Found], given: Sequence[tuple[str, Any]] = ()) -> Iterator[None]:
+    """TraceError when the random state was advanced inside, or a generator made without a seed; the state is put back, so that nothing
+    was spent. `given`: the arguments that are no data, by name. A generator made inside with a seed draws the same at each call, by
+    itself as in a replay.
 
     Where other threads run, one of them may have drawn. Then the state is left alone, and a function that names no source of random
     numbers is believed if the state is seen to move by itself.
     """
-    watched, iterators = sources_within(found), iterators_within(found)
+    sources, iterators = sources_within(found, given), iterators_within(found)
     moved: list[Source] = []
     try:
-        yield
+        with entropy.watched() as unseeded:
+            yield
     finally:
         alone = len(sys._current_frames()) == 1
-        for source in watched:
+        for source in sources:
             if source.moved():
                 moved.append(source)
                 if alone:
@@ -47,22 +53,28 @@ def no_draws(fn: Callable[..., Any], found: list[Found]) -> Iterator[None]:
             raise Drawn(
                 f"numbers were drawn from {source.name} while tracing: every call would repeat them"
                 + ("" if alone else " (if another thread drew them: it has done so just once)"),
-                line=_line_of(fn, source.name),
+                line=_line_of(fn, source.name, found),
                 mend="draw outside and pass the numbers in" + ("" if alone else "; in other threads draw from np.random.default_rng()"),
                 op="random",
             )
+    if unseeded:
+        raise Drawn(
+            "a random generator is made without a seed while tracing: every call would repeat its numbers",
+            line=unseeded[0], mend="make it outside, draw there and pass the numbers in; or give it a seed", op="random",
+        )
     for f, before in iterators:
         if progress(f.thing) != before:
             raise Drawn(
                 f"elements were taken from the iterator {f.name} while tracing: every call would repeat them",
-                line=_line_of(fn, f.name), mend="take them outside and pass them in", op="next",
+                line=_line_of(fn, f.name, found), mend="take them outside and pass them in", op="next",
             )
 
 
-def sources_within(found: list[Found]) -> list[Source]:
-    """NumPy's and Python's own, and the generators within reach."""
+def sources_within(found: list[Found], given: Sequence[tuple[str, Any]] = ()) -> list[Source]:
+    """NumPy's and Python's own, and the generators within reach and among the arguments."""
     own = [Source("np.random", np.random.mtrand._rand), Source("random", random)]
-    return own + [Source(f.name, f.thing) for f in found if isinstance(f.thing, (np.random.Generator, np.random.RandomState))]
+    held = [(name, thing) for name, thing in [*given, *[(f.name, f.thing) for f in found]] if isinstance(thing, GENERATORS)]
+    return own + [Source(name, thing) for name, thing in held if not isinstance(thing, random.SystemRandom)]
 
 
 class Source:
@@ -79,15 +91,15 @@ class Source:
         """The state as it was when the trace began."""
         if isinstance(self.thing, np.random.RandomState):
             self.thing.set_state(self.before)
-        elif self.thing is random:
-            random.setstate(self.before)
+        elif self.thing is random or isinstance(self.thing, random.Random):
+            self.thing.setstate(self.before)
         else:
-            self.thing.bit_generator.state = self.before
+            _bits(self.thing).state = self.before
 
     def reseed(self, seed: int) -> None:
         """Another state, for a while."""
-        if isinstance(self.thing, np.random.Generator):
-            self.thing.bit_generator.state = type(self.thing.bit_generator)(seed).state
+        if isinstance(self.thing, (np.random.Generator, np.random.BitGenerator)):
+            _bits(self.thing).state = type(_bits(self.thing))(seed).state
         else:
             self.thing.seed(seed)
 
@@ -118,9 +130,13 @@ def _names(fn: Callable[..., Any], found: list[Found], source: Source) -> bool:
 
 
 def _state(thing: Any) -> Any:
-    if thing is random:
-        return random.getstate()
-    return thing.get_state(legacy=False) if isinstance(thing, np.random.RandomState) else thing.bit_generator.state
+    if thing is random or isinstance(thing, random.Random):
+        return thing.getstate()
+    return thing.get_state(legacy=False) if isinstance(thing, np.random.RandomState) else _bits(thing).state
+
+
+def _bits(thing: Any) -> Any:
+    return thing.bit_generator if isinstance(thing, np.random.Generator) else thing
 
 
 def _key(state: Any) -> Any:
@@ -130,13 +146,21 @@ def _key(state: Any) -> Any:
     return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
-def _line_of(fn: Callable[..., Any], name: str) -> Line | None:
-    """The line of the function that names the source of random numbers; its first line where none does."""
-    code = getattr(inspect.unwrap(fn), "__code__", None)
-    if code is None:
-        return None
+def _line_of(fn: Callable[..., Any], name: str, found: list[Found]) -> Line | None:
+    """The line that names the source of random numbers, in the function or in one of the user's own that it calls; else its first."""
+    codes = [code for thing in (fn, *[f.thing for f in found]) if (code := _code(thing)) is not None]
     word = name.split(".")[-1]
-    for instruction in dis.get_instructions(code):
-        if instruction.argval == word and instruction.positions and instruction.positions.lineno:
-            return Line(code.co_filename, instruction.positions.lineno, code.co_name)
-    return Line(code.co_filename, code.co_firstlineno, code.co_name)
+    for code in codes:
+        stack = [code]
+        while stack:
+            one = stack.pop()
+            for instruction in dis.get_instructions(one):
+                if instruction.argval == word and instruction.positions and instruction.positions.lineno:
+                    return Line(one.co_filename, instruction.positions.lineno, one.co_name)
+            stack += [held for held in one.co_consts if isinstance(held, types.CodeType)]
+    return Line(codes[0].co_filename, codes[0].co_firstlineno, codes[0].co_name) if codes else None
+
+
+def _code(thing: Any) -> types.CodeType | None:
+    code = getattr(inspect.unwrap(thing), "__code__", None) if callable(thing) and not isinstance(thing, type) else None
+    return code if isinstance(code, types.CodeType) and not is_library(code.co_filename) else None

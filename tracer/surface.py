@@ -265,7 +265,8 @@ class Surface(Operand):
             return apply("square", self)  # as NumPy: int8, where np.power gives int64
         if self.dtype.kind == "c" and type(other) in (int, float) and (type(other), other) in _COMPLEX_POWERS:
             return apply(_COMPLEX_POWERS[type(other), other], self)
-        if self.dtype.kind == "f" and not self.scalar and type(other) in (int, float) and (type(other), other) in _POWERS:
+        alike = type(other) in (int, float) and (type(other), other) in _POWERS
+        if alike and self.dtype.kind == "f" and not getattr(self, "scalar", False):
             return apply(_POWERS[type(other), other], self)
         return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
 

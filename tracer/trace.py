@@ -25,7 +25,7 @@ from tracer.changes import line_of_change
 from tracer.context import Capture, Tracing, check_array, entered, native
 from tracer.draws import Drawn, no_draws
 from tracer.holds import Guard, guards_of
-from tracer.paths import now
+from tracer.paths import Found, now
 from tracer.refusal import in_our_words, refuse, where_raised
 from tracer.scalar import TracedScalar
 from tracer.seen import PLAIN, comparable, fingerprint
@@ -123,7 +123,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
     if tracing.reach.asks_is:
         described = _one_for_each(tracing, leaves, described)
     before = [(found, fingerprint(found.thing)) for found in tracing.reach.found if comparable(found.thing)]
-    with no_draws(tracing.fn or fn, tracing.reach.found), entered(tracing):
+    with no_draws(tracing.fn or fn, tracing.reach.found, tracing.objects), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
             result = tracing.numbers.twin(fn)(*args, **kwargs)
@@ -152,10 +152,24 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             _restore(tracing)
     traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked, traced.notes = tracing.baked, tracing.notes
-    impure = [f.name for f, seen in before if fingerprint(now(f.fetch)) != seen]
-    if impure:
-        traced.impure = [(name, line_of_change(name, tracing.fn or fn, tracing.reach.found)) for name in impure]
+    changed = [f for f, seen in before if fingerprint(now(f.fetch)) != seen]
+    if changed:
+        traced.impure = [(f.name, line_of_change(f.name, tracing.fn or fn, tracing.reach.found)) for f in changed]
+    _no_plain_writes(tracing, traced, changed)
     return traced
+
+
+def _no_plain_writes(tracing: Tracing, traced: Trace, changed: list[Found]) -> None:
+    """TraceError where the function wrote plain values into an array that it also computes with: a later call would not write them."""
+    entered, code = tracing.entered_ids(), getattr(inspect.unwrap(tracing.fn), "__code__", None) if tracing.fn is not None else None
+    for found, (name, line) in zip(changed, traced.impure):
+        if isinstance(found.thing, np.ndarray) and id(found.thing) in entered and now(found.fetch) is found.thing:
+            if line is None and code is not None:
+                line = Line(code.co_filename, code.co_firstlineno, code.co_name)
+            raise TraceError(
+                f"the function writes into the array {name}, which it also computes with; a later call would not write it again",
+                op="assignment", line=line, mend=f"write it before the call, or make {name} an argument, which is written at each call",
+            )
 
 
 # ---- in
