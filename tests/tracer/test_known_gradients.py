@@ -108,6 +108,15 @@ POINTS = {
     "repeated indices": (lambda x: x[np.array([0, 0, 2, -1])] * array(1.0, 10.0, 100.0, 1000.0), [np.ones(3)], [[11, 0, 1100]]),
     "repeated take": (lambda x: np.take(x, [1, 1, 1], mode="clip"), [np.ones(3)], [[0, 3, 0]]),
     "a boolean sum with repeats": (lambda x: x[:, [1, 1]][[0, 0]], [np.ones((2, 2))], [[[0, 4], [0, 0]]]),
+    # what a mask selects: its length is not known, which is no reason for NaN
+    "a selection, squared": (lambda x: np.sqrt(x)[x > 0] ** 2, [array(0.0, 1.0, 4.0)], [[0, 1, 1]]),
+    "the mean of a selection": (lambda x: np.mean(np.log(x)[x > 0]), [array(0.0, 1.0, 4.0)], [[0, 0.5, 0.125]]),
+    # an output given with where= was forgotten
+    "a quotient with where=": (lambda x: np.divide(1.0, x, out=np.zeros_like(x), where=x != 0), [array(0.0, 2.0)], [[0, -0.25]]),
+    # both factors of x log x at 0, in the branch that is not taken
+    "a divergence with empty classes": (
+        lambda p, q: np.where(p > 0, p * np.log(p / q), 0), [array(0.0, 0.5), array(0.0, 0.5)], [[0, 1], [0, -1]],
+    ),
     # views of broadcast arrays: overlapping memory was counted once
     "a reshaped broadcast": (
         lambda x: np.broadcast_to(x, (3, 2)).reshape(3, 2) * np.arange(6.0).reshape(3, 2), [np.ones(2)], [[6, 9]],
