@@ -155,21 +155,26 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
     changed = [f for f, seen in before if fingerprint(now(f.fetch)) != seen]
     if changed:
         traced.impure = [(f.name, line_of_change(f.name, tracing.fn or fn, tracing.reach.found)) for f in changed]
-    _no_plain_writes(tracing, traced, changed)
+    _no_plain_writes(tracing, traced, before)
     return traced
 
 
-def _no_plain_writes(tracing: Tracing, traced: Trace, changed: list[Found]) -> None:
-    """TraceError where the function wrote plain values into an array that it also computes with: a later call would not write them."""
-    entered, code = tracing.entered_ids(), getattr(inspect.unwrap(tracing.fn), "__code__", None) if tracing.fn is not None else None
-    for found, (name, line) in zip(changed, traced.impure):
-        if isinstance(found.thing, np.ndarray) and id(found.thing) in entered and now(found.fetch) is found.thing:
-            if line is None and code is not None:
-                line = Line(code.co_filename, code.co_firstlineno, code.co_name)
-            raise TraceError(
-                f"the function writes into the array {name}, which it also computes with; a later call would not write it again",
-                op="assignment", line=line, mend=f"write it before the call, or make {name} an argument, which is written at each call",
-            )
+def _no_plain_writes(tracing: Tracing, traced: Trace, before: list[tuple[Found, Any]]) -> None:
+    """TraceError where the function wrote plain values into an array within reach: a later call would not. The write is undone."""
+    written = [(f, seen) for f, seen in before if isinstance(f.thing, np.ndarray) and fingerprint(f.thing) != seen]
+    for found, (_, dtype, data) in written:
+        if len(data) == found.thing.nbytes:  # of a large array there is only a checksum
+            found.thing[...] = np.frombuffer(data, dtype).reshape(found.thing.shape)
+    if written:
+        name = written[0][0].name
+        code = getattr(inspect.unwrap(tracing.fn), "__code__", None) if tracing.fn is not None else None
+        line = next((line for changed, line in traced.impure if changed == name), None)
+        if line is None and code is not None:
+            line = Line(code.co_filename, code.co_firstlineno, code.co_name)
+        raise TraceError(
+            f"the function writes plain values into the array {name}; a later call would not write them again",
+            op="assignment", line=line, mend=f"write it before the call, or make {name} an argument, which is written at each call",
+        )  # fmt: skip
 
 
 # ---- in
