@@ -154,8 +154,10 @@ class TracedArray(Surface):
             new = TABLE["set_at"](place.value, tracing.value_of(_assignable(value, self.dtype)), *indices, axes=parsed.axes)
             write(place.storage, place.path, new)
             return
-        if isinstance(value, (list, tuple)) and np.ndim(numpy_api.operand(value)) > place.ndim:
-            raise bad_shape("setting an array element with a sequence", "give a value with as many axes as the place", op="assignment")
+        if isinstance(value, (list, tuple)):
+            value = _assignable(value, self.dtype)
+            if value.ndim > place.ndim:
+                raise bad_shape("setting an array element with a sequence", "give a value with as many axes as the place", op="assignment")
         place.assign(value)
 
     def assign(self, value: Any) -> None:
@@ -243,7 +245,8 @@ def _assignable(value: Any, dtype: np.dtype) -> Any:
     if dtype.kind != "c" and any(type(leaf) is complex for leaf in leaves(value)):
         raise _no_complex(dtype)
     if isinstance(value, (list, tuple)):
-        return numpy_api.operand(value)
+        traced = any(isinstance(leaf, Operand) for leaf in leaves(value))
+        return numpy_api.TABLE[np.array](value) if traced else numpy_api.operand(value)
     return np.asarray(value if isinstance(value, (bool, int, float)) else numpy_api.plain(value), dtype)[()]
 
 

@@ -61,7 +61,8 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     x = _target(dst, "copyto")
     source = operand(src)
     mine = spec(source)
-    if not mine.weak and not np.can_cast(mine.dtype, x.dtype, casting):
+    by_value = mine.weak == "int" and x.dtype.kind == "u"  # a Python int is only asked whether it fits
+    if not by_value and not np.can_cast(mine.dtype, x.dtype, casting):
         raise refuse(
             f"copyto casts {mine.dtype} to {x.dtype}, which the rule {casting!r} forbids", "casting='unsafe', or astype", op="copyto"
         )
