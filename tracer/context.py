@@ -79,6 +79,7 @@ class Tracing:
         self.arguments: list[Storage] = []
         self.memory: list[tuple[Storage, np.ndarray]] = []  # the caller's arrays among what entered, while the function runs
         self.plain_result = False
+        self.powers: list[Value] = []  # powers of Python numbers, whose kind hangs on the values
         self.pinned: dict[int, tuple[Line | None, str]] = {}  # number input -> where Python needed its value, and what for
         self.unknown: Line | None = None  # where an array of unknown origin was met: computed from something out of sight
         self.grads: list[tuple[Any, Any]] = []  # Variables met, and their gradients before the trace
@@ -102,7 +103,7 @@ class Tracing:
         """The run is over: lets go of all that came from outside, without waiting for the garbage collector."""
         self.closed = True
         self.fn, self._reach, self.captured = None, None, []
-        for held in (self.pathless, self.objects, self.arguments, self.memory, self.grads, self.given, self.made):
+        for held in (self.powers, self.pathless, self.objects, self.arguments, self.memory, self.grads, self.given, self.made):
             held.clear()
         for known in (self._lifted, self._numbers):
             known.clear()

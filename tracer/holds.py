@@ -20,6 +20,7 @@ from ir.errors import TraceError
 from ir.spec import Spec
 from tracer.aliases import Relation, relation
 from tracer.fetch import Fetch
+from tracer.kinds import kind_holds
 from tracer.paths import GONE, Found, now
 from tracer.seen import LARGE, fingerprint
 from tracer.stack import Operand
@@ -65,6 +66,12 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         elif source in tracing.numbers.entered:
             found = tracing.numbers.entered[source]
             guards.append(_still(f"is {found.thing!r}{where}", found, fingerprint(found.thing), _captured_changed(found, where)))
+    getters = {source: _leaf(k) for source, k in of_input.items()}
+    getters |= {source: _reached(found.fetch) for source, found in tracing.numbers.entered.items()}
+    for power in tracing.powers:
+        if power.graph is tracing.graph and (check := kind_holds(power, getters)) is not None:
+            where = f" ({power.node.line.place()})" if power.node.line else ""
+            guards.append(Guard(f"a power is {'an' if power.spec.weak == 'int' else 'a'} {power.spec.weak}{where}", check))
     inside = tracing.entered_ids()
     compared: list[tuple[str, Any]] = []
     for found, seen in before:
@@ -92,6 +99,14 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
     traced.cost = _cost(tracing, compared)
     guard = _apart_or_as_traced(tracing, traced, leaves)
     return guards if guard is None else [*guards, guard]
+
+
+def _leaf(k: int) -> Callable[[list[Any]], Any]:
+    return lambda leaves: leaves[k]
+
+
+def _reached(fetch: Fetch) -> Callable[[list[Any]], Any]:
+    return lambda leaves: now(fetch)
 
 
 def _cost(tracing: Tracing, compared: list[tuple[str, Any]]) -> str | None:

@@ -240,6 +240,8 @@ def _numbers(fn: str, *numbers: Any) -> Any:
         for x in traced:
             x.convert(f"the kind of {fn}")
         return found
+    if fn == "pow":
+        tracing.powers.append(value)
     return TracedScalar(value, found, any(x.differentiated for x in traced))
 
 

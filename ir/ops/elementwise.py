@@ -245,9 +245,16 @@ def _clip_spec(x: Spec, lo: Spec, hi: Spec) -> Spec:
 clip = replace(elementwise("clip", "x lo hi", _clip_ufunc, _clip_vjp, traits=EXACT), spec=_clip_spec, meaning=np.clip)
 
 # ---- moves
+
+
+def _cast(x: Any, *, dtype: Any) -> Any:
+    """A Python int that does not fit raises, an array's element wraps around: as in NumPy."""
+    return (np.array(x, dtype) if type(x) is int else np.asarray(x).astype(dtype))[()]
+
+
 cast: Op = Op(
     "cast", "elementwise", ("x",), spec=lambda x, *, dtype: Spec(x.shape, check_dtype(np.dtype(dtype))),
-    meaning=lambda x, *, dtype: np.asarray(x).astype(dtype)[()], vjp=lambda g, y, x, *, dtype: g, axes=broadcast_axes,
+    meaning=_cast, vjp=lambda g, y, x, *, dtype: g, axes=broadcast_axes,
     flops=flops_each(0), traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K",
 )
 copy = Op(  # in the operand's order of axes, or with order="C" in that

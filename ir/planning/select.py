@@ -18,6 +18,7 @@ from ir.planning.strides import k_strides
 from ir.spec import Spec, ufunc_dtypes
 from ir.target import Kernel
 
+STORES = ("cast", "set_slice", "set_at")  # where NumPy raises for a Python int that the dtype can't hold; np.where wraps it around
 COMPARISONS = (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal)
 
 
@@ -40,6 +41,8 @@ def slot_dtype(node: Node, position: int) -> np.dtype:
         return np.dtype(np.int64) if op.ufunc in COMPARISONS and dtype.kind in "iu" and spec.weak == "int" else dtype
     is_index = (op.family == "index" and position > 0) or (op.family == "update" and position > 1)
     out = node.outputs[0].dtype
+    if spec.weak == "int" and out.kind in "iu" and not is_index:
+        return out if op.name in STORES else spec.dtype
     return spec.dtype if is_index or not np.can_cast(spec.dtype, out, "same_kind") else out
 
 

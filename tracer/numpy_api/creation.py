@@ -54,11 +54,17 @@ def _kind_of(x: Any, result: Any) -> Any:
     return result
 
 
+def _element(number: Any, dtype: np.dtype) -> Any:
+    """A number or array in a dtype. OverflowError for a Python int that it can't hold."""
+    return (np.array(number, dtype) if type(number) is int else np.asarray(number).astype(dtype))[()]
+
+
 def _filled(value: Any, shape: Any, dtype: Any, slow_first: tuple[int, ...] | None = None) -> Any:
     """A new array of one content; its axes from the slowest to the fastest, None for C order."""
     fill = operand(value)
     if given(dtype):
-        fill = apply("cast", fill, dtype=dtype_of(dtype)) if isinstance(fill, Operand) else np.asarray(fill).astype(dtype_of(dtype))[()]
+        to = dtype_of(dtype)
+        fill = apply("cast", fill, dtype=to) if isinstance(fill, Operand) else _element(fill, to)
     elif not isinstance(fill, Operand):
         fill = np.asarray(fill)
     if slow_first is None or slow_first == tuple(range(len(shape))):
