@@ -61,7 +61,7 @@ def main() -> None:
             print(f"epoch {epoch:>2}  loss {losses[-1].mean():.4f}  held out: loss {held[-1]:.4f}  accuracy {right:.1%}")
 
     guesses = scores(held_x).argmax(1)
-    print(f"{step.iteration} iterations, {step.explain().traces} traces; {np.sum(guesses == held_t)} of {len(held_t)} held-out digits right")
+    print(f"{step.iteration} iterations, {step.explain().traces} traces; {sum(guesses == held_t)} of {len(held_t)} held-out digits right")
     OUTPUT.mkdir(exist_ok=True)
     plot_losses(losses, held, OUTPUT / "digits_loss.png")
     plot_confusion(held_t, guesses, OUTPUT / "digits_confusion.png")

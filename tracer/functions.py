@@ -331,7 +331,7 @@ def softmax_cross_entropy(x: Any, t: Any) -> Any:
     """
     x, t = _operands(x, t)
     if t.shape != x.shape[:-1]:
-        raise ShapeError(f"the classes have shape {t.shape}, and scores of shape {x.shape} need {x.shape[:-1]}", mend="give one class a row")
+        raise ShapeError(f"the classes have shape {t.shape}, and scores of shape {x.shape} need {x.shape[:-1]}", mend="give a class a row")
     right = numpy_api.TABLE[np.take_along_axis](log_softmax(x), numpy_api.TABLE[np.expand_dims](t, -1), -1)
     return neg(average(right))
 
