@@ -122,6 +122,28 @@ def _set_slice(site: Site) -> tuple[str, ...]:
     return (f'np.copyto({_view(site)}, {{1}}, "unsafe")',)
 
 
+def _set_slice_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    """NumPy copies a value first whose span of memory meets the place's; along one axis only where the steps differ in sign."""
+    value = reads[1]
+    if value.buffer is not writes[0].buffer or value.strides is None or writes[0].strides is None:
+        return 0
+    view = sliced(writes[0], attrs["index"])
+    assert view.strides is not None
+    if not view.shape or (len(view.shape) == 1 and (not value.shape or view.strides[0] * value.strides[-1] >= 0)):
+        return 0
+    (one, two), (three, four) = _span(view), _span(value)
+    return _bytes(value) if one < four and three < two else 0
+
+
+def _span(place: Place) -> tuple[int, int]:
+    """The bytes of its buffer between which a place lies."""
+    assert place.strides is not None
+    if 0 in place.shape:
+        return 0, 0
+    steps = [stride * (n - 1) for n, stride in zip(place.shape, place.strides)]
+    return place.offset + sum([s for s in steps if s < 0]), place.offset + sum([s for s in steps if s > 0]) + place.dtype.itemsize
+
+
 def _add_slice(site: Site) -> tuple[str, ...]:
     view = _view(site)
     return (f"np.add({view}, {_trimmed(site, len(site.writes[0].shape))}, {view}{_casting(site)})",)
@@ -175,7 +197,9 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     "take_along_axis": (Kernel("take_along_axis.copy", "take_along_axis", _along, cost=_moves, scratch=_fresh_result),),
     "sort": (Kernel("sort.inplace", "sort", _sort, cost=_moves, overwrites=(0,), scratch=_sort_scratch),),
     "argsort": (Kernel("argsort.copy", "argsort", _argsort, accepts=_argsort_accepts, cost=_moves, scratch=_argsort_scratch),),
-    "set_slice": (Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,), single=True),),
+    "set_slice": (
+        Kernel("set_slice.copyto", "set_slice", _set_slice, cost=_moves, overwrites=(0,), scratch=_set_slice_scratch, single=True),
+    ),
     "add_slice": (
         Kernel(
             "add_slice.add", "add_slice", _add_slice, accepts=_known, cost=_moves, overwrites=(0,), scratch=_add_slice_scratch, single=True
