@@ -176,3 +176,9 @@ def test_a_captured_array_of_any_layout_is_flattened() -> None:
 
 def test_padding_nothing() -> None:
     both(lambda x: np.pad(x.sum(), 1, mode="edge"), X.copy())
+
+
+def test_an_array_of_another_byte_order_is_no_view() -> None:
+    both(lambda x: x.astype(">f8").__iadd__(1.0) * x, X.copy())
+    with pytest.raises(tracer.Error, match="byte order"):
+        tracer.compile(lambda x: np.asarray(x, dtype=">f8", like=x))(X)

@@ -27,6 +27,11 @@ def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True, or
     if not np.can_cast(mine.dtype, to, casting):
         raise bad_dtype(f"cannot cast from {mine.dtype} to {to} by the rule {casting!r}", "casting='unsafe'", op="astype")
     if mine.dtype == to and mine.weak is None:
+        if not copy and given(dtype) and not np.dtype(dtype).isnative:
+            raise bad_dtype(
+                f"whether a view or a copy of dtype {np.dtype(dtype)} comes out depends on x's byte order, which a trace does not keep",
+                "x.astype(dtype), a copy, or leave the dtype out", op="astype",
+            )  # fmt: skip
         return x if not copy else copied(x, order)
     made = _kind_of(x, apply("cast", x, dtype=to))
     return made if order == "K" else copied(made, order)
