@@ -30,7 +30,8 @@ def measured(program: Program) -> list[str]:
     except Exception:  # the runner says which of these are right
         return []
     entry, inputs = fast._find(*trees.flatten((tuple(arguments), {})))
-    return check(entry.plan, [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs], f"drawn {program.seed}") if plan.steps else []
+    inputs = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
+    return check(entry.plan, inputs, f"drawn {program.seed}") if plan.steps else []
 
 
 def main(seed: int, count: int) -> None:

@@ -136,7 +136,8 @@ BUFFER = np.zeros(3)
     ],
 )
 def test_plain_values_written_into_an_array_that_is_computed_with(fn: Any) -> None:
-    with pytest.raises(tracer.TraceError, match=r"writes plain values into the array BUFFER[\s\S]*test_draws.py:[\s\S]*mend: write it before the call"):
+    words = r"writes plain values into the array BUFFER[\s\S]*test_draws.py:[\s\S]*mend: write it before the call"
+    with pytest.raises(tracer.TraceError, match=words):
         tracer.compile(fn)(X)
 
 

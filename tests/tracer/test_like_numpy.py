@@ -37,7 +37,7 @@ def both(fn: Any, *args: Any) -> None:
     "np.unstack(x)[0]",
     "np.choose(0, [x[0], x[1]], mode='clip')", "np.round(z > 0)", "np.round(x > 1)", "np.round(z.astype(int))", "np.flip(z)",
     "np.round(x[0].astype(int))", "np.triu(x)", "np.tril(x, -1)", "np.angle(x > 1)", "np.angle(x.astype(int))",
-    "np.float_power(x, True)",
+    "np.float_power(x, True)", "np.array(x[0], like=x)", "np.asarray(x.sum(), like=x)",
 ])  # fmt: skip
 def test_kinds_and_dtypes(text: str) -> None:
     both(eval(f"lambda x, z: {text}", {"np": np}), X + 0.0, ZERO)

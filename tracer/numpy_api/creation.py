@@ -131,7 +131,7 @@ def as_array(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, 
         result = astype(result, dtype) if given(dtype) else result
     else:
         result = apply("copy", np.asarray(a if isinstance(a, np.ndarray) else plain(a), dtype))
-    return result
+    return result[...] if getattr(result, "scalar", False) else result  # an array in any case
 
 
 def _outside(function: Callable[..., Any]) -> Callable[..., Any]:
