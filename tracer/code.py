@@ -6,6 +6,7 @@ function that looks at its globals by other ways than by name, may not. Whatever
 from __future__ import annotations
 
 import dis
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ _OPTIMIZED = 1  # CO_OPTIMIZED: not the body of a class
 _LOOKS = frozenset(  # names by which code sees its own function, cells and globals, or the type of a number
     ["globals", "vars", "dir", "eval", "exec", "type", "_getframe", "currentframe", "stack", "__globals__", "__closure__", "__code__"]
 )
+_EVALUATES = frozenset(["eval", "exec"])
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ def uses(code: types.CodeType) -> Uses:
     by_name, asks_is, outermost, stack = True, False, code, [code]
     while stack:
         one = stack.pop()
-        names += [*one.co_names, *[c for c in one.co_consts if type(c) is str and c.isidentifier()]]
+        evaluates = not _EVALUATES.isdisjoint(one.co_names)
+        names += [*one.co_names, *[word for c in one.co_consts if type(c) is str for word in _words(c, evaluates)]]
         stack += [c for c in one.co_consts if isinstance(c, types.CodeType)]
         by_name = by_name and (one is outermost or bool(one.co_flags & _OPTIMIZED))
         own = [*one.co_varnames, *[c for c in one.co_cellvars if c not in one.co_varnames], *one.co_freevars]
@@ -70,6 +73,11 @@ def uses(code: types.CodeType) -> Uses:
     every = tuple(dict.fromkeys(names))
     outside = tuple(dict.fromkeys(globals_)) if by_name else every
     return Uses(every, outside, frozenset(called - otherwise), frozenset(stored), by_name, asks_is)
+
+
+def _words(text: str, evaluated: bool) -> list[str]:
+    """The names that a text may be: it, or those in it where it may be code."""
+    return re.findall(r"[^\W\d]\w*", text) if evaluated else [text] if text.isidentifier() else []
 
 
 def _steps(code: types.CodeType) -> Iterator[tuple[int, int, int]]:

@@ -152,14 +152,21 @@ def _item(k: Any) -> Any:
     if isinstance(k, np.ndarray):
         return int(k) if k.ndim == 0 and k.dtype.kind in "iu" else _index_array(k)
     if isinstance(k, (list, tuple)):
-        if any(isinstance(part, Operand) for part in _leaves(k)):
+        parts = [part for part in _leaves(k) if isinstance(part, Operand)]
+        if any(type(part).rank > 1 for part in parts):
             raise refuse("a list with traced values is an index", "make one array of it with np.stack")
+        k = _known(k) if parts else k
         return _index_array(np.asarray(k, dtype=np.intp) if len(k) == 0 else np.asarray(k))
     try:
         return operator.index(k)
     except TypeError:
         mend = "index with integers, slices, ..., None, and integer or boolean arrays"
         raise _no_index(f"a {type(k).__name__} is no index", mend) from None
+
+
+def _known(k: Any) -> Any:
+    """A list of indices, nested or not, with the values of the Python numbers in it: another one traces again."""
+    return [_known(part) for part in k] if isinstance(k, (list, tuple)) else operator.index(k)
 
 
 def _traced_item(k: Any) -> Any:

@@ -792,3 +792,22 @@ def test_too_much_within_reach_is_said():
     fast = tracer.compile(lambda x: x * len(many))
     with pytest.warns(UserWarning, match="more than 20000 things"):
         fast(X)
+
+
+SEEN_BY_EVAL = 2.0
+
+
+def test_names_in_evaluated_text_are_seen():
+    global SEEN_BY_EVAL
+    SEEN_BY_EVAL = 2.0
+    fast = tracer.compile(lambda x: eval("x * SEEN_BY_EVAL"))
+    np.testing.assert_array_equal(fast(X), X * 2)
+    SEEN_BY_EVAL = 5.0
+    np.testing.assert_array_equal(fast(X), X * 5)
+
+
+def test_a_list_of_numbers_is_an_index():
+    fast = tracer.compile(lambda x, k: x[k])
+    for k in ([0, 2], [1, 1, -1], [[0], [1]]):
+        np.testing.assert_array_equal(fast(X, k), X[k])
+    assert fast.explain().traces == 3
