@@ -87,6 +87,9 @@ POINTS = {
     # a function of two equal arguments written with maximum and abs gave (1, 0)
     "logaddexp of equals": (np.logaddexp, [array(2.0), array(2.0)], [[0.5], [0.5]]),
     "hypot of equals": (lambda x: np.hypot(x, 3 - 2 * x), [array(1.0)], [[-np.sqrt(0.5)]]),
+    # a sign put back on a magnitude has the slope of a kink at 0, where the function has none
+    "fractional parts": (lambda x: np.modf(x)[0], [array(0.0, -0.0, 0.5, -2.0)], [[1, 1, 1, 1]]),
+    "odd functions at zero": (lambda x: np.arcsinh(x) + np.arctanh(x) + np.expm1(x) + np.log1p(x), [array(0.0, -0.0)], [[4, 4]]),
     # ties: all to the first, all to both, twice to one
     "maximum of equals": (np.maximum, [array(1.0), array(1.0)], [[0.5], [0.5]]),
     "maximum of one array with itself": (lambda x: np.maximum(x, x), [array(1.0, -1.0)], [[1, 1]]),

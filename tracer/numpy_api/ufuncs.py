@@ -113,8 +113,9 @@ def _divmod(x: Any, y: Any) -> Any:
 
 def _modf(x: Any) -> Any:
     x = _floating(x)
-    finite = apply("where", apply("isinf", x), 0.0, x)  # infinity less infinity would warn
-    return apply("copysign", finite - apply("trunc", finite), x), apply("trunc", x)
+    turn = apply("copysign", 1.0, x)  # a zero has the sign of x, and the slope 1 all the same
+    finite = apply("where", apply("isinf", x), 0.0, apply("multiply", x, turn))  # infinity less infinity would warn
+    return apply("multiply", finite - apply("trunc", finite), turn), apply("trunc", x)
 
 
 def _float_power(x: Any, p: Any) -> Any:
