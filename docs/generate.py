@@ -67,7 +67,8 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
 | the cache of traces | `tracer/compile.py`, `tracer/entry.py`, `tracer/keys.py` |
-| training | `tracer/train.py`, `tracer/optimizers.py` |
+| training | `tracer/train.py`, `tracer/train_trace.py`, `tracer/train_state.py`, `tracer/optimizers.py`, `tracer/schedules.py` |
+| the end of a run: states written in place, all or none | `ir/planning/commit.py` |
 | define-by-run Variables, recorded lazily | `tracer/variable.py`, `tracer/lazy.py`, `tracer/pending.py` |
 
 ## The worked example
