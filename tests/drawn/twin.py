@@ -33,6 +33,6 @@ F = SimpleNamespace(
     exp=np.exp, tanh=np.tanh, sin=np.sin, cos=np.cos, sqrt=np.sqrt, square=np.square, neg=np.negative, add=np.add, maximum=np.maximum,
     sigmoid=lambda x: np.tanh(x * 0.5) * 0.5 + 0.5, relu=lambda x: np.maximum(x, 0.0), sum=np.sum, clip=np.clip, where=np.where,
     reshape=np.reshape, transpose=np.transpose, max=np.max, average=np.mean, broadcast_to=np.broadcast_to, get_item=lambda x, k: x[k],
-    pow=lambda x, c: x**c, sum_to=_sum_to, matmul=np.matmul, linear=lambda x, W: np.dot(x, W), mean_squared_error=_mean_squared_error,
+    pow=lambda x, c: x**c, sum_to=_sum_to, matmul=np.dot, linear=lambda x, W: np.dot(x, W), mean_squared_error=_mean_squared_error,
 )  # fmt: skip
 LIBRARY = {"F": F, "Function": Function, "data": lambda x: np.atleast_1d(x) * 1}

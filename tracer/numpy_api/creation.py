@@ -122,6 +122,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, de
 
 def as_array(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, **kwargs: Any) -> Any:
     """As `np.array(a, like=x)`: lists of traced values are stacked."""
+    result: Any
     if isinstance(a, Operand):
         result = astype(a, dtype, copy=bool(copy), order=order or "K") if given(dtype) else copied(a, order or "K") if copy else a
         if order in ("C", "F") and not copy and not a.stand_in().flags[f"{order}_CONTIGUOUS"]:  # type: ignore[attr-defined]
