@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ir.errors import TraceError
 from ir.spec import Spec
@@ -26,7 +27,7 @@ from tracer.seen import LARGE, fingerprint
 from tracer.stack import Operand
 
 if TYPE_CHECKING:
-    from tracer.context import Tracing
+    from tracer.context import Capture, Tracing
     from tracer.trace import Trace
 
 
@@ -227,6 +228,7 @@ def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any]) -> G
                     f"{traced.leaves[k].name} and {name} share memory, and the function writes into one of them",
                     line=traced.graph.inputs[c.input].node.line, op="assignment", mend=f"pass a copy: {name}.data.copy()",
                 )
+    _states_apart(traced, captured, updated)
     if not written:
         return None
     fetches = [c.fetch for c in captured]
@@ -241,6 +243,29 @@ def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any]) -> G
 
     seen = lie(leaves)
     return Guard("what is written can be, and shares memory with other arrays as it did when traced", lambda leaves: lie(leaves) == seen)
+
+
+def _states_apart(traced: Trace, captured: list[Capture], updated: set[int]) -> None:
+    """TraceError where the data of a Variable that is written shares memory with another thing that the function closes over."""
+    spans = []
+    for c in captured if updated else ():
+        array = memory(c.holder) if c.kind == "variable" else now(c.fetch)
+        if isinstance(array, np.ndarray) and array.size:
+            spans.append((*byte_bounds(array), c, array))
+    spans.sort(key=lambda span: span[0])
+    behind: list[Any] = []  # those that reach past the start of the one looked at
+    for low, high, c, array in spans:
+        behind = [span for span in behind if span[1] > low]
+        for _, _, other, its in behind:
+            work: Any = 10_000
+            if (c.input in updated or other.input in updated) and np.may_share_memory(array, its, max_work=work):
+                one, two = sorted((other, c), key=lambda x: x.input)
+                raise TraceError(
+                    f"{one.name or one.kind} and {two.name or two.kind} share memory, and one of them is written",
+                    line=traced.graph.inputs[two.input].node.line, op="assignment",
+                    mend="use one Variable for both, or give one of them a copy: Variable(array.copy())",
+                )
+        behind.append((low, high, c, array))
 
 
 def memory(thing: Any) -> Any:

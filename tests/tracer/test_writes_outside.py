@@ -169,3 +169,40 @@ def test_inside_a_trace_too() -> None:
     mine = X.copy()
     np.testing.assert_array_equal(tracer.compile(reads)(mine), X[1:] ** 2)
     assert mine[0] == 5.0
+
+
+# ---- Variables that share memory
+def test_variables_over_one_array_are_refused_where_one_is_written() -> None:
+    flat = np.arange(8.0)
+    one, two, other = Variable(flat[:4]), Variable(flat[2:6]), Variable(flat[6:])
+
+    def reads() -> Any:
+        return one.data.sum() + two.data.sum()
+
+    def writes() -> Any:
+        one.data[...] = 1.0
+        return two.data.sum()
+
+    def raw() -> Any:
+        one.data[...] = 1.0
+        return (one.data[0] * flat).sum()
+
+    def apart() -> Any:
+        one.data[...] *= 2.0
+        return other.data.sum()
+
+    assert tracer.compile(reads)() == 20.0
+    for fn, names in ((writes, "one and two"), (raw, "flat and one|one and flat")):
+        with pytest.raises(tracer.TraceError, match=f"({names}) share memory, and one of them is written"):
+            tracer.compile(fn)()
+    assert flat.sum() == 28.0
+    assert tracer.compile(apart)() == 13.0 and flat[3] == 6.0
+
+
+def test_a_step_does_not_train_two_parameters_over_one_array() -> None:
+    flat = np.arange(1.0, 5.0)
+    a, b = Variable(flat[:3]), Variable(flat[1:])
+    step = tracer.train_step(lambda x: ((a * x) ** 2).sum() + (b * x).sum(), tracer.optimizers.SGD(lr=0.1), [a, b])
+    with pytest.raises(tracer.TraceError, match="share memory"):
+        step(np.ones(3))
+    np.testing.assert_array_equal(flat, np.arange(1.0, 5.0))
