@@ -82,7 +82,8 @@ All that follows is what `docs/predict.py` gives when it is run. The first layer
 `tracer.trace(predict, x)` (`tracer/trace.py`) calls the function once. In place of `x` it sees a traced array, a view of a storage
 whose current value is a `Value` of the graph; each operator, method and NumPy function on it adds a node (`ir/graph.py`) for an
 operation of the table in `ir/ops/`, whose record gives the spec of the result. What the function closes over becomes an input as well,
-fetched again at each call (`tracer/capture.py`). Every node keeps the user's line.
+fetched again at each call (`tracer/capture.py`); Python numbers too, for which a twin of the function sees stand-ins
+(`tracer/numbers.py`). What can't be an input is a guard (`tracer/holds.py`). Every node keeps the user's line.
 
 {traced}
 ## After each pass

@@ -16,7 +16,7 @@ from typing import Any, TypeVar, overload
 
 import backends
 from ir import Graph, Plan
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, TraceError
 from ir.source import user_line
 from ir.spec import Spec
 from tracer import context, stack, trees
@@ -33,6 +33,7 @@ from tracer.shortcut import MISSED
 from tracer.trace import Trace, run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
+TRIES = 10  # traces in one call, where another thread changes what they rest on
 LIMIT = 256  # entries kept by one compiled function, the least recently used go first
 
 
@@ -50,8 +51,8 @@ def compile(
     """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
 
     Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
-    to the caller. Arrays and Variables that `fn` closes over are fetched again at each call. A new shape, dtype or tree, or another
-    value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
+    to the caller. Arrays, numbers and Variables that `fn` closes over are fetched again at each call. A new shape, dtype or tree, or
+    another value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
 
     `exact`: results have the bits and the order of axes that NumPy gives them, signs of zero included; a gradient has those of its
     formulas run line by line. Otherwise rounding is up to the plan. What has no exact form is then refused: functions composed here in
@@ -152,11 +153,13 @@ class Compiled(Copies):
             if held is None:
                 held = self._entries[key] = []
             self._entries.move_to_end(key)
-            for entry in held:
-                inputs = entry.gather(leaves)
-                if inputs is not None:
-                    break
-            else:
+            for tries in range(TRIES):
+                for entry in reversed(held):
+                    inputs = entry.gather(leaves)
+                    if inputs is not None:
+                        if tries:
+                            self._bound_cache()
+                        return entry, inputs
                 why = held[-1].why_not(leaves) if held else None
                 try:
                     entry = self._trace(leaves, structure, key, why)
@@ -165,10 +168,10 @@ class Compiled(Copies):
                         del self._entries[key]
                 self._entries[key] = held
                 held.append(entry)
-                inputs = entry.gather(leaves)
-                assert inputs is not None
-                self._bound_cache()
-            return entry, inputs
+        raise TraceError(
+            f"what {self._history.name} reads was another at the end of each trace than at its beginning: another thread changes it",
+            op=self._history.name, line=user_line(), mend="pass what changes as an argument, or call while nothing changes it",
+        )
 
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
         def run(leaves: list[Any]) -> Trace:

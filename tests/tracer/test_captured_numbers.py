@@ -3,6 +3,8 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
+import threading
 from decimal import Decimal
 
 import numpy as np
@@ -360,6 +362,34 @@ def test_numbers_in_containers_and_attributes_are_guards():
     held["more"][0] = 3.0
     same(fast(A), A * 2 + 8)
     assert traces(fast) == 4
+
+
+def test_another_thread_changes_them():
+    rate, count, going = 0.0, 1, True
+
+    def change():
+        nonlocal rate, count
+        k = 0
+        while going:
+            k += 1
+            rate, count = float(k % 7), 1 + k % 3
+
+    def fn(x):
+        return sum([x * rate for _ in range(count)])
+
+    thread, before = threading.Thread(target=change), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread.start()
+    try:
+        for _ in range(5):
+            fast = tracer.compile(fn)
+            for _ in range(20):
+                got = fast(A)
+                assert got[1] == 2 * got[0] and got[0] in {r * c for r in range(7) for c in (1, 2, 3)}
+    finally:
+        going = False
+        thread.join()
+        sys.setswitchinterval(before)
 
 
 def test_no_input_and_no_guard_for_a_number_never_read():
