@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.support import finish
 from ir.errors import ArgumentError
 from ir.source import Line, user_line
 from tracer import trees
 from tracer.optimizers import Optimizer
+from tracer.sharing import shared_by, standing
 from tracer.variable import Variable
 
 _FORMS = "parameters are float arrays or Variables of them"
@@ -64,7 +66,7 @@ class Trained:
     # ---- as trees of arrays
     def params(self) -> Any:
         """The Variables, or copies of the arrays, in the form in which the parameters were given."""
-        return self.tree(self.holders if self.closed_over else [v.data.copy() for v in self.holders])
+        return self.tree(self.holders if self.closed_over else _copies(self.holders))
 
     def set_params(self, tree: Any) -> None:
         """Copies the arrays of a tree of that form into the parameters."""
@@ -73,7 +75,9 @@ class Trained:
     def state(self) -> dict[str, Any]:
         """Copies of what the optimizer keeps: for each name a tree of the parameters' form."""
         kept = [self.kept(v) for v in self.holders]
-        return {name: self.tree([each[name].data.copy() for each in kept]) for name in (kept[0] if kept else ())}
+        names, count = list(kept[0] if kept else ()), len(kept)
+        arrays = _copies([each[name] for name in names for each in kept])
+        return {name: self.tree(arrays[k * count : (k + 1) * count]) for k, name in enumerate(names)}
 
     def set_state(self, state: Any) -> None:
         """Copies the arrays of such a dict into what the optimizer keeps."""
@@ -109,12 +113,18 @@ class Trained:
         return found
 
 
+def _copies(variables: Sequence[Variable]) -> list[np.ndarray]:
+    """Of one whole iteration, also while another thread makes the next."""
+    with standing(shared_by(variables)):
+        return [v.data.copy() for v in variables]
+
+
 def _write(pairs: Sequence[tuple[Variable, np.ndarray]]) -> None:
-    for holder, new in pairs:
-        if holder.data.flags.writeable:
-            holder.data[...] = new
-        else:
-            holder.data = new
+    """All or none: an interrupt waits until the last is written."""
+    for holder, _ in pairs:
+        if not holder.data.flags.writeable:
+            holder.data = holder.data.copy()
+    finish([(np.copyto, holder.data, new) for holder, new in pairs])
 
 
 def _own(leaf: Any, name: str, line: Line | None) -> Variable:
