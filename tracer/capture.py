@@ -111,7 +111,8 @@ class Reach:
     def _note(self, fn: types.FunctionType) -> tuple[str, ...]:
         """Takes note of what a function's code does; the names in it."""
         found = self._uses[id(fn)] = uses(fn.__code__)
-        self.asks_is |= found.asks_is and not is_pythons(fn.__module__ or "", fn.__code__.co_filename)
+        special = fn.__name__.startswith("__") and fn.__name__ != "__call__"  # `__eq__` of a dataclass asks which class an object has
+        self.asks_is |= found.asks_is and not special and not is_pythons(fn.__module__ or "", fn.__code__.co_filename)
         if found.stored:
             self.stored.update([id(cell) for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()) if name in found.stored])
         return found.names

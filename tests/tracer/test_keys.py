@@ -166,6 +166,20 @@ def test_an_argument_that_is_captured_as_well():
     same(fast(A), -A)
 
 
+def test_an_argument_that_hangs_on_a_captured_object_too():
+    @dataclasses.dataclass
+    class Model:
+        w: np.ndarray
+
+    model = Model(A.copy())
+    fast = tracer.compile(lambda x: x * model.w)
+    same(fast(model.w), A * A)
+    same(fast(2 * A), 2 * A * A)
+    model.w[:] = 3.0
+    same(fast(model.w), np.full(3, 9.0))
+    assert traces(fast) == 1
+
+
 def test_asking_for_none_costs_no_guard():
     fast = tracer.compile(lambda x, b=None: x if b is None else x + b)
     same(fast(A), A)
