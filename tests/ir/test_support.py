@@ -114,6 +114,21 @@ def test_rows_of_a_product_that_were_not_chosen():
     np.testing.assert_array_equal(gb, [1, 1, 1])
 
 
+def test_rows_of_padding_train_nothing():
+    """Two layers over rows of NaN that the loss leaves out: the gradients are those of the rows that it keeps."""
+    rng = np.random.default_rng(0)
+    W, V, x = rng.normal(size=(3, 4)), rng.normal(size=(4, 1)), rng.normal(size=(8, 3))
+    x[5:] = np.nan
+    keep = np.arange(8) < 5
+
+    def loss(W, V, x, keep):
+        y = (np.tanh(x @ W) @ V)[:, 0]
+        return np.sum(np.where(keep, (y - 1) ** 2, 0)) / np.sum(keep)
+
+    for found, want in zip(grad(loss, (0, 1))(W, V, x, keep), grad(loss, (0, 1))(W, V, x[:5], keep[:5]), strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-12)
+
+
 # ---- zeros that are none
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_zero_by_chance_is_no_strong_zero():
