@@ -113,6 +113,8 @@ def _jointly(kind: type[Held], root: Place, records: list[Application], retain: 
             if retain and out.spec.dtype.kind in "fc":
                 fact |= ASKED
         facts.append(fact)
+    if any(_changed(x) for x in leaves):
+        return False  # the forward pass reads what was recorded, the gradient what there is now
     inside = set(outs)
     if any((type(x) is Record or type(x) is Part) and not x.done for x in leaves) or not inside.issuperset(awaited(TAPE.waiting)):
         return False
@@ -184,7 +186,8 @@ def _differentiate(kind: type[Held], piece: list[Application], seeds: dict[Place
     if found is None:
         found = remember(_gradients, key, _gradient_graph(wiring, facts, asked))
     graph, reads, targets = found
-    grads = record_graph(kind, graph, [leaves[~n] if n < 0 else outs[n] if n < count else given[n - count] for n in reads], cut)
+    read = [_present(leaves[~n]) if n < 0 else _present(outs[n]) if n < count else given[n - count] for n in reads]
+    grads = record_graph(kind, graph, read, cut)
     for n, grad in zip(targets, grads):
         target = leaves[~n] if n < 0 else outs[n]
         if n < 0 and (type(target) is Record or type(target) is Part) and not target.cut:
@@ -220,6 +223,28 @@ def _gradient_graph(wiring: Wiring, facts: Sequence[int], asked: Sequence[bool])
 # ---- what both share
 def _ones(graph: Graph, like: Value) -> Value:
     return TABLE["broadcast_to"](graph.constant(np.ones((), like.dtype)), shape=like.shape)
+
+
+def _present(x: Any) -> Any:
+    """What a gradient reads in place of an operand or result: as in define-by-run the Variable as it is now, where it still lives.
+
+    So it does not matter whether a record has its data itself or a copy, because somebody else had hold of it.
+    """
+    if type(x) is Raw:
+        held = x.of
+    elif (type(x) is Record or type(x) is Part) and x.done:
+        held = x.holder()
+    else:
+        return x
+    if held is None or type(held._value) is not np.ndarray or array_spec(held._value) is not x.spec:
+        return x
+    return held
+
+
+def _changed(x: Any) -> bool:
+    """Whether what a gradient reads in place of `x` holds other numbers."""
+    now = _present(x)
+    return now is not x and not np.array_equal(now._value, x.value)
 
 
 def _takes_gradient(leaf: Input) -> bool:

@@ -51,6 +51,7 @@ def _record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, 
     inputs: list[Input] = []
     read: list[Held] = []
     key: list[Any] = [op]
+    done = TAPE.done
     for x in operands:
         sort = type(x)
         if (sort is int or sort is float) and (sort, x) in _CONSTANTS:
@@ -66,6 +67,8 @@ def _record(kind: type[Held], op: Op, operands: Sequence[Any], attrs: dict[str, 
         taken, spec = _take(x)
         inputs.append(taken)
         key.append(id(spec))
+    if TAPE.done != done:  # taking one ran what was pending, an operand taken before it perhaps: none is left the second time
+        return _record(kind, op, operands, attrs)
     if attrs:
         key += attrs.items()
     entry = _entries.get(found := tuple(key))
@@ -104,6 +107,7 @@ def _record_graph(kind: type[Held], graph: Graph | Callable[..., Graph], operand
     inputs: list[Input] = []
     specs: list[Spec] = []
     read: list[Held] = []
+    done = TAPE.done
     for x in operands:
         taken, spec = _take(x)
         inputs.append(taken)
@@ -112,6 +116,8 @@ def _record_graph(kind: type[Held], graph: Graph | Callable[..., Graph], operand
             read.append(x)
         elif isinstance(x, (Record, Part)) and x.done and (of := x.holder()) is not None:
             read.append(of)
+    if TAPE.done != done:  # as in `_record`
+        return _record_graph(kind, graph, operands, cut)
     key = (graph, *map(id, specs))
     entry = _entries.get(key)
     if entry is None:

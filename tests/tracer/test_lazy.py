@@ -9,7 +9,7 @@ import pytest
 
 import tracer
 import tracer.functions as F
-from tracer import Variable, no_grad, pending
+from tracer import Variable, no_grad, pending, using_config
 from tracer import eager_backward as eager
 from tracer.records import PENDING
 
@@ -260,6 +260,17 @@ def test_a_failing_joint_run_leaves_everything_waiting(monkeypatch):
     assert x.grad is None and tracer.Config.enable_backprop
     y.backward()
     assert x.grad.data.tolist() == [2.0, 4.0]
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_an_operand_that_is_run_while_the_next_one_is_taken(history):
+    x = Variable(np.array([1.0, 2.0]))
+    y = x * x
+    held = y.data
+    with using_config("enable_backprop", history):
+        z = y * 0.5 + y  # y is held by others, so what reads the first copy of it runs before there is a second
+    held[:] = 0.0
+    assert z.data.tolist() == [1.5, 6.0]
 
 
 # ---- errors and warnings are those of the operation

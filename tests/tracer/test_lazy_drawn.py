@@ -6,11 +6,11 @@ import importlib.util
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tracer.functions as F
-from tracer import Variable
+from tracer import Variable, no_grad
 
 
 # ---- drawn programs against define-by-run itself
@@ -100,6 +100,55 @@ def test_drawn_programs_are_define_by_run(actions):
                 e.data = e.data * 0.9
     for a, b in zip(ours, theirs):
         np.testing.assert_allclose(a.data, b.data, rtol=1e-10)
+
+
+KINDS = ("mul", "add", "tanh", "power", "quiet", "look", "alias", "through", "rebind", "update", "backward", "retain", "clear")
+
+
+@settings(max_examples=150)
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 9), st.integers(0, 9)), min_size=3, max_size=40))
+def test_drawn_programs_with_aliases_are_dezeros(dezero, actions):
+    """Whoever holds an array and writes into it whenever: values and gradients are DeZero's, which computes at once."""
+    functions, rng = importlib.import_module("dezero.functions"), np.random.default_rng(0)
+    start = [rng.uniform(0.5, 1.0, 2) for _ in range(3)]
+    sides = [
+        (Variable, F, no_grad, [Variable(a.copy()) for a in start], []),
+        (dezero.Variable, functions, dezero.no_grad, [dezero.Variable(a.copy()) for a in start], []),
+    ]
+    for action, i, j in actions:
+        for _, f, quietly, held, aliases in sides:
+            v, w = held[i % len(held)], held[j % len(held)]
+            if action == "mul":
+                held.append(v * w)
+            elif action == "add":
+                held.append(v + w)
+            elif action == "tanh":
+                held.append(f.tanh(v))
+            elif action == "power":
+                held.append(v**2)  # held as well: DeZero retains the gradients of what nobody can ask for, and counts them again
+                held.append(held[-1] * 0.5)
+            elif action == "quiet":
+                with quietly():
+                    held.append(v * 0.5 + w)
+            elif action == "look":
+                v.data.sum()
+            elif action == "alias":
+                aliases.append(v.data)
+            elif action == "through" and aliases:
+                aliases[i % len(aliases)][j % 2] = 0.25 * (j + 1) / 10
+            elif action == "rebind":
+                v.data = np.array([0.25, 0.5])
+            elif action == "update":
+                v.data *= 0.9
+            elif action in ("backward", "retain") and v.creator is not None:
+                v.backward(retain_grad=action == "retain")
+            elif action == "clear":
+                v.cleargrad()
+    for a, b in zip(sides[0][3], sides[1][3]):
+        np.testing.assert_allclose(a.data, b.data, rtol=1e-10)
+        assert (a.grad is None) == (b.grad is None)
+        if a.grad is not None:
+            np.testing.assert_allclose(a.grad.data, b.grad.data, rtol=1e-10)
 
 
 @pytest.mark.parametrize("steps", [200])

@@ -349,3 +349,29 @@ def test_a_starting_gradient_that_does_not_fit_names_both(given):
 def test_backward_of_nothing():
     with pytest.raises(tracer.GradientError, match="without data"):
         Variable(None).backward()
+
+
+# ---- data written between the operation and backward()
+@pytest.mark.parametrize("look", ["never", "operand", "result"])
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("written", ["leaf", "between"])
+def test_a_gradient_reads_the_data_there_is_as_dezero_does(look, held, written, dezero):
+    """Whether somebody holds the array, so that the recording had to copy it, makes no difference."""
+    got = []
+    for kind in (Variable, dezero.Variable):
+        x = kind(np.array([1.0, 2.0]))
+        y = x * 2
+        w = {"leaf": x, "between": y}[written]
+        if look == "operand":
+            w.data.sum()
+        alias = w.data if held else None
+        z = w * w
+        if look == "result":
+            z.data.sum()
+        if held:
+            alias[:] = [10.0, 100.0]
+        else:
+            w.data[:] = [10.0, 100.0]
+        z.backward()
+        got.append((z.data.tolist(), x.grad.data.tolist()))
+    assert got[0] == got[1]
