@@ -12,7 +12,7 @@ import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -250,7 +250,13 @@ class _Gradient:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise refuse("the gradient of a Variable among the arguments is used", "v.cleargrad() first, or pass v.grad as an argument as well")
+        self._refuse()
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        mend = "v.cleargrad() first, or pass v.grad as an argument as well"
+        raise refuse("the gradient of a Variable among the arguments is used", mend, op="grad")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __array__ = _refuse
 
 
 def _array(
