@@ -62,6 +62,12 @@ def noisy(x):
 
 noisy(np.ones(3))
 """),
+    ("TraceError", "a clock whose time would stay", """
+import time
+
+fast = tracer.compile(lambda x: x * np.full(3, time.time()))
+fast(np.ones(3))
+"""),
     ("TraceError", "a traced value kept after its trace", """
 kept = []
 fast = tracer.compile(lambda x: kept.append(x) or x + 1)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.errors import AuditError, Error
+from ir.errors import AuditError, Error, TraceError
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import Trait
 from ir.source import Line, is_library
@@ -77,6 +77,21 @@ def audited(run: Callable[[list[Any]], Trace], leaves: list[Any], fn: Callable[.
     if findings:
         raise _error(list(findings.values()), name)
     return first.traced
+
+
+def repeats(first: Trace, run: Callable[[list[Any]], Trace], leaves: list[Any], fn: Callable[..., Any]) -> None:
+    """TraceError if `run(leaves)`, which gave `first`, gives something else under another clock."""
+    second = Seen()
+    with put_back(fn), other_clock(fn):
+        try:
+            second.traced = run(leaves)
+        except Exception as error:
+            second.error = error
+    for line, what in _differences(Seen(first), second):
+        raise TraceError(
+            f"a clock or the system's random numbers were read while tracing, and later calls would repeat them: at another time {what}",
+            line=line, op="clock", mend="read it outside and pass the number in",
+        )  # fmt: skip
 
 
 def _error(findings: list[Finding], name: str) -> AuditError:
@@ -209,7 +224,8 @@ def _other_attributes(one: Node, two: Node) -> str | None:
 def _other_value(a: Value, b: Value, numbers: tuple[dict[Value, Any], dict[Value, Any]]) -> str | None:
     if a.node.op is CONSTANT and b.node.op is CONSTANT:
         one, two = a.node.attrs["value"], b.node.attrs["value"]
-        return None if one == two else f"{_shown(two.value)} stands where {_shown(one.value)} stood"
+        before, now = _shown(one.value), _shown(two.value)
+        return None if one == two else f"{now} stands there" if now == before else f"{now} stands where {before} stood"
     same = numbers[0].get(a) == numbers[1].get(b) and a.spec == b.spec
     return None if same else f"an operand is {'another' if a.spec == b.spec else b.spec}"
 

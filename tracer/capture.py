@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ir.source import is_library
+from tracer.clocks import is_a_clock, names_a_clock
 from tracer.code import Uses, uses
 from tracer.fetch import Fetch
 from tracer.paths import DEPTH, ROOT, Caller, Found, Owner, Step, always, inside, weakly
@@ -31,6 +32,7 @@ class Reach:
         self.found: list[Found] = []
         self.aliases: list[tuple[Found, Fetch]] = []  # things reached once more, by another way; and the first way
         self.asks_is = False  # whether some function asks whether two things are one
+        self.clocks = False  # whether some function names a clock
         self.stored: set[int] = set()  # the ids of cells that some function stores into
         self._by_id: dict[int, Found] = {}
         self._uses: dict[int, Uses] = {}  # id of a function -> what its code does
@@ -98,6 +100,7 @@ class Reach:
                 else:
                     seen[id(thing)] = step.fetch
                     yield Found(step.name, step.fetch, thing)
+                    self.clocks = self.clocks or (callable(thing) and is_a_clock(thing))
                     if isinstance(thing, types.FunctionType) and not _is_librarys(thing):
                         names.update(self._note(thing))
                     queue += inside(step, self._uses.get(id(thing)), owners)
@@ -113,6 +116,7 @@ class Reach:
         found = self._uses[id(fn)] = uses(fn.__code__)
         special = fn.__name__.startswith("__") and fn.__name__ != "__call__"  # `__eq__` of a dataclass asks which class an object has
         self.asks_is |= found.asks_is and not special and not is_pythons(fn.__module__ or "", fn.__code__.co_filename)
+        self.clocks = self.clocks or names_a_clock(fn, found)
         if found.stored:
             self.stored.update([id(cell) for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()) if name in found.stored])
         return found.names

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 _CACHE, _EXTENDED = dis.opmap["CACHE"], dis.EXTENDED_ARG
 _PUSH_NULL, _GLOBAL, _DEREF = dis.opmap["PUSH_NULL"], dis.opmap["LOAD_GLOBAL"], dis.opmap["LOAD_DEREF"]
-_IS, _CONST = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
+_IS, _CONST, _IMPORT = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"], dis.opmap["IMPORT_NAME"]
 _STORES_GLOBAL = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
 _STORES_CELL = {dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]}
 _CALLEE_FIRST = sys.version_info >= (3, 13)  # before, the NULL of a call stands in front of the function
@@ -30,6 +30,7 @@ class Uses:
     """`names`: all names, of globals, attributes and in strings, of nested functions too. `globals_`: those of globals. `called`:
     globals and cells that are called and nothing else. `stored`: cells that are stored into. `by_name`: the globals are read by name
     alone and never stored into. `asks_is`: it asks whether two things are one, and not just whether one is None, True or False.
+    `imports`: the modules that it imports.
     """
 
     names: tuple[str, ...]
@@ -38,6 +39,7 @@ class Uses:
     stored: frozenset[str]
     by_name: bool
     asks_is: bool
+    imports: frozenset[str]
 
 
 def uses(code: types.CodeType) -> Uses:
@@ -47,6 +49,7 @@ def uses(code: types.CodeType) -> Uses:
     called: set[str] = set()
     otherwise: set[str] = set()
     stored: set[str] = set()
+    imports: set[str] = set()
     by_name, asks_is, outermost, stack = True, False, code, [code]
     while stack:
         one = stack.pop()
@@ -64,6 +67,8 @@ def uses(code: types.CodeType) -> Uses:
                 (called if arg & 1 else otherwise).add(globals_[-1])
             elif op == _DEREF:
                 (called if beside == _PUSH_NULL else otherwise).add(own[arg])
+            elif op == _IMPORT:
+                imports.add(one.co_names[arg])
             elif op in _STORES_CELL:
                 stored.add(own[arg])
             elif op in _STORES_GLOBAL:
@@ -72,7 +77,7 @@ def uses(code: types.CodeType) -> Uses:
     by_name, asks_is = by_name and _LOOKS.isdisjoint(names), asks_is or "id" in globals_
     every = tuple(dict.fromkeys(names))
     outside = tuple(dict.fromkeys(globals_)) if by_name else every
-    return Uses(every, outside, frozenset(called - otherwise), frozenset(stored), by_name, asks_is)
+    return Uses(every, outside, frozenset(called - otherwise), frozenset(stored), by_name, asks_is, frozenset(imports))
 
 
 def _words(text: str, evaluated: bool) -> list[str]:

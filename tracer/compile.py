@@ -20,7 +20,7 @@ from ir.errors import ArgumentError, TraceError
 from ir.source import user_line
 from ir.spec import Spec
 from tracer import context, stack, trees
-from tracer.audit import audited
+from tracer.audit import audited, repeats
 from tracer.check import CheckedEntry
 from tracer.config import Config
 from tracer.copies import Copies
@@ -179,7 +179,12 @@ class Compiled(Copies):
             return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=self._captured_numbers)
 
         with no_collection():
-            traced = audited(run, leaves, self._captures_of, self._history.name) if self._options["audit"] else run(leaves)
+            if self._options["audit"]:
+                traced = audited(run, leaves, self._captures_of, self._history.name)
+            else:
+                traced = run(leaves)
+                if traced.clocks:
+                    repeats(traced, run, leaves, self._captures_of)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact, ticks=self._ticks)
         self._history.add(entry.record(why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves])))

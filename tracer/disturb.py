@@ -1,12 +1,14 @@
 """Other circumstances for an audit: another clock, other random states, other numbers in an array. All is put back at the end.
 
-They hold for the whole process while they last, so that other threads see them too: an audit is no thing to do beside other work.
+Random states and arrays are changed for the whole process, so that other threads see it too: an audit is no thing to do beside other
+work. Clocks are later in the thread that asked for it alone.
 """
 from __future__ import annotations
 
 import datetime
 import functools
 import inspect
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator
@@ -26,8 +28,16 @@ SEED = 271_828
 
 
 # ---- the clock
-def _later(now: Callable[..., Any], by: Any) -> Callable[..., Any]:
-    return lambda: now() + by
+_here = threading.local()  # `later`: whether this thread's clocks are
+
+
+def _shift() -> int:
+    """By how many seconds the clock of this thread is later."""
+    return SECONDS if getattr(_here, "later", False) else 0
+
+
+def _later(now: Callable[..., Any], unit: int) -> Callable[..., Any]:
+    return lambda: now() + _shift() * unit
 
 
 class _Now(type):
@@ -40,7 +50,7 @@ class _Now(type):
 class _Later(datetime.datetime, metaclass=_Now):
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-        return datetime.datetime.fromtimestamp(_REAL["time"]() + SECONDS, tz)
+        return datetime.datetime.fromtimestamp(_REAL["time"]() + _shift(), tz)
 
     @classmethod
     def utcnow(cls) -> Any:
@@ -62,9 +72,9 @@ _REAL = {
     for name in ("time", "time_ns", "perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "process_time_ns")
 }
 _CLOCKS: list[tuple[Any, str, Any, Any]] = [
-    *[(time, name, real, _later(real, SECONDS * (10**9 if name.endswith("_ns") else 1))) for name, real in _REAL.items()],
-    (time, "localtime", time.localtime, lambda secs=None, real=time.localtime: real(_REAL["time"]() + SECONDS if secs is None else secs)),
-    (time, "gmtime", time.gmtime, lambda secs=None, real=time.gmtime: real(_REAL["time"]() + SECONDS if secs is None else secs)),
+    *[(time, name, real, _later(real, 10**9 if name.endswith("_ns") else 1)) for name, real in _REAL.items()],
+    (time, "localtime", time.localtime, lambda secs=None, real=time.localtime: real(_REAL["time"]() + _shift() if secs is None else secs)),
+    (time, "gmtime", time.gmtime, lambda secs=None, real=time.gmtime: real(_REAL["time"]() + _shift() if secs is None else secs)),
     (datetime, "datetime", datetime.datetime, _Later),
     (datetime, "date", datetime.date, _LaterDate),
 ]
@@ -72,10 +82,11 @@ _CLOCKS: list[tuple[Any, str, Any, Any]] = [
 
 @contextmanager
 def other_clock(fn: Callable[..., Any]) -> Iterator[None]:
-    """Python's clocks later by more than a year: in their modules, and under the names that `fn` and what it calls have for them."""
+    """This thread's clocks later by more than a year: in their modules, and under the names that `fn` and what it calls have for them."""
     changed: list[tuple[dict[str, Any], str, Any]] = []
     places = [vars(time), vars(datetime), *_globals(fn)]
     by_id = {id(real): later for _, _, real, later in _CLOCKS}
+    before, _here.later = getattr(_here, "later", False), True
     try:
         for names in places:
             for name, held in list(names.items()):
@@ -85,6 +96,7 @@ def other_clock(fn: Callable[..., Any]) -> Iterator[None]:
                     names[name] = later
         yield
     finally:
+        _here.later = before
         for names, name, held in changed:
             names[name] = held
 

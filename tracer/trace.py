@@ -70,6 +70,7 @@ class Trace:
     notes: list[str] = field(default_factory=list)
     cost: str | None = None  # what the guards cost, where that deserves a warning
     numbers: bool = True  # whether captured numbers are inputs
+    clocks: bool = False  # whether the function names a clock
     gate: int | None = None  # the output without which nothing is updated
     impure: list[tuple[str, Line | None]] = field(default_factory=list)  # what the function changed in captured things, and where
 
@@ -131,7 +132,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             _same_containers((args, kwargs), in_tree, described)
             traced = Trace(
                 tracing.graph, in_tree, trees.flatten(None)[1], [leaf for _, leaf in described], [], tracing.captured,
-                numbers=tracing.numbers.enabled,
+                numbers=tracing.numbers.enabled, clocks=tracing.reach.clocks,
             )
             _leave(tracing, traced, result, described)
             _no_gradients_left(tracing)
