@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ir.errors import Error
+from ir.errors import ArgumentError, Error
 from ir.graph import Value
 from ir.op import Op
 from ir.ops import TABLE
@@ -219,10 +219,9 @@ class TracedArray(Surface):
 
     def _must_be_writeable(self) -> None:
         if self.scalar:
-            raise refuse(
-                f"a NumPy scalar is not written ({self.spec.dtype})",
-                "make an array: np.full_like, or x[...] of a 0-d array",
-                op="assignment",
+            raise ArgumentError(
+                f"a NumPy scalar is not written ({self.spec.dtype})", mend="make an array: np.full_like, or x[...] of a 0-d array",
+                op="assignment", line=user_line(),
             )
         if not self.writeable:
             raise refuse("assignment destination is read-only", "write into x.copy()", op="assignment", operands=[("x", self.spec)])

@@ -44,7 +44,7 @@ def _reduce(path: str, dtype: bool = False) -> Any:
     """`ufunc.reduce(x, axis, dtype, out, keepdims)`; the dtype is named where it is not the operand's. Over no axes it is a copy."""
 
     def body(site: Site) -> tuple[str, ...]:
-        if not site.attrs["axis"]:
+        if not site.attrs["axis"] and path != "np.add":  # a sum over no axes adds 0, which turns -0.0 to 0.0
             truth = path.startswith("np.logical")
             return (f"np.not_equal({{0}}, {site.number(0, site.reads[0].dtype)}, {{out}})" if truth else 'np.copyto({out}, {0}, "unsafe")',)
         out = site.writes[0].dtype

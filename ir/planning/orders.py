@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ir.op import Op, Trait
+from ir.ops import elementwise
 from ir.planning.strides import Ints, c_strides, k_strides, permuted_strides
 from ir.spec import Spec
 
@@ -33,10 +34,12 @@ def result_strides(op: Op, attrs: dict[str, Any], operands: Sequence[Lie], out: 
         return c_strides(out.shape, size)
     if op.order != "gather" and all(_in_c_order(*lie) for lie in operands):
         return c_strides(out.shape, size)
-    if op.has(Trait.ELEMENTWISE) and attrs.get("order", "K") == "K":
+    if op.has(Trait.ELEMENTWISE) and len(operands) > 1 or op.ufunc is not None:  # NumPy's iterator decides, whatever the dtypes
         return k_strides(out.shape, size, tuple([lie[:2] for lie in operands if lie[0]]))
-    if op.family in _SHAPES_IN_ATTRS:  # the result is a copy of the first operand, or it
-        return k_strides(out.shape, size, (operands[0][:2],)) if operands[0][0] == out.shape else c_strides(out.shape, size)
+    if op.family in _SHAPES_IN_ATTRS:  # a copy of the first operand, or it
+        op, attrs, operands = elementwise.copy, {}, operands[:1]
+        if operands[0][0] != out.shape:
+            return c_strides(out.shape, size)
     order = _order(op, tuple(attrs.items()), tuple([_small(*lie) for lie in operands]), index)
     return permuted_strides(out.shape, size, tuple(sorted(order, key=lambda k: out.shape[k] > 1)))
 

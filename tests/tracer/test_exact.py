@@ -144,6 +144,8 @@ REFUSED: list[tuple[str, Callable[..., Any], str]] = [
     ("sum where", lambda x: np.sum(x, where=x > 0), "where="),
     ("sum initial", lambda x: np.sum(x, initial=2.0), "initial="),
     ("nanmean", lambda x: np.nanmean(x), "np.mean"),
+    ("vdot", lambda x: np.vdot(x + 1j, x), "np.vdot of complex"),
+    ("round", lambda x: np.round(x + 1j, 2), "np.round of complex"),
     ("vecdot", lambda x: np.vecdot(x, x), "np.vecdot"),
 ]
 

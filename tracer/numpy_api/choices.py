@@ -11,7 +11,7 @@ import numpy as np
 
 from tracer.apply import apply
 from tracer.numpy_api import reductions
-from tracer.numpy_api.common import array, cast, given, in_order, operand, settled, spec, store
+from tracer.numpy_api.common import array, cast, given, in_order, operand, rounds_apart, settled, spec, store
 from tracer.refusal import bad_dtype, refuse
 
 
@@ -61,6 +61,8 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
         return store(out, settled(apply("copy", x)), "round")
     if decimals == 0:
         return store(out, apply("rint", x), "round")
+    if x.dtype.kind == "c":
+        rounds_apart("np.round of complex numbers to decimals", "round x.real and x.imag")
     factor = 10.0 ** abs(decimals)
     if x.dtype.kind in "iu":
         scaled = apply("rint", apply("divide", x, factor)) * factor

@@ -11,7 +11,7 @@ import numpy as np
 from ir.ops.views import resolve_axes
 from tracer.apply import apply
 from tracer.numpy_api import reductions
-from tracer.numpy_api.common import all_axes, array, operand, store, truth
+from tracer.numpy_api.common import all_axes, array, operand, rounds_apart, store, truth
 from tracer.numpy_api.shapes import swapaxes, transpose
 from tracer.refusal import bad_shape, refuse
 
@@ -42,9 +42,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
 def inner(a: Any, b: Any, /) -> Any:
     """As `np.inner`."""
     x, y = array(a), array(b)
-    if not x.ndim or not y.ndim:
-        return apply("multiply", x, y)
-    return apply("dot", x, swapaxes(y, -1, -2) if y.ndim > 1 else y)
+    return apply("dot", x, swapaxes(y, -1, -2) if x.ndim and y.ndim > 1 else y)
 
 
 def outer(a: Any, b: Any, out: Any = None) -> Any:
@@ -57,6 +55,8 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
 def vdot(a: Any, b: Any, /) -> Any:
     """As `np.vdot`."""
     x, y = array(a), array(b)
+    if x.dtype.kind == "c":
+        rounds_apart("np.vdot of complex numbers", "np.dot(np.conj(x).ravel(), y.ravel())")
     x = apply("reshape", x, shape=(math.prod(x.shape),))
     return apply("dot", apply("conj", x) if x.dtype.kind == "c" else x, apply("reshape", y, shape=(math.prod(y.shape),)))
 
