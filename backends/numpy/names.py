@@ -155,7 +155,7 @@ class Names:
         data = place.buffer.data
         assert data is not None
         if data.ndim == 0 and place.shape == ():
-            self.once.append(f"{name} = {_finite(f'np.array({data.item()!r}, np.{type_name(data.dtype)})')}")
+            self.once.append(f"{name} = {_finite(f'np.array({_number(data)}, np.{type_name(data.dtype)})')}")
         elif place.offset == 0 and place.shape == data.shape and place.strides == data.strides:
             self.arrays.append(data)
             self.array_names.append(name)
@@ -230,6 +230,12 @@ def _spelled(number: str) -> str:
 
 def _is_type(name: str) -> bool:
     return isinstance(getattr(np, name), type) and issubclass(getattr(np, name), np.generic)
+
+
+def _number(data: np.ndarray) -> str:
+    """A number as Python reads it back; the literal of a complex one would lose the signs of its zeros."""
+    number = data.item()
+    return f"complex({number.real!r}, {number.imag!r})" if isinstance(number, complex) else repr(number)
 
 
 def _finite(text: str) -> str:

@@ -1,34 +1,59 @@
-"""Drawn programs give what NumPy gives: on three calls, in results, arguments, captured things and warnings.
+"""Drawn programs give what NumPy gives: on three calls, in results, arguments, captured things and warnings; and so do their gradients.
 
-`DRAWN_COUNT` sets how many; `python -m tests.drawn` runs thousands, shrinks what fails and says what is refused.
+hypothesis draws the seeds; a program that fails is made smaller statement by statement (`shrink.py`). `DRAWN_COUNT` sets how many;
+`python -m tests.drawn` runs thousands and says what is refused.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import random
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.backends.test_memory import ROOT
 from tests.drawn.grow import draw_program
-from tests.drawn.runner import run
+from tests.drawn.program import Program
+from tests.drawn.runner import Outcome, run
+from tests.drawn.shrink import kind, shrink
 from tests.drawn.smooth import run_smooth
 
 COUNT = int(os.environ.get("DRAWN_COUNT", "500"))
+SEEDS = st.integers(0, 2**32 - 1)
 
 
-@settings(max_examples=COUNT, deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_drawn_programs(rng: random.Random) -> None:
-    program = draw_program(rng)
-    outcome = run(program, exact=rng.random() < 0.25)
-    assert not outcome.wrong, f"{program.source}\n{outcome.wrong}"
+def drawn(count: int) -> Callable[[Any], Any]:
+    """A test of so many seeds; what fails is shrunk by ourselves."""
+    return lambda test: settings(max_examples=max(count, 1), deadline=None, phases=[Phase.generate])(given(SEEDS)(test))
 
 
-@settings(max_examples=max(COUNT // 10, 1), deadline=None)
-@given(st.randoms(use_true_random=False))
-def test_gradients_of_drawn_programs(rng: random.Random) -> None:
-    program = draw_program(rng, most=20, smooth=True)
-    outcome = run_smooth(program)
-    assert not outcome.wrong, f"{program.source}\n{outcome.wrong}"
+def holds(program: Program, judge: Callable[[Program], Outcome]) -> None:
+    """Asserts that nothing is wrong; else shows the least program that fails in the same way."""
+    wrong = judge(program).wrong
+    if not wrong:
+        return
+    least = shrink(program, lambda one: bool(found := judge(one).wrong) and kind(found[0]) == kind(wrong[0]))
+    raise AssertionError(f"seed {program.seed}: {judge(least).wrong}\n{least.source}\n{least.parameters}\n{least.captured}")
+
+
+@drawn(COUNT)
+def test_programs(seed: int) -> None:
+    holds(draw_program(random.Random(seed), seed), functools.partial(run, exact=seed % 4 == 0))
+
+
+@drawn(COUNT // 10)
+def test_gradients(seed: int) -> None:
+    holds(draw_program(random.Random(seed), seed, most=20, smooth=True), run_smooth)
+
+
+def test_memory() -> None:
+    """The bills of drawn programs, by the counting allocator in a child process."""
+    command = [sys.executable, "-m", "tests.drawn.memory", "500", str(max(COUNT // 10, 1))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    assert done.stdout.strip() == "all as planned", done.stdout + done.stderr

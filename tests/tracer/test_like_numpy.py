@@ -182,3 +182,11 @@ def test_an_array_of_another_byte_order_is_no_view() -> None:
     both(lambda x: x.astype(">f8").__iadd__(1.0) * x, X.copy())
     with pytest.raises(tracer.Error, match="byte order"):
         tracer.compile(lambda x: np.asarray(x, dtype=">f8", like=x))(X)
+
+
+LEVEL = -0.0
+
+
+def test_signs_of_complex_zeros() -> None:
+    fast = tracer.compile(lambda x: np.full_like(x, LEVEL))
+    assert np.signbit(fast(np.zeros(2, complex)).real).all() and not np.signbit(fast(np.zeros(2, complex)).imag).any()
