@@ -59,17 +59,19 @@ data for the planner and an emitter; `tracer` is what a user holds.
 
 | stage | files |
 | --- | --- |
-| run the function once on traced arrays | `tracer/trace.py`, `tracer/context.py`, `tracer/traced.py`, `tracer/numpy_api/` |
-| a view of a storage, writes as functional updates | `tracer/storage.py`, `ir/ops/update.py` |
+| run the function once on traced arrays | `tracer/tracing/`: `trace.py`, `context.py`, `traced.py`; `tracer/numpy_api/` |
+| a view of a storage, writes as functional updates | `tracer/tracing/storage.py`, `ir/ops/update.py` |
 | the graph, its operations, its text | `ir/graph.py`, `ir/ops/`, `ir/text.py`, `ir/parse.py`, `ir/verify.py` |
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
-| the cache of traces | `tracer/compile.py`, `tracer/entry.py`, `tracer/keys.py` |
-| training | `tracer/train.py`, `tracer/train_trace.py`, `tracer/train_state.py`, `tracer/optimizers.py`, `tracer/schedules.py` |
+| what the function reaches besides its arguments, the key, the guards | `tracer/captures/` |
+| the cache of traces, a call | `tracer/compile.py`, `tracer/calls/` |
+| training | `tracer/train.py`, `tracer/training/`, `tracer/optimizers.py`, `tracer/schedules.py` |
 | the end of a run: states written in place, all or none | `ir/planning/commit.py` |
-| define-by-run Variables, recorded lazily | `tracer/variable.py`, `tracer/lazy.py`, `tracer/pending.py` |
+| define-by-run Variables, recorded lazily | `tracer/variable.py`, `tracer/eager/` |
+| the lockstep checker, the audit | `tracer/checking/` |
 
 ## The worked example
 
@@ -79,11 +81,11 @@ All that follows is what `docs/predict.py` gives when it is run. The first layer
 {example}
 ## Traced
 
-`tracer.trace(predict, x)` (`tracer/trace.py`) calls the function once. In place of `x` it sees a traced array, a view of a storage
+`tracer.trace(predict, x)` (`tracer/tracing/trace.py`) calls the function once. In place of `x` it sees a traced array, a view of a storage
 whose current value is a `Value` of the graph; each operator, method and NumPy function on it adds a node (`ir/graph.py`) for an
 operation of the table in `ir/ops/`, whose record gives the spec of the result. What the function closes over becomes an input as well,
-fetched again at each call (`tracer/capture.py`); Python numbers too, for which a twin of the function sees stand-ins
-(`tracer/numbers.py`). What can't be an input is a guard (`tracer/holds.py`). Every node keeps the user's line.
+fetched again at each call (`tracer/captures/capture.py`); Python numbers too, for which a twin of the function sees stand-ins
+(`tracer/captures/numbers.py`). What can't be an input is a guard (`tracer/captures/holds.py`). Every node keeps the user's line.
 
 {traced}
 ## After each pass

@@ -39,7 +39,7 @@ from tracer.config import Config, no_grad, test_mode, using_config  # noqa: E402
 from tracer.function import Function  # noqa: E402
 from tracer.functions import sum_to  # noqa: E402
 from tracer.grad import grad, value_and_grad  # noqa: E402
-from tracer.trace import trace  # noqa: E402
+from tracer.tracing.trace import trace  # noqa: E402
 from tracer.train import train_step  # noqa: E402
 from tracer.variable import Parameter, Variable, as_array, as_variable  # noqa: E402
 

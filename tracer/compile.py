@@ -19,18 +19,19 @@ from ir import Graph, Plan
 from ir.errors import ArgumentError, TraceError
 from ir.source import user_line
 from ir.spec import Spec
-from tracer import context, stack, trees
-from tracer.audit import audited, repeats
-from tracer.check import CheckedEntry
+from tracer import trees
+from tracer.calls.copies import Copies
+from tracer.calls.entry import Entry
+from tracer.calls.method import Method, WeakMethod
+from tracer.calls.shortcut import MISSED
+from tracer.captures.keys import changes, exact_key, leaf_key
+from tracer.checking.audit import audited, repeats
+from tracer.checking.check import CheckedEntry
 from tracer.config import Config
-from tracer.copies import Copies
-from tracer.entry import Entry
 from tracer.explain import Explanation, History
-from tracer.keys import changes, exact_key, leaf_key
-from tracer.method import Method, WeakMethod
-from tracer.pause import no_collection
-from tracer.shortcut import MISSED
-from tracer.trace import Trace, run_trace
+from tracer.tracing import context, stack
+from tracer.tracing.pause import no_collection
+from tracer.tracing.trace import Trace, run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRIES = 10  # traces in one call, where another thread changes what they rest on

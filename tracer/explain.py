@@ -14,9 +14,9 @@ import numpy as np
 from ir.graph import CONSTANT, Graph
 from ir.passes import Record
 from ir.spec import Spec
-from tracer.context import Capture
-from tracer.paths import GONE, now
-from tracer.trace import Trace
+from tracer.captures.paths import GONE, now
+from tracer.tracing.context import Capture
+from tracer.tracing.trace import Trace
 from tracer.variable import Variable
 
 MANY = 16  # traces in as many calls before a warning says so

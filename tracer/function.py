@@ -17,12 +17,12 @@ from ir.graph import Value
 from ir.ops import TABLE
 from ir.source import user_line
 from tracer.config import Config
-from tracer.context import Tracing
-from tracer.forward import applied
-from tracer.lazy import record_graph
-from tracer.rule import Rule, exchange, hosted, state_of
-from tracer.stack import current
-from tracer.traced import TracedArray
+from tracer.eager.forward import applied
+from tracer.eager.lazy import record_graph
+from tracer.eager.rule import Rule, exchange, hosted, state_of
+from tracer.tracing.context import Tracing
+from tracer.tracing.stack import current
+from tracer.tracing.traced import TracedArray
 from tracer.variable import Variable, as_array, as_variable, wrapped
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from ir.errors import Error, ShapeError
 from ir.source import user_line
 from tracer import numpy_api
-from tracer.apply import apply
-from tracer.composite import composed
 from tracer.numpy_api.common import all_axes
-from tracer.stack import Operand
+from tracer.tracing.apply import apply
+from tracer.tracing.composite import composed
+from tracer.tracing.stack import Operand
 from tracer.variable import Variable, as_variable
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])

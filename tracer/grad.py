@@ -15,13 +15,14 @@ import numpy as np
 from ir import gradient
 from ir.errors import ArgumentError, GradientError
 from ir.ops import elementwise, scalar
-from tracer import context, stack, trees
+from tracer import trees
+from tracer.calls.copies import Copies
 from tracer.compile import Compiled
-from tracer.copies import Copies
 from tracer.numpy_api.common import spec as numpy_spec
-from tracer.stack import Operand
-from tracer.storage import stand_in
-from tracer.traced import TracedArray, TracedScalar
+from tracer.tracing import context, stack
+from tracer.tracing.stack import Operand
+from tracer.tracing.storage import stand_in
+from tracer.tracing.traced import TracedArray, TracedScalar
 from tracer.variable import Variable
 
 

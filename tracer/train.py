@@ -17,8 +17,8 @@ from ir.errors import ArgumentError, NotFiniteError
 from ir.source import Line, user_line
 from tracer.compile import Compiled
 from tracer.optimizers import Optimizer
-from tracer.train_state import Trained
-from tracer.train_trace import StepFunction, numbers_of
+from tracer.training.train_state import Trained
+from tracer.training.train_trace import StepFunction, numbers_of
 
 MOST = 1 << 62  # iterations
 

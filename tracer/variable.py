@@ -14,15 +14,15 @@ from ir.errors import DTypeError
 from ir.op import Op
 from ir.source import user_line
 from tracer.config import Config
-from tracer.eager_backward import backward, unchain, unchain_backward
-from tracer.lazy import record
-from tracer.pending import flush
-from tracer.records import PENDING, TAPE, Application
-from tracer.refusal import refuse
-from tracer.stack import current
-from tracer.traced import TracedArray
-from tracer.traced_history import HISTORY, traced_backward
-from tracer.variable_surface import ArrayLike
+from tracer.eager.eager_backward import backward, unchain, unchain_backward
+from tracer.eager.lazy import record
+from tracer.eager.pending import flush
+from tracer.eager.records import PENDING, TAPE, Application
+from tracer.eager.traced_history import HISTORY, traced_backward
+from tracer.eager.variable_surface import ArrayLike
+from tracer.tracing.refusal import refuse
+from tracer.tracing.stack import current
+from tracer.tracing.traced import TracedArray
 
 
 class Variable(ArrayLike):

@@ -20,8 +20,8 @@ from ir.planning import plan
 from ir.rules import Rule, Rules
 from tests.backends.drawn import draw_program
 from tracer import CheckError, Variable, optimizers
-from tracer import check as checker
-from tracer.stages import staged
+from tracer.checking import check as checker
+from tracer.checking.stages import staged
 
 A = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 import types
 
-from tracer.code import uses
-from tracer.numbers import Globals
+from tracer.captures.code import uses
+from tracer.captures.numbers import Globals
 
 FACTOR = 2.0
 

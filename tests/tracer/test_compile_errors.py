@@ -11,7 +11,8 @@ import pytest
 import tracer
 from tests.tracer.test_compile import A, traces, why
 from tests.tracer.test_compile_captures import Model
-from tracer import Parameter, Variable, stack
+from tracer import Parameter, Variable
+from tracer.tracing import stack
 
 
 # ---- errors leave nothing

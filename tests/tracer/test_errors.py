@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from ir.errors import DTypeError, Error, IndexRangeError, ShapeError, TraceError
-from tracer.stack import current
-from tracer.trace import run_trace, trace
+from tracer.tracing.stack import current
+from tracer.tracing.trace import run_trace, trace
 
 TABLE = np.arange(3.0)
 

@@ -13,7 +13,7 @@ from ir.evaluate import evaluate
 from tests.tracer.bits import LAYOUTS, bits, exactly, same_bits
 from tracer import Variable, optimizers
 from tracer import functions as F
-from tracer.trace import run_trace
+from tracer.tracing.trace import run_trace
 
 rng = np.random.default_rng(0)
 X, Y, Z = rng.standard_normal((37, 45)), rng.standard_normal((37, 45)), rng.standard_normal((5, 37, 45))

@@ -9,9 +9,10 @@ import pytest
 
 import tracer
 import tracer.functions as F
-from tracer import Variable, no_grad, pending, using_config
-from tracer import eager_backward as eager
-from tracer.records import PENDING
+from tracer import Variable, no_grad, using_config
+from tracer.eager import eager_backward as eager
+from tracer.eager import pending
+from tracer.eager.records import PENDING
 
 
 def is_pending(v: Variable) -> bool:

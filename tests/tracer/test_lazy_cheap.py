@@ -12,9 +12,10 @@ import pytest
 
 import tracer.functions as F
 from ir import passes
-from tracer import Variable, no_grad, pending
-from tracer import eager_backward as eager
-from tracer.records import PENDING, TAPE
+from tracer import Variable, no_grad
+from tracer.eager import eager_backward as eager
+from tracer.eager import pending
+from tracer.eager.records import PENDING, TAPE
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import pytest
 
 import tracer
 import tracer.functions as F
-from tracer import Function, Parameter, Variable, eager_backward, forward, lazy, no_grad, optimizers, pending
+from tracer import Function, Parameter, Variable, no_grad, optimizers
+from tracer.eager import eager_backward, forward, lazy, pending
 
 
 @contextmanager

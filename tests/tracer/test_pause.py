@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tracer
-from tracer.pause import no_collection
+from tracer.tracing.pause import no_collection
 
 
 def test_runs_again_after_a_trace() -> None:

@@ -13,7 +13,8 @@ import pytest
 
 import tracer
 import tracer.functions as F
-from tracer import Parameter, no_grad, optimizers, stack, test_mode, using_config
+from tracer import Parameter, no_grad, optimizers, test_mode, using_config
+from tracer.tracing import stack
 
 X = np.array([1.0, 2.0, 3.0])
 

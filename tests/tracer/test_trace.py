@@ -11,9 +11,9 @@ import pytest
 from ir.errors import TraceError
 from tests.tracer.twins import agree, replay
 from tracer import trees
-from tracer.context import Tracing, entered, resume
-from tracer.stack import current
-from tracer.trace import Trace, run_trace, trace
+from tracer.tracing.context import Tracing, entered, resume
+from tracer.tracing.stack import current
+from tracer.tracing.trace import Trace, run_trace, trace
 from tracer.variable import Variable
 
 SCALE = 2.0

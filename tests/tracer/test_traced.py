@@ -11,7 +11,7 @@ import pytest
 
 from ir.spec import Spec
 from tests.tracer.twins import agree
-from tracer.trace import run_trace, trace
+from tracer.tracing.trace import run_trace, trace
 
 X = np.random.default_rng(0).uniform(0.2, 0.9, (3, 4))
 Y = np.random.default_rng(1).uniform(0.2, 0.9, (3, 4))

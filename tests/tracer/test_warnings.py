@@ -13,7 +13,7 @@ import tracer
 from ir.evaluate import evaluate
 from tracer import Variable, optimizers
 from tracer import functions as F
-from tracer.trace import run_trace
+from tracer.tracing.trace import run_trace
 
 
 def kinds(fn: Callable[..., Any], *args: Any) -> set[str]:

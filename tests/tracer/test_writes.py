@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ir.errors import Error
 from tests.tracer.twins import agree, replay, same
-from tracer.trace import run_trace
+from tracer.tracing.trace import run_trace
 
 
 # ---- drawn indices

@@ -10,7 +10,7 @@ import numpy as np
 
 from ir.evaluate import evaluate
 from tracer import trees
-from tracer.trace import Trace, run_trace
+from tracer.tracing.trace import Trace, run_trace
 
 
 def replay(traced: Trace, leaves: list[Any]) -> Any:

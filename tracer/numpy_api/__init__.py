@@ -18,7 +18,7 @@ from tracer.numpy_api.common import operand, plain
 from tracer.numpy_api.common import spec as spec_of
 from tracer.numpy_api.creation import astype
 from tracer.numpy_api.creation import copied as copy
-from tracer.refusal import refuse
+from tracer.tracing.refusal import refuse
 
 __all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain", "spec_of"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tracer.apply import apply
 from tracer.numpy_api import reductions
 from tracer.numpy_api.common import array, cast, given, in_order, operand, rounds_apart, settled, spec, store
-from tracer.refusal import bad_dtype, refuse
+from tracer.tracing.apply import apply
+from tracer.tracing.refusal import bad_dtype, refuse
 
 
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:

@@ -12,12 +12,12 @@ from ir.ops import TABLE as OPERATIONS
 from ir.ops.views import inverse
 from ir.planning.orders import result_strides
 from ir.spec import Spec, check_dtype
-from tracer.apply import apply
 from tracer.numpy_api.common import array, given, in_order, leaves, operand, plain, spec
 from tracer.numpy_api.joins import stack
 from tracer.numpy_api.shapes import _ints
-from tracer.refusal import bad_dtype, refuse
-from tracer.stack import Operand
+from tracer.tracing.apply import apply
+from tracer.tracing.refusal import bad_dtype, refuse
+from tracer.tracing.stack import Operand
 
 
 def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True, order: Any = "K") -> Any:

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from ir.ops.views import resolve_axis
-from tracer.apply import apply
 from tracer.numpy_api.common import array, cast, given, settled, store
 from tracer.numpy_api.shapes import TABLE as SHAPES
 from tracer.numpy_api.shapes import cut, expand_dims
-from tracer.refusal import bad_shape, checked_indices, refuse
-from tracer.stack import Operand
+from tracer.tracing.apply import apply
+from tracer.tracing.refusal import bad_shape, checked_indices, refuse
+from tracer.tracing.stack import Operand
 
 
 def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tracer.numpy_api.common import array, spec
-from tracer.stack import Operand
+from tracer.tracing.stack import Operand
 
 
 def _asked(x: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tracer.apply import apply
 from tracer.numpy_api.common import all_axes, array, cast, given, known, one_axis, operand, rounds_apart, spec, store, truth
-from tracer.refusal import refuse
-from tracer.stack import Operand
+from tracer.tracing.apply import apply
+from tracer.tracing.refusal import refuse
+from tracer.tracing.stack import Operand
 
 NO: Any = np._NoValue
 

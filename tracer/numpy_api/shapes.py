@@ -10,10 +10,10 @@ import numpy as np
 
 from ir.ops.places import everything, triple
 from ir.ops.views import inverse, resolve_axes, resolve_axis, resolve_shape, whole
-from tracer.apply import apply
 from tracer.numpy_api.common import array, in_order, operand, settled, spec
-from tracer.refusal import bad_shape, refuse
-from tracer.stack import Operand
+from tracer.tracing.apply import apply
+from tracer.tracing.refusal import bad_shape, refuse
+from tracer.tracing.stack import Operand
 
 
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:

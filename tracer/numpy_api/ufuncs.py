@@ -10,10 +10,10 @@ import numpy as np
 
 from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
-from tracer.apply import apply
 from tracer.numpy_api import reductions, shapes
 from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, plain_target, rounds_apart, settled, spec, store
-from tracer.refusal import bad_shape, refuse
+from tracer.tracing.apply import apply
+from tracer.tracing.refusal import bad_shape, refuse
 
 # a ufunc and the operation that it is
 NAMES: dict[np.ufunc, str] = {

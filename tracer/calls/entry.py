@@ -1,0 +1,304 @@
+"""One trace made ready to run: the graph after all passes, its plan and program, and what a call does around them.
+
+`gather` turns the leaves of a call into the program's inputs, or says by None that this trace does not hold for them; `run` gives the
+result in the tree that the function built. An entry keeps no argument and no result.
+"""
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from backends.base import Backend
+from backends.numpy.support import finish
+from ir import Graph, Plan, planning
+from ir.errors import ArgumentError
+from ir.passes import Record, optimize
+from ir.spec import WEAK, Spec
+from tracer import trees
+from tracer.calls.sharing import Reading, Writing, shared_by, standing
+from tracer.calls.shortcut import Call, is_plain, shortcut
+from tracer.captures.holds import memory
+from tracer.captures.keys import check_native, lies
+from tracer.eager.lazy import record_graph
+from tracer.explain import TraceRecord, baked_texts, other_thing, record_of
+from tracer.tracing.context import Capture
+from tracer.tracing.pause import no_collection
+from tracer.tracing.trace import LeafIn, LeafOut, Trace
+from tracer.variable import Variable
+
+
+class Entry:
+    """A `Trace` with the rest of the way to results. `flat`: the arguments are positional and no containers."""
+
+    def __init__(
+        self, traced: Trace, backend: Backend, leaves: Sequence[Any], exact: bool = False, ticks: Iterator[int] | None = None
+    ):
+        self.traced, self._backend, self._exact, self._ticks = traced, backend, exact, ticks
+        self._passes: list[Record] = []
+        self._began = time.time()
+        graph = traced.graph
+        if exact and any(out.kind == "variable" for out in traced.outs):
+            raise ArgumentError(
+                "the function returns a Variable, whose value and gradient are computed with what reads it later",
+                op="exact", mend="return v.data, or compile without exact=True",
+            )
+        self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
+        self._layouts = {leaf.input: _layout(leaves[k], exact) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
+        self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
+        self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
+        updated = {graph.inputs.index(state) for state, _ in graph.updates}
+        for c in traced.captured:
+            lie = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
+            self._layouts[c.input] = lie if c.input not in updated or (exact and lie == "F") else "C"
+        self._captured = [_Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
+        of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
+        self._written = [(of_input[position], output) for position, output in traced.writes.items()]
+        self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
+        traced.captured = [replace(c, holder=None) for c in traced.captured]  # found by path at each call: not kept alive
+        self._baked = baked_texts(graph)
+        self._traced_nodes = len(graph) - len(graph.inputs)
+        self._checks = [g.check for g in traced.guards]
+        self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
+        self.call: Call | None = None  # the short way for a call like this one, where it is open
+        if traced.in_tree.flat_args and self._all_direct and is_plain(leaves):
+            self.call = self._shortcut(leaves)
+        self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
+        self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
+        self._loops: dict[tuple[int, tuple[int, ...]], Any] = {}
+
+    # ---- made when first needed
+    @cached_property
+    def graph(self) -> Graph:
+        """The graph after all passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
+        with no_collection():
+            graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
+            optimize(graph, exact=self._exact, log=self._passes)
+        return graph
+
+    @cached_property
+    def plan(self) -> Plan:
+        with no_collection():
+            return planning.plan(
+                self.graph, self._backend.target(self._exact), layouts=self._layouts, exact=self._exact, gate=self.traced.gate,
+                counted=self._ticks is not None,
+            )  # fmt: skip
+
+    @cached_property
+    def program(self) -> Any:
+        with no_collection():
+            return self._shared(self._backend.emit(self.plan, ticks=self._ticks))
+
+    def _shared(self, program: Any) -> Any:
+        """The program, careful of other threads where it reads or updates Variables that the function closes over."""
+        if not self._meets:
+            return program
+        return Writing(program, self._meets) if self.traced.graph.updates else Reading(program, self._meets)
+
+    # ---- a call
+    def _shortcut(self, leaves: Sequence[Any]) -> Call:
+        out = self._single
+        if out is not None and out.kind in ("array", "scalar") and not self.traced.writes and not self.records_variables:
+            return shortcut(leaves, self.traced.guards, self._captured, False, self.program, out)
+        me = weakref.proxy(self)
+        return shortcut(leaves, self.traced.guards, self._captured, self.records_variables, lambda inputs: me.run(inputs))
+
+    def gather(self, leaves: Sequence[Any]) -> list[Any] | None:
+        """The program's inputs for these leaves; None where a guard or a captured thing is no longer what it was."""
+        for check in self._checks:
+            if not check(leaves):  # type: ignore[arg-type]
+                return None
+        if self._all_direct:
+            inputs = list(leaves)
+        else:
+            inputs = [leaves[k] if direct else self._prepared(position, leaves[k]) for position, k, direct in self._from_leaf]
+        for fetch in self._fetches:
+            thing = fetch()
+            if thing is None:
+                return None
+            inputs.append(thing)
+        return inputs
+
+    def why_not(self, leaves: Sequence[Any]) -> str:
+        """Which guard or captured thing has changed."""
+        for guard in self.traced.guards:
+            if not guard.check(list(leaves)):
+                return guard.changed(leaves)
+        changed = [other_thing(c) for c, fetch in zip(self.traced.captured, self._fetches) if fetch() is None]
+        return ", ".join(changed) or "a part of an argument was replaced"
+
+    def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
+        """The function's result for gathered inputs; writes into arguments are carried out, all when nothing can fail any more.
+
+        `leaves`: the arguments that the inputs were made of, where they are not the inputs themselves.
+        """
+        if self.records_variables:
+            return self._recorded(inputs)
+        results = self.program(inputs)
+        if self._written:
+            given = inputs if leaves is None else leaves
+            finish([(np.copyto, memory(given[k]), results[output]) for k, output in self._written])
+        if self._single is not None:
+            return _given(self._single, results)
+        return trees.unflatten(self.traced.out_tree, [_given(out, results) for out in self.traced.outs])
+
+    def loop(self, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> Any:
+        """`trips` runs as one Loop step; the outputs stacked along a new first axis. `changing`: numbers of each trip, by input."""
+        if any(out.kind == "number" for out in self.traced.outs):
+            raise ArgumentError(
+                "a Python number among the results can't be stacked", op="run", mend="return arrays, or call the step itself"
+            )
+        if self.traced.writes:
+            written = ", ".join([leaf.name for leaf in self.traced.leaves if leaf.input in self.traced.writes])
+            raise ArgumentError(
+                f"the function writes into {written}, so repeating the call is no repetition", op="run",
+                mend="write into a copy inside the function, or call the step itself",
+            )
+        pinned = [guard.description for guard in self.traced.guards if guard.number in changing]
+        if pinned:
+            raise ArgumentError(
+                f"the trace needs the value of a number that changes from one iteration to the next: {pinned[0]}", op="run",
+                mend="use np.where in place of a branch on it, or call the step itself",
+            )
+        key = trips, tuple(changing)
+        program = self._loops.get(key)
+        if program is None:
+            if len(self._loops) >= 16:
+                self._loops.clear()
+            made = planning.loop(self.plan, trips, tuple(changing))
+            program = self._loops[key] = self._shared(self._backend.emit(made, ticks=self._ticks))
+        results = program([changing.get(k, thing) for k, thing in enumerate(inputs)] if changing else inputs)
+        return trees.unflatten(
+            self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]
+        )
+
+    def _prepared(self, position: int, leaf: Any) -> Any:
+        """A leaf that is no plain native array, as the program takes it."""
+        if isinstance(leaf, Variable):
+            if self.records_variables:
+                return leaf
+            data = leaf.data
+            return data if lies(data, self._exact) == self._layouts[position] else np.ascontiguousarray(data)
+        if self.traced.graph.inputs[position].spec.weak:
+            return leaf
+        if isinstance(leaf, Spec):
+            return leaf
+        if isinstance(leaf, np.generic):
+            return np.asarray(leaf)
+        if leaf.dtype.isnative:
+            return np.asarray(leaf)  # a memmap: the array itself
+        order = self._layouts[position]
+        return np.array(leaf, leaf.dtype.newbyteorder("="), order="F" if order == "F" else "C")
+
+    def _recorded(self, inputs: list[Any]) -> Any:
+        """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
+        with standing(self._meets):
+            results = record_graph(Variable, self.traced.graph, inputs)
+        plain = [v.data for v in results] if self._also_arrays else results
+        given = []
+        for out in self.traced.outs:
+            given.append(results[out.output] if out.kind == "variable" and out.output is not None else _given(out, plain))
+        return trees.unflatten(self.traced.out_tree, given)
+
+    # ---- for explain
+    def record(self, why: str) -> TraceRecord:
+        """What happened, as text: it holds none of the arrays."""
+        steps = "recorded with its graph, planned with what reads it"
+        if not self.records_variables:
+            steps = f"peak_bytes {self.plan.peak_bytes}, {len(self.plan.steps)} steps"
+        seconds = time.time() - self._began
+        return record_of(self.traced, self.graph, self._passes, self._baked, self._traced_nodes, steps, self._began, seconds, why)
+
+
+class _Captured:
+    """A thing that the function closes over, fetched at each call and looked at again where it is not the one seen last."""
+
+    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact")
+
+    def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool):
+        self.fetch, self.spec, self.layout, self.updated, self.exact = capture.fetch, capture.spec, layout, updated, exact
+        self.is_variable = capture.kind == "variable"
+        self.number = WEAK[capture.spec.weak or "int"] if capture.kind == "number" else None
+        self.shape, self.seen = capture.spec.shape, np.empty(0)
+
+    def now(self) -> Any:
+        """The array or number for a call; None where it is no longer of the kind that was traced."""
+        try:
+            thing = self.fetch()
+            array = thing.settled() if self.is_variable else thing
+        except (LookupError, AttributeError, ValueError, TypeError):
+            return None
+        if self.number is not None:
+            return array if type(array) is self.number else None
+        if array is self.seen and array.shape == self.shape:
+            return array
+        return self._looked_at(thing, array)
+
+    def variable(self) -> Any:
+        """The Variable itself, for a call that is recorded; None where it is no longer of the kind that was traced."""
+        try:
+            thing = self.fetch()
+        except (LookupError, AttributeError, ValueError, TypeError):
+            return None
+        if not self.is_variable:
+            return thing if self.number is None or type(thing) is self.number else None
+        if not isinstance(thing, Variable) or thing.absent or thing.shape != self.shape:
+            return None
+        dtype = thing.dtype
+        return thing if dtype == self.spec.dtype or dtype.newbyteorder("=") == self.spec.dtype else None
+
+    def _looked_at(self, thing: Any, array: Any) -> Any:
+        if self.is_variable and not isinstance(thing, Variable):
+            return None
+        if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape:
+            return None
+        if array.dtype.newbyteorder("=") != self.spec.dtype:
+            return None
+        if self.exact and self.updated and {self.layout, lies(array, exact=True)} == {"C", "F"}:
+            return None
+        if self.updated and not (lies(array, self.exact) == self.layout and array.flags.behaved and array.dtype.isnative):
+            # what the plan writes must be plain memory in one order: the Variable is laid so once, and stays
+            thing.data = array = np.array(array, self.spec.dtype, order="F" if self.layout == "F" else "C")
+        if not array.dtype.isnative and not self.exact:
+            return np.array(array, self.spec.dtype, order="K")
+        if self.layout not in (lies(array, self.exact), "any") or not array.dtype.isnative:
+            return None
+        self.seen = array
+        return array
+
+
+def _direct(leaf: LeafIn, given: Any) -> bool:
+    """Whether leaves of this key go into the program as they are."""
+    return leaf.kind == "number" or (type(given) is np.ndarray and given.dtype.isnative)
+
+
+def _layout(thing: Any, exact: bool) -> str | tuple[int, ...]:
+    data = thing.data if isinstance(thing, Variable) else thing
+    if exact and isinstance(data, np.ndarray):
+        check_native(data, "a captured array")
+    return lies(data, exact) if isinstance(data, np.ndarray) else "C"
+
+
+def _given(out: LeafOut, results: Sequence[Any]) -> Any:
+    """A leaf of the result; a plain array that the function returned is the caller's own copy."""
+    if out.output is None:
+        return out.value.copy() if type(out.value) is np.ndarray else out.value
+    return _plain(out.kind, results[out.output])
+
+
+def _plain(kind: str, result: Any) -> Any:
+    """NumPy's own kind of thing: a scalar where NumPy has one, a 0-d array where it has that; a Variable where the function gave one."""
+    if kind == "array":
+        return result if type(result) is np.ndarray else np.asarray(result)
+    if kind == "scalar":
+        return result[()] if type(result) is np.ndarray else result
+    return Variable(np.asarray(result)) if kind == "variable" else result
+
+
+def _array(kind: str, result: Any) -> Any:
+    return Variable(result) if kind == "variable" else result

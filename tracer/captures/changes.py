@@ -1,0 +1,65 @@
+"""Where a function changes something that it closes over: the path of the thing in, the user's line out.
+
+Read off the bytecode of the functions within reach: a line that names the thing and stores into it, or calls a method that changes.
+"""
+from __future__ import annotations
+
+import dis
+import inspect
+import re
+import types
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from ir.source import Line, is_library
+from tracer.captures.paths import Found
+
+_STORES = ("STORE_SUBSCR", "DELETE_SUBSCR", "STORE_ATTR", "DELETE_ATTR", "STORE_DEREF", "STORE_GLOBAL", "STORE_SLICE", "DELETE_GLOBAL")
+_METHODS = frozenset(
+    [
+        "append", "extend", "insert", "pop", "remove", "clear", "sort", "reverse", "update", "setdefault", "popitem", "add",
+        "discard", "appendleft", "popleft", "extendleft", "rotate", "fill", "put", "itemset", "resize", "partition", "write",
+        "subtract", "difference_update", "intersection_update", "symmetric_difference_update", "at", "copyto",
+    ]
+)  # fmt: skip
+_QUOTED = re.compile(r"(['\"]).*?\1")
+
+
+def line_of_change(path: str, fn: Callable[..., Any], found: Sequence[Found]) -> Line | None:
+    """The first line of `fn`, or of a function within its reach, that changes what is reached by `path`; None where none is seen to."""
+    words = re.findall(r"[A-Za-z_]\w*", _QUOTED.sub("", path))
+    best: tuple[int, Line] | None = None
+    for code in _codes([inspect.unwrap(fn), *[f.thing for f in found]]):
+        for number, names, changes in _lines(code):
+            count = sum([word in names for word in words]) - (code.co_name == "__init__")  # which runs when a thing is made
+            if changes and words and words[-1] in names and (best is None or count > best[0]):
+                best = count, Line(code.co_filename, number, code.co_name)
+    return best[1] if best is not None else None
+
+
+def _codes(things: Sequence[Any]) -> Iterator[types.CodeType]:
+    """The code of the user's functions among the things, and of those made inside them."""
+    functions = [t.__func__ if isinstance(t, types.MethodType) else t for t in things]
+    stack = [f.__code__ for f in reversed(functions) if isinstance(f, types.FunctionType) and not is_library(f.__code__.co_filename)]
+    while stack:
+        code = stack.pop()
+        yield code
+        stack += [c for c in reversed(code.co_consts) if isinstance(c, types.CodeType)]
+
+
+def _lines(code: types.CodeType) -> Iterator[tuple[int, set[str], bool]]:
+    """For each line its number, the names in it, and whether it changes something."""
+    names: dict[int, set[str]] = {}
+    changing = set()
+    for instruction in dis.get_instructions(code):
+        number = instruction.positions.lineno if instruction.positions else None
+        if number is None:
+            continue
+        held = names.setdefault(number, set())
+        if isinstance(instruction.argval, str):
+            held.add(instruction.argval)
+        called = instruction.opname in ("LOAD_METHOD", "LOAD_ATTR") and instruction.argval in _METHODS
+        if instruction.opname in _STORES or called:
+            changing.add(number)
+    for number, held in names.items():
+        yield number, held, number in changing

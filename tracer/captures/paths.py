@@ -1,0 +1,219 @@
+"""Paths: what hangs on one thing, and how a later call gets to it. A step in, the steps from there out.
+
+Functions have cells, globals and defaults, objects attributes, slots and a class, classes and modules what some code names.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+import enum
+import functools
+import os
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ir.source import is_library
+from tracer.captures.code import Uses
+from tracer.captures.fetch import Fetch
+from tracer.captures.seen import PLAIN, SEQUENCES, file_of, is_mapping, is_open, is_pythons, is_whole, slots_of
+
+DEPTH = 100
+ROOT = (0, 0)  # a caller: this package itself, which calls twins
+Caller = tuple[int, int]
+_ASKS = frozenset(["hasattr", "getattr", "AttributeError", "__dict__", "vars", "dir"])
+
+
+class Found(NamedTuple):
+    """A thing within reach: how the user would write it, and how to get it again. `place` is where a function finds a number."""
+
+    name: str
+    fetch: Fetch
+    thing: Any
+    place: tuple[int, str, Any] | None = None
+
+
+class Step(NamedTuple):
+    """A thing to look at. `caller`: the function that does nothing with it but call it, and the cell it is in; None for other uses."""
+
+    name: str
+    fetch: Fetch
+    thing: Any
+    depth: int
+    caller: Caller | None = None
+    place: tuple[int, str, Any] | None = None
+
+
+class Owner:
+    """A class or module, whose attributes count once some code names them."""
+
+    def __init__(self, step: Step):
+        self._step, self._left = step, dict(vars(step.thing))
+
+    def named(self, names: set[str]) -> list[Step]:
+        """The attributes of these names that were not given yet; of classes the special methods too."""
+        name, fetch, thing, depth, *_ = self._step
+        left = self._left
+        is_class = isinstance(thing, type)
+        keys = list(left) if "getattr" in names else [k for k in left if k in names or (is_class and k.startswith("__"))]
+        found = []
+        for k in keys:
+            held, part = left.pop(k), None
+            if k.startswith("__") and not isinstance(held, types.FunctionType):
+                continue
+            if isinstance(held, (staticmethod, classmethod)):
+                held, part = held.__func__, "__func__"
+            elif isinstance(held, property):
+                held, part = held.fget, "fget"
+            elif isinstance(held, functools.cached_property):
+                held, part = held.func, "func"
+            if isinstance(held, types.ModuleType) and not _of_the_user(held):
+                continue
+            found.append(Step(f"{name}.{k}" if name else k, _member(fetch, k, part), held, depth if part else depth + 1))
+        return found
+
+    def lacking(self, names: set[str]) -> Iterator[Step]:
+        """What code that asks whether a name is there may ask a module for."""
+        if isinstance(self._step.thing, types.ModuleType) and not _ASKS.isdisjoint(names):
+            yield from lacking(Fetch(self._step.fetch, "attribute", "__dict__"), vars(self._step.thing), names)
+
+
+def _member(fetch: Fetch, key: str, part: str | None) -> Fetch:
+    held = Fetch(fetch, "member", key)
+    return held if part is None else Fetch(held, "attribute", part)
+
+
+def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
+    """What hangs on a thing. Classes and modules go to `owners`."""
+    name, fetch, thing, depth, caller, _ = step
+    if isinstance(thing, types.MethodType):
+        return [
+            Step("self" if not name else f"{name}.__self__", Fetch(fetch, "attribute", "__self__"), thing.__self__, 0),
+            Step(name, Fetch(fetch, "attribute", "__func__"), thing.__func__, 0, caller and (id(thing), 0)),
+        ]
+    if isinstance(thing, types.FunctionType):
+        return [] if use is None else list(_of_function(fetch, thing, use))
+    if isinstance(thing, functools.partial):
+        mine, args, keywords = id(thing), Fetch(fetch, "attribute", "args"), Fetch(fetch, "attribute", "keywords")
+        return [
+            Step(name, Fetch(fetch, "attribute", "func"), thing.func, 0, caller and (mine, 0)),
+            *[Step(f"{name}.args[{k}]", Fetch(args, "item", k), v, 0, None, (mine, "args", k)) for k, v in enumerate(thing.args)],
+            *[Step(k, Fetch(keywords, "item", k), v, 0, None, (mine, "keywords", k)) for k, v in thing.keywords.items()],
+            Step(f"{name}.keywords", Fetch(keywords, "tuple"), tuple(thing.keywords), 0),
+        ]
+    if isinstance(thing, (type, types.ModuleType)):
+        if isinstance(thing, type):
+            kinds = [kind for kind in thing.__mro__ if not is_library(file_of(kind)) and not issubclass(kind, enum.Enum)]
+            owners += [Owner(Step(name, fetch if kind is thing else always(kind), kind, depth)) for kind in kinds]
+        elif _of_the_user(thing):
+            owners.append(Owner(step))
+        return []
+    if isinstance(thing, (np.ndarray, np.generic, types.BuiltinFunctionType)):
+        return []
+    kind = type(thing)
+    if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):
+        return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
+    if depth >= DEPTH:
+        return []
+    if is_mapping(thing):
+        items = [] if is_whole(thing) else list(thing.items())
+        return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, "item", k), v, depth + 1) for k, v in items]
+    if isinstance(thing, SEQUENCES):
+        get = fetch if isinstance(thing, (list, tuple, collections.deque)) else Fetch(fetch, "list")
+        return [Step(f"{name}[{k}]", Fetch(get, "item", k), v, depth + 1) for k, v in enumerate(() if is_whole(thing) else thing)]
+    if isinstance(thing, (set, frozenset)):  # which ones they are, the set itself tells
+        return [Step(f"{name}{{...}}", weakly(x) or always(x), x, depth + 1) for x in thing if not isinstance(x, PLAIN)]
+    if isinstance(thing, weakref.ref):
+        return [Step(f"{name}()", Fetch(fetch, "call"), thing(), depth + 1)]
+    if isinstance(thing, contextvars.ContextVar):
+        return [Step(f"{name}.get()", Fetch(fetch, "get"), thing.get(None), depth + 1)]
+    found = []
+    held = getattr(thing, "__dict__", None)
+    if not is_open(kind):
+        wrapped = isinstance(held, dict) and "__wrapped__" in held
+        return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0)] if wrapped else []
+    if isinstance(held, dict):
+        found += [Step(f"{name}.{k}" if name else k, Fetch(fetch, "held", k), v, depth + 1) for k, v in list(held.items())]
+    slots = [k for k in slots_of(kind) if hasattr(thing, k)]
+    found += [Step(f"{name}.{k}" if name else k, Fetch(fetch, "attribute", k), getattr(thing, k), depth + 1) for k in slots]
+    found.append(Step(name, Fetch(fetch, "type"), kind, depth))
+    call = vars(kind).get("__call__")
+    if not name and isinstance(call, types.FunctionType):
+        found.append(Step("", Fetch(Fetch(fetch, "type"), "member", "__call__"), call, 0, ROOT))
+    return found
+
+
+def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[Step]:
+    mine, held = id(fn), fn.__globals__
+    yield Step(f"{fn.__name__}.__code__", Fetch(fetch, "attribute", "__code__"), fn.__code__, 0)
+    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()):
+        caller = (mine, id(cell)) if name in use.called else None
+        yield Step(name, Fetch(None, "cell", cell), cell.cell_contents if filled(cell) else GONE, 0, caller, (mine, "cell", name))
+    yield from lacking(always(held), held, use.globals_)
+    for name in use.globals_:
+        if name in held and (not isinstance(held[name], types.ModuleType) or _of_the_user(held[name])):
+            caller = (mine, 0) if name in use.called else None
+            yield Step(name, Fetch(always(held), "item", name), held[name], 0, caller, (mine, "global", name))
+    for k, value in enumerate(fn.__defaults__ or ()):
+        yield Step(f"default {k} of {fn.__name__}", Fetch(fetch, "default", k), value, 0, None, (mine, "default", k))
+    for keyword, value in (fn.__kwdefaults__ or {}).items():
+        yield Step(f"{keyword}=", Fetch(fetch, "kwdefault", keyword), value, 0, None, (mine, "kwdefault", keyword))
+    for key, value in vars(fn).items():
+        if key != "__wrapped__":
+            yield Step(f"{fn.__name__}.{key}", Fetch(fetch, "held", key), value, 0)
+    for name in use.names:
+        module = sys.modules.get(name)
+        if module is not None and _of_the_user(module):
+            yield Step(name, Fetch(always(sys.modules), "item", name), module, 0)
+    if not {"environ", "getenv"}.isdisjoint(use.names):
+        yield Step("os.environ", always(os.environ), os.environ, 0)
+
+
+def lacking(fetch: Fetch, held: dict[str, Any], names: Iterable[str]) -> Iterator[Step]:
+    """That some names are not there: a global that is a builtin's or nobody's, an attribute that was asked for."""
+    missing = frozenset([name for name in names if name not in held])
+    if missing:
+        yield Step(f"no name among {', '.join(sorted(missing)):.60}", Fetch(fetch, "lacks", missing), True, 0)
+
+
+def _of_the_user(module: types.ModuleType) -> bool:
+    """A module of the user's own: neither the standard library's nor an installed one."""
+    file = getattr(module, "__file__", None) or ""
+    return not is_pythons(module.__name__, file) and "site-packages" not in file and not is_library(file)
+
+
+def filled(cell: Any) -> bool:
+    """Whether a cell holds something."""
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def weakly(thing: Any) -> Fetch | None:
+    """A fetch that does not keep the thing alive; None where it allows no weak reference."""
+    try:
+        return Fetch(None, "weak", weakref.ref(thing))
+    except TypeError:
+        return None
+
+
+def always(thing: Any) -> Fetch:
+    """A fetch that gives this thing."""
+    return Fetch(None, "is", thing)
+
+
+def now(fetch: Callable[[], Any]) -> Any:
+    """What is reached by the path now; a missing thing is none of the things that can have been there."""
+    try:
+        return fetch()
+    except (LookupError, AttributeError, ValueError, TypeError):
+        return GONE
+
+
+GONE = object()

@@ -1,0 +1,120 @@
+"""What a guard remembers of a thing, to tell at a later call whether it is what it was: values, copies and weak references.
+
+In: a thing within reach. Out: its fingerprint, equal as long as a trace that may have read it holds. What lies inside a container or
+an object is looked at by itself, but for what large containers of plain values hold.
+"""
+from __future__ import annotations
+
+import array
+import collections
+import hashlib
+import os
+import sys
+import types
+import weakref
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ir.source import is_library
+from tracer.tracing.stack import Operand
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None))
+SEQUENCES: tuple[type[Any], ...] = (list, tuple, collections.deque, type({}.values()), type({}.keys()), type({}.items()))
+MAPPINGS: tuple[type[Any], ...] = (dict, types.MappingProxyType, collections.ChainMap)
+LARGE = 1 << 20  # bytes of an array past which its checksum is compared
+WHOLE = 200  # elements of a container past which plain ones are compared together
+_PLAIN = frozenset(PLAIN)
+_STANDARD = os.path.join(os.path.dirname(os.__file__), "")
+_OPEN = (types.SimpleNamespace, collections.UserDict, collections.UserList)  # classes of Python's own that are looked into
+
+
+def comparable(thing: Any) -> bool:
+    """Whether a guard can hold on to it: all but stand-ins of a running trace, Variables and modules."""
+    return not isinstance(thing, (Operand, types.ModuleType))
+
+
+def is_whole(thing: Any) -> bool:
+    """Whether a container is compared as a whole: a large one of plain values only. Others are looked into."""
+    return len(thing) > WHOLE and _PLAIN.issuperset(map(type, thing.values() if is_mapping(thing) else thing))
+
+
+def is_mapping(thing: Any) -> bool:
+    """Whether it is a mapping that runs no code of the user's when it is read."""
+    return isinstance(thing, MAPPINGS) or (isinstance(thing, Mapping) and not is_open(type(thing)))
+
+
+def is_open(kind: type) -> bool:
+    """Whether the attributes of such objects count: those of the user's classes and of installed packages, not Python's or ours."""
+    file = file_of(kind)
+    return not is_library(file) and (not is_pythons(kind.__module__, file) or issubclass(kind, _OPEN))
+
+
+def is_pythons(module: str, file: str) -> bool:
+    """Whether a module is of the standard library, and no namesake of the user's."""
+    return module.partition(".")[0] in sys.stdlib_module_names and (not file or file.startswith(("<frozen", _STANDARD)))
+
+
+def file_of(kind: type) -> str:
+    """The file of a class. Python's own may have none, and those typed in by the user."""
+    found = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return found or ("<frozen>" if is_pythons(kind.__module__, "") else "<typed>")
+
+
+def slots_of(kind: type) -> list[str]:
+    """The names of a class's `__slots__`, its bases' included."""
+    found = []
+    for one in kind.__mro__:
+        if "__slots__" in vars(one) and not is_library(file_of(one)):
+            slots = vars(one)["__slots__"]
+            found += [slots] if isinstance(slots, str) else list(slots)
+    return [name for name in found if name not in ("__dict__", "__weakref__")]
+
+
+def fingerprint(thing: Any) -> Any:
+    """What a guard compares: of a plain value the value and its type; of an array a copy's bytes, or past 1 MB their checksum; of a
+    container what it has places for, or of a large one all its plain values; of an object its class and the names of its attributes; of
+    others which one it is.
+    """
+    kind = type(thing)
+    if kind in _PLAIN:
+        return (kind, repr(thing) if kind is float or kind is complex else thing)
+    if isinstance(thing, PLAIN) and not isinstance(thing, np.generic):  # an enum's member, or another subclass
+        return (kind, thing)
+    if isinstance(thing, np.ndarray):
+        whole = np.ascontiguousarray(thing)
+        data = whole.tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(whole.data).digest()
+        return (thing.shape, thing.dtype.str, data)
+    if isinstance(thing, np.generic):
+        return (thing.dtype.str, thing.tobytes())
+    if is_mapping(thing):
+        return (kind, repr([*thing.items()]) if is_whole(thing) else tuple(thing))
+    if isinstance(thing, SEQUENCES):
+        return (kind, repr([*thing]) if is_whole(thing) else len(thing))
+    if isinstance(thing, (set, frozenset)):
+        return (kind, frozenset([fingerprint(x) if type(x) in _PLAIN else _which(x) for x in thing]))
+    if isinstance(thing, (bytearray, memoryview, array.array)):
+        return (kind, thing.tobytes() if isinstance(thing, (memoryview, array.array)) else bytes(thing))
+    if isinstance(thing, type) and is_open(thing):
+        return ("class", weakref.ref(thing), tuple(vars(thing)))
+    if isinstance(thing, (types.FunctionType, type)) or not is_open(kind):
+        return _which(thing)
+    held = getattr(thing, "__dict__", None)
+    slots = [k for k in slots_of(kind) if hasattr(thing, k)]
+    return ("object", weakref.ref(kind), tuple(held) if isinstance(held, dict) else (), tuple(slots))
+
+
+def _which(thing: Any) -> Any:
+    """The thing itself, weakly; what allows no weak reference is small and never changes, or is told by its place in memory."""
+    try:
+        return weakref.ref(thing)
+    except TypeError:
+        pass
+    if isinstance(thing, slice):
+        return (slice, repr(thing))
+    try:
+        hash(thing)
+        return (type(thing), thing)
+    except TypeError:
+        return (type(thing), id(thing))

@@ -1,0 +1,1 @@
+"""compile(check=True) and compile(audit=True)."""

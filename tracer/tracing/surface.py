@@ -1,0 +1,398 @@
+"""What a traced array offers to the user's code: attributes, operators, NumPy's protocols, ndarray's methods, and the refusals.
+
+Nothing here knows of storages: operators and methods go to `apply` and to the tables of `numpy_api`; what would need a value raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ir.spec import Spec
+from tracer import numpy_api
+from tracer.tracing.apply import apply
+from tracer.tracing.flat import Flat
+from tracer.tracing.refusal import bad_dtype, bad_shape, needs_value, refuse
+from tracer.tracing.stack import Operand
+
+# the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
+_COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
+_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"}  # of floats: the same but for what a warning says
+
+
+_BUFFER = "make the buffer with np.zeros_like(x), or np.zeros(shape, like=x), or pass an array from outside as an argument"
+
+
+def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
+    def method(self: Surface, other: Any) -> Any:
+        if _known(other):
+            return apply(op, self, other)
+        if getattr(other, "__array_ufunc__", self) is None:  # as NumPy's arrays: the other's own operator answers
+            return NotImplemented
+        return numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
+
+    return method
+
+
+def _reflected(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
+    def method(self: Surface, other: Any) -> Any:
+        return apply(op, other, self) if _known(other) else numpy_api.array_ufunc(self, ufunc, "__call__", other, self)
+
+    return method
+
+
+def _known(other: Any) -> bool:
+    return isinstance(other, (Operand, np.ndarray, np.generic, int, float, complex))
+
+
+def _inplace(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
+    def method(self: Surface, other: Any) -> Any:
+        if self.scalar:
+            return numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
+        return numpy_api.array_ufunc(self, ufunc, "__call__", self, other, out=(self,))
+
+    return method
+
+
+def _unary(op: str) -> Callable[[Any], Any]:
+    return lambda self: apply(op, self)
+
+
+def _method(fn: Callable[..., Any], name: str | None = None) -> Callable[..., Any]:
+    """An ndarray method that is a NumPy function with the array as its first argument."""
+
+    def method(self: Surface, *args: Any, **kwargs: Any) -> Any:
+        return numpy_api.array_function(self, fn, (), (self, *args), kwargs)
+
+    method.__name__, method.__doc__ = name or fn.__name__, f"As `np.ndarray.{name or fn.__name__}`."
+    return method
+
+
+def _no_value(what: str, mend: str) -> Callable[..., NoReturn]:
+    def method(self: Surface, *args: Any, **kwargs: Any) -> NoReturn:
+        raise needs_value(what, mend, value=self.spec)
+
+    return method
+
+
+class Flags:
+    """`x.flags`: what is known of the memory's order, and whether it can be written; nothing can be set."""
+
+    __slots__ = ("_of",)
+    _KNOWN = ("c_contiguous", "f_contiguous", "contiguous", "fortran", "fnc", "forc", "aligned")
+
+    def __init__(self, of: Any):
+        object.__setattr__(self, "_of", of)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "writeable":
+            return self._of.writeable
+        if name not in self._KNOWN:
+            raise refuse(f"x.flags.{name} is not known while tracing", "leave memory to the plan", op="flags")
+        return getattr(self._of.stand_in().flags, name)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name.lower())
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise refuse(f"x.flags.{name} is set", "leave the flags alone, or set them on the result", op="flags")
+
+    __setitem__ = __setattr__
+
+
+class Surface(Operand):
+    """The public face of a traced array, which has `spec`, `scalar` (NumPy would have a scalar here), `stand_in` and `assign`."""
+
+    __slots__ = ()
+    rank = 2
+    __array_priority__ = 1000
+    spec: Spec
+    scalar: bool
+
+    def stand_in(self) -> np.ndarray:
+        """An array of the same shape and strides without memory."""
+        raise TypeError("a surface has no strides")
+
+    def assign(self, value: Any) -> None:
+        """`self[...] = value`."""
+        raise TypeError("a surface has no storage")
+
+    def __getitem__(self, key: Any) -> Any:
+        raise TypeError("a surface has no elements")
+
+    # ---- what is known without a value
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.spec.shape
+
+    @shape.setter
+    def shape(self, shape: Any) -> None:
+        raise refuse("x.shape is assigned", "write x = x.reshape(shape)", op="shape")
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.spec.shape)
+
+    @property
+    def size(self) -> int:
+        return self.spec.size
+
+    @property
+    def itemsize(self) -> int:
+        return self.spec.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.spec.nbytes
+
+    @property
+    def strides(self) -> NoReturn:
+        raise refuse("x.strides is asked while tracing", "leave the layout to the plan", op="strides")
+
+    @property
+    def T(self) -> Any:
+        return self.transpose()
+
+    @property
+    def mT(self) -> Any:
+        return numpy_api.TABLE[np.matrix_transpose](self)
+
+    @property
+    def real(self) -> Any:
+        return numpy_api.TABLE[np.real](self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real.assign(value)
+
+    @property
+    def imag(self) -> Any:
+        return numpy_api.TABLE[np.imag](self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        if self.dtype.kind != "c":
+            raise bad_dtype("the array does not have an imaginary part to set", "make it complex: x.astype(complex)", op="imag")
+        self.imag.assign(value)
+
+    @property
+    def data(self) -> Any:
+        """The array itself: inside a trace `.data` of whatever an operation gave is the traced array."""
+        return self
+
+    @property
+    def flat(self) -> Flat:
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        self.flat.fill(values)
+
+    @property
+    def base(self) -> NoReturn:
+        raise refuse("x.base is not known while tracing", "compare the names instead", op="base")
+
+    @property
+    def flags(self) -> Flags:
+        return Flags(self)
+
+    device = "cpu"
+
+    def to_device(self, device: str, /, *, stream: Any = None) -> Any:
+        """As `np.ndarray.to_device`: the array itself."""
+        return self
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        return np
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return iter([self[k] for k in range(self.shape[0])])
+
+    def __repr__(self) -> str:
+        return f"<traced {self.spec}>"
+
+    # ---- operators
+    __add__, __radd__, __iadd__ = _binary(np.add, "add"), _reflected(np.add, "add"), _inplace(np.add)
+    __sub__, __rsub__, __isub__ = _binary(np.subtract, "subtract"), _reflected(np.subtract, "subtract"), _inplace(np.subtract)
+    __mul__, __rmul__, __imul__ = _binary(np.multiply, "multiply"), _reflected(np.multiply, "multiply"), _inplace(np.multiply)
+    __truediv__, __rtruediv__, __itruediv__ = _binary(np.divide, "divide"), _reflected(np.divide, "divide"), _inplace(np.divide)
+    __floordiv__, __rfloordiv__ = _binary(np.floor_divide, "floor_divide"), _reflected(np.floor_divide, "floor_divide")
+    __ifloordiv__ = _inplace(np.floor_divide)
+    __mod__, __rmod__, __imod__ = _binary(np.remainder, "remainder"), _reflected(np.remainder, "remainder"), _inplace(np.remainder)
+    __rpow__, __ipow__ = _reflected(np.power, "power"), _inplace(np.power)
+    __matmul__, __rmatmul__, __imatmul__ = _binary(np.matmul, "matmul"), _reflected(np.matmul, "matmul"), _inplace(np.matmul)
+    __and__, __rand__, __iand__ = (
+        _binary(np.bitwise_and, "bitwise_and"),
+        _reflected(np.bitwise_and, "bitwise_and"),
+        _inplace(np.bitwise_and),
+    )
+    __or__, __ror__, __ior__ = _binary(np.bitwise_or, "bitwise_or"), _reflected(np.bitwise_or, "bitwise_or"), _inplace(np.bitwise_or)
+    __xor__, __rxor__, __ixor__ = (
+        _binary(np.bitwise_xor, "bitwise_xor"),
+        _reflected(np.bitwise_xor, "bitwise_xor"),
+        _inplace(np.bitwise_xor),
+    )
+    __lshift__, __rlshift__, __ilshift__ = (
+        _binary(np.left_shift, "left_shift"),
+        _reflected(np.left_shift, "left_shift"),
+        _inplace(np.left_shift),
+    )
+    __rshift__, __rrshift__ = _binary(np.right_shift, "right_shift"), _reflected(np.right_shift, "right_shift")
+    __irshift__ = _inplace(np.right_shift)
+    __neg__, __pos__, __abs__, __invert__ = _unary("negative"), _unary("positive"), _unary("abs"), _unary("invert")
+    __lt__, __le__ = _binary(np.less, "less"), _binary(np.less_equal, "less_equal")
+    __gt__, __ge__ = _binary(np.greater, "greater"), _binary(np.greater_equal, "greater_equal")
+    __eq__, __ne__ = _binary(np.equal, "equal"), _binary(np.not_equal, "not_equal")
+
+    def __pow__(self, other: Any, modulus: Any = None) -> Any:
+        """`self ** other`; a modulus is refused."""
+        if modulus is not None:
+            raise refuse("pow(x, y, mod) is not traced", "(x ** y) % mod", op="pow")
+        if self.dtype == bool and type(other) is int and other == 2:
+            return apply("square", self)  # as NumPy: int8, where np.power gives int64
+        if self.dtype.kind == "c" and type(other) in (int, float) and (type(other), other) in _COMPLEX_POWERS:
+            return apply(_COMPLEX_POWERS[type(other), other], self)
+        alike = type(other) in (int, float) and (type(other), other) in _POWERS
+        if alike and self.dtype.kind == "f" and not getattr(self, "scalar", False):
+            return apply(_POWERS[type(other), other], self)
+        return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
+
+    # ---- NumPy's protocols
+    __array_ufunc__ = numpy_api.array_ufunc
+    __array_function__ = numpy_api.array_function
+
+    # ---- methods that are functions of NumPy
+    sum, prod, mean = _method(np.sum), _method(np.prod), _method(np.mean)
+    var, std = _method(np.var), _method(np.std)
+    max, min = _method(np.max, "max"), _method(np.min, "min")
+    argmax, argmin = _method(np.argmax), _method(np.argmin)
+    all, any = _method(np.all), _method(np.any)
+    cumsum, cumprod = _method(np.cumsum), _method(np.cumprod)
+    clip, round, dot = _method(np.clip), _method(np.round, "round"), _method(np.dot)
+    take, argsort, repeat = _method(np.take), _method(np.argsort), _method(np.repeat)
+    swapaxes, squeeze, diagonal = _method(np.swapaxes), _method(np.squeeze), _method(np.diagonal)
+    trace, ravel, searchsorted = _method(np.trace), _method(np.ravel), _method(np.searchsorted)
+    nonzero, compress, choose = _method(np.nonzero), _method(np.compress), _method(np.choose)
+
+    def conj(self) -> Any:
+        """As `np.ndarray.conj`: the array itself where it is not complex."""
+        return apply("conj", self) if self.dtype.kind == "c" else self
+
+    conjugate = conj
+
+    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+        """As `np.ndarray.astype`."""
+        return numpy_api.astype(self, dtype, casting=casting, copy=copy, order=order)
+
+    def copy(self, order: str = "C") -> Any:
+        """As `np.ndarray.copy`."""
+        return numpy_api.copy(self, order)
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+        """As `np.ndarray.reshape`."""
+        return numpy_api.TABLE[np.reshape](self, shape[0] if len(shape) == 1 else shape, order=order, copy=copy)
+
+    def transpose(self, *axes: Any) -> Any:
+        """As `np.ndarray.transpose`."""
+        return numpy_api.TABLE[np.transpose](self, axes[0] if len(axes) == 1 else axes or None)
+
+    def flatten(self, order: str = "C") -> Any:
+        """As `np.ndarray.flatten`: always a copy."""
+        return numpy_api.copy(numpy_api.TABLE[np.ravel](self, order))
+
+    def fill(self, value: Any) -> None:
+        """As `np.ndarray.fill`."""
+        if numpy_api.spec_of(value).shape:
+            raise bad_shape("fill takes one value", "x[...] = values", op="fill")
+        self.assign(value)
+
+    def sort(self, axis: int = -1, kind: str | None = None, order: Any = None) -> None:
+        """As `np.ndarray.sort`: in place."""
+        self.assign(numpy_api.TABLE[np.sort](self, axis, kind, order))
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        """As `np.ndarray.put`."""
+        numpy_api.TABLE[np.put](self, indices, values, mode)
+
+    def view(self, dtype: Any = None, type: Any = None) -> Any:
+        """As `np.ndarray.view` of the same dtype; of another it is refused, since the bytes of a traced array are not known."""
+        if type in (None, np.ndarray) and (dtype in (None, np.ndarray) or np.dtype(dtype) == self.dtype):
+            return self[...]
+        raise refuse("x.view is not traced", "x.astype(dtype) converts the values; x[...] is a view of the same dtype", op="view")
+
+    def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a traced array has no flags of its own."""
+        raise refuse("x.setflags is not traced", "leave the flags alone, or set them on the result", op="setflags")
+
+    def resize(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a traced array keeps its shape."""
+        raise refuse("x.resize is not traced", "np.tile and a slice give a new array", op="resize")
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_") and hasattr(np.ndarray, name):
+            raise refuse(f"x.{name} is not traced", "use NumPy functions on whole arrays, or return x and do it on the result", op=name)
+        raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
+
+    def __copy__(self) -> Any:
+        return self.copy("K")
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy("K")
+
+    # ---- what needs a value
+    def __contains__(self, item: Any) -> NoReturn:
+        raise needs_value("`v in x`", "np.any(x == v)", x=self.spec)
+
+    __hash__ = _no_value("hash()", "use id(x), or a name, as the key")
+    __bool__ = _no_value(
+        "a branch (if, while, and, or, not, chained comparison)",
+        "np.where(c, a, b), or &, |, ~; (a < x) & (x < c) for a < x < c; pass a Python number if each value should have its own trace",
+    )
+    __float__ = _no_value(
+        "float()",
+        "keep the 0-d array, return it to read its value; np.exp(x) in place of math.exp(x);"
+        f" for plain[i] = x {_BUFFER}",
+    )
+    __int__ = _no_value("int()", "keep the 0-d array, return it to read its value; x.astype(np.int64) rounds towards 0")
+    __complex__ = _no_value("complex()", "keep the 0-d array, return it to read its value; x.astype(complex)")
+    __index__ = _no_value("an index, range() or a list's [x]", "pass it as a Python int, or np.take(np.array(list), x)")
+    item = _no_value("x.item()", "keep the 0-d array; return it to read its value")
+    tolist = _no_value("x.tolist()", "return x and convert the result")
+    tobytes = _no_value("x.tobytes()", "return x and convert the result")
+    tofile = _no_value("x.tofile()", "return x and save the result")
+    dump = dumps = _no_value("x.dump()", "return x and save the result")
+    __reduce__ = __reduce_ex__ = _no_value("pickle", "return x and pickle the result")
+    __round__ = _no_value("round()", "np.round(x)")
+    __trunc__ = _no_value("math.trunc()", "np.trunc(x)")
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return repr(self)
+        raise needs_value("a format", "return x and format the result; print(x) describes the traced array", x=self.spec)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
+        raise needs_value(
+            "turning it into a plain array (np.array, np.asarray, plain[i] = x, plain[x], np.float32(x), a method of a plain array)",
+            "x is an array already: drop the call; x.copy() for a copy, x.astype for a dtype; np.stack([a, b]) for an array of several;"
+            f" {_BUFFER}; np.take(table, i, axis=0) to look up",
+            x=self.spec,
+        )

@@ -1,0 +1,1 @@
+"""The inside of a train step: what it traces and what it keeps."""
