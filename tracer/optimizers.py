@@ -99,9 +99,15 @@ class Optimizer:
         """The Python numbers of a step, by name, `iteration` being the number of those before it: inputs of every step."""
         lr = self._lr
         found = {"lr": lr if type(lr) is float else rate_of(lr, iteration)}
-        if self.clip_norm is not None:
-            found["clip_norm"] = self.clip_norm
+        for name in self._terms:
+            found[name] = getattr(self, name)
         return found
+
+    @functools.cached_property
+    def _terms(self) -> tuple[str, ...]:
+        """The names of the terms that the update has."""
+        numbers = {name: held for kind in reversed(type(self).__mro__) for name, held in vars(kind).items() if isinstance(held, _Number)}
+        return tuple([name for name, held in numbers.items() if held.term and getattr(self, name)])
 
     def state(self, parameter: np.ndarray) -> dict[str, np.ndarray]:
         """Fresh arrays to keep for this parameter, by name."""
@@ -171,7 +177,7 @@ class SGD(Optimizer):
 
     @property
     def steady(self) -> bool:
-        return type(self._lr) is float and type(self).scalars is SGD.scalars
+        return type(self._lr) is float and type(self).scalars is Optimizer.scalars
 
     @property
     def _plain(self) -> bool:
@@ -181,14 +187,6 @@ class SGD(Optimizer):
 
     def weight(self, scalars: dict[str, Any]) -> Any:
         return scalars["lr"] if self._plain else 1
-
-    def scalars(self, iteration: int) -> dict[str, float]:
-        found = super().scalars(iteration)
-        if self.momentum:
-            found["momentum"] = self.momentum
-        if self.weight_decay:
-            found["weight_decay"] = self.weight_decay
-        return found
 
     def state(self, parameter: np.ndarray) -> dict[str, np.ndarray]:
         return {"velocity": np.zeros_like(parameter)} if self.momentum else {}
@@ -251,8 +249,6 @@ class Adam(Optimizer):
         root = math.sqrt(1 - self.beta2 ** (iteration + 1))
         found["rate"] = found["lr"] * root / (1 - self.beta1 ** (iteration + 1))
         found["eps"] = self.eps * root
-        if self.weight_decay:
-            found["weight_decay"] = self.weight_decay
         return found
 
     def state(self, parameter: np.ndarray) -> dict[str, np.ndarray]:
@@ -325,12 +321,7 @@ class RMSprop(Optimizer):
 
     def scalars(self, iteration: int) -> dict[str, float]:
         found = super().scalars(iteration)
-        found |= {"alpha": self.alpha, "eps": self.eps}
-        if self.momentum:
-            found["momentum"] = self.momentum
-        if self.weight_decay:
-            found["weight_decay"] = self.weight_decay
-        return found
+        return found | {"alpha": self.alpha, "eps": self.eps}
 
     def state(self, parameter: np.ndarray) -> dict[str, np.ndarray]:
         names = ["square", *(["mean"] if self._centered else []), *(["velocity"] if self.momentum else [])]
