@@ -108,3 +108,17 @@ def test_another_thread_s_clock_goes_on() -> None:
         done.set()
         thread.join()
     assert max(seen) - min(seen) < 60
+
+
+def test_what_the_function_counts_is_counted_once() -> None:
+    calls = [0]
+
+    def fn(x: Any) -> Any:
+        calls[0] += 1
+        start = time.time()
+        return x * 2 if time.time() >= start else x
+
+    np.testing.assert_array_equal(tracer.compile(fn)(X), X * 2)
+    assert calls == [1]
+    with pytest.raises(tracer.TraceError, match="or what the function itself changes"):
+        tracer.compile(lambda x: (fn(x), x * calls[0])[1])(X)

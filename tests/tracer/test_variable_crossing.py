@@ -114,6 +114,9 @@ def test_the_gradient_of_an_argument_is_no_part_of_it():
     x.grad = Variable(np.array([100.0]))
     with pytest.raises(tracer.TraceError, match="v.cleargrad"):
         tracer.compile(lambda v: v.data - v.grad.data)(x)
+    for fn in (lambda v: v + v.grad, lambda v: 2 * v.grad, lambda v: np.exp(v.grad), lambda v: (F.sum(v * v).backward(), v.data)[1]):
+        with pytest.raises(tracer.TraceError, match="v.cleargrad"):
+            tracer.compile(fn)(x)
 
     @tracer.compile
     def slope(v):

@@ -80,16 +80,20 @@ def audited(run: Callable[[list[Any]], Trace], leaves: list[Any], fn: Callable[.
 
 
 def repeats(first: Trace, run: Callable[[list[Any]], Trace], leaves: list[Any], fn: Callable[..., Any]) -> None:
-    """TraceError if `run(leaves)`, which gave `first`, gives something else under another clock."""
+    """TraceError if `run(leaves)`, which gave `first`, gives something else under another clock.
+
+    What the function changes within its reach is put back only if it does so: other threads may be changing the rest.
+    """
     second = Seen()
-    with put_back(fn), other_clock(fn):
+    with put_back(fn) if first.impure else nullcontext(), other_clock(fn):
         try:
             second.traced = run(leaves)
         except Exception as error:
             second.error = error
     for line, what in _differences(Seen(first), second):
         raise TraceError(
-            f"a clock or the system's random numbers were read while tracing, and later calls would repeat them: at another time {what}",
+            f"a clock or the system's random numbers{' (or what the function itself changes)' if first.impure else ''} were read while "
+            f"tracing, and later calls would repeat them: at another time {what}",
             line=line, op="clock", mend="read it outside and pass the number in",
         )  # fmt: skip
 

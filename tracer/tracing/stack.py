@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Operand:
     """What can be an operand besides plain arrays and numbers. Of several, the one with the highest `rank` records.
 
-    TracedScalar has rank 1, TracedArray 2, Variable 3, a selection by a mask 4: an operation on a Variable and a traced array gives a
-    Variable.
+    TracedScalar has rank 1, TracedArray 2, Variable 3, a selection by a mask 4, a gradient that no trace has 5: an operation on a
+    Variable and a traced array gives a Variable.
     A subclass gives `record(op, operands, attrs)`, which returns what the operation gives (a tuple where it gives several).
     """
 

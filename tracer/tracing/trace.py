@@ -246,17 +246,23 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
     return leaf, LeafIn("static", name)
 
 
-class _Gradient:
+class _Gradient(Operand):
     """Stands for the gradient that a Variable among the arguments has already: it is there, and no input of the trace."""
+
+    rank = 5
+
+    @classmethod
+    def record(cls, op: Any, operands: Any, attrs: Any) -> NoReturn:
+        mend = "v.cleargrad() first, or pass v.grad as an argument as well"
+        raise refuse("the gradient of a Variable among the arguments is used", mend, op="grad")
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        self._refuse()
+        self.record(name, (), {})
 
     def _refuse(self, *_: Any) -> NoReturn:
-        mend = "v.cleargrad() first, or pass v.grad as an argument as well"
-        raise refuse("the gradient of a Variable among the arguments is used", mend, op="grad")
+        self.record(None, (), {})
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __neg__ = __array__ = _refuse
 
