@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 if TYPE_CHECKING:
     from ir.source import Line
     from ir.spec import Spec
@@ -66,6 +68,10 @@ class DTypeError(Error, TypeError):
 
 class IndexRangeError(ShapeError, IndexError):
     """An index that an array does not have."""
+
+
+class AxisError(IndexRangeError, np.exceptions.AxisError):
+    """An axis that an array does not have."""
 
 
 class NumberRangeError(DTypeError, OverflowError):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ir.errors import ArgumentError, IndexRangeError, ShapeError
+from ir.errors import ArgumentError, AxisError, ShapeError
 from ir.op import Axes, Axis, Mixed, Op, Same, Trait, broadcast_axes, no_flops
 from ir.spec import Spec
 
@@ -66,7 +66,7 @@ def resolve_axis(axis: int, ndim: int) -> int:
     axis = whole(axis, "axis")
     if not -ndim <= axis < ndim:
         have = f"there are {ndim} axes: use {-ndim} to {ndim - 1}" if ndim else "a 0-d array has no axes"
-        raise IndexRangeError(f"axis {axis} is out of range", mend=have)
+        raise AxisError(f"axis {axis} is out of range", mend=have)
     return axis % ndim
 
 

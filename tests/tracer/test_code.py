@@ -50,8 +50,10 @@ def test_other_ways_to_the_globals():
         return Inner
 
     assert used(lambda: FACTOR).by_name
-    for fn in (stores, has_a_class, lambda: globals()["FACTOR"], lambda: eval("FACTOR"), lambda: helper.__globals__, lambda: type(FACTOR)):
+    evaluates, other = lambda: eval("FACTOR"), lambda: [type, FACTOR]
+    for fn in (stores, has_a_class, lambda: globals()["FACTOR"], evaluates, lambda: helper.__globals__, other):
         assert not used(fn).by_name
+    assert used(lambda: type(FACTOR)).asks_type and not used(lambda: isinstance(FACTOR, type)).asks_type
 
 
 def test_asking_whether_two_things_are_one():

@@ -33,6 +33,7 @@ class Reach:
         self.aliases: list[tuple[Found, Fetch]] = []  # things reached once more, by another way; and the first way
         self.asks_is = False  # whether some function asks whether two things are one
         self.clocks = False  # whether some function names a clock
+        self.asks_type = False  # whether some function calls `type`
         self.stored: set[int] = set()  # the ids of cells that some function stores into
         self._by_id: dict[int, Found] = {}
         self._uses: dict[int, Uses] = {}  # id of a function -> what its code does
@@ -117,6 +118,7 @@ class Reach:
         special = fn.__name__.startswith("__") and fn.__name__ != "__call__"  # `__eq__` of a dataclass asks which class an object has
         self.asks_is |= found.asks_is and not special and not is_pythons(fn.__module__ or "", fn.__code__.co_filename)
         self.clocks = self.clocks or names_a_clock(fn, found)
+        self.asks_type |= found.asks_type
         if found.stored:
             self.stored.update([id(cell) for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()) if name in found.stored])
         return found.names

@@ -19,8 +19,8 @@ _STORES_GLOBAL = {dis.opmap["STORE_GLOBAL"], dis.opmap["DELETE_GLOBAL"]}
 _STORES_CELL = {dis.opmap["STORE_DEREF"], dis.opmap["DELETE_DEREF"]}
 _CALLEE_FIRST = sys.version_info >= (3, 13)  # before, the NULL of a call stands in front of the function
 _OPTIMIZED = 1  # CO_OPTIMIZED: not the body of a class
-_LOOKS = frozenset(  # names by which code sees its own function, cells and globals, or the type of a number
-    ["globals", "vars", "dir", "eval", "exec", "type", "_getframe", "currentframe", "stack", "__globals__", "__closure__", "__code__"]
+_LOOKS = frozenset(  # names by which code sees its own function, cells and globals
+    ["globals", "vars", "dir", "eval", "exec", "_getframe", "currentframe", "stack", "__globals__", "__closure__", "__code__"]
 )
 _EVALUATES = frozenset(["eval", "exec"])
 
@@ -31,6 +31,7 @@ class Uses:
     globals and cells that are called and nothing else. `stored`: cells that are stored into. `by_name`: the globals are read by name
     alone and never stored into. `asks_is`: it asks whether two things are one, and not just whether one is None, True or False.
     `imports`: the modules that it imports.
+    `asks_type`: it calls `type(x)`, and does nothing else with `type`.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Uses:
     by_name: bool
     asks_is: bool
     imports: frozenset[str]
+    asks_type: bool
 
 
 def uses(code: types.CodeType) -> Uses:
@@ -74,10 +76,11 @@ def uses(code: types.CodeType) -> Uses:
             elif op in _STORES_GLOBAL:
                 globals_.append(one.co_names[arg])
                 by_name = False
-    by_name, asks_is = by_name and _LOOKS.isdisjoint(names), asks_is or "id" in globals_
+    by_name = by_name and _LOOKS.isdisjoint(names) and "type" not in otherwise
+    asks_is, asks_type = asks_is or "id" in globals_, by_name and "type" in called
     every = tuple(dict.fromkeys(names))
     outside = tuple(dict.fromkeys(globals_)) if by_name else every
-    return Uses(every, outside, frozenset(called - otherwise), frozenset(stored), by_name, asks_is, frozenset(imports))
+    return Uses(every, outside, frozenset(called - otherwise), frozenset(stored), by_name, asks_is, frozenset(imports), asks_type)
 
 
 def _words(text: str, evaluated: bool) -> list[str]:

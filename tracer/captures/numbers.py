@@ -1,9 +1,9 @@
 """Stand-ins for the Python numbers that a function has from its cells, globals and defaults: inputs of the trace, as arguments are.
 
 In: a trace and the function that it is about to call. Out: a twin with the same code, whose cells, globals and defaults give stand-ins
-for ints, floats and complex numbers and twins for the functions that are only called. Invariants: the function itself, its cells and
-its globals stay as they are; a stand-in becomes an input when the graph or Python first asks for it; every other reader of the number
-sees the number.
+for ints, floats and complex numbers and twins for the functions that are only called; `type(x)` gives them the type of what a stand-in
+stands for. Invariants: the function itself, its cells and its globals stay as they are; a stand-in becomes an input when the graph or
+Python first asks for it; every other reader of the number sees the number.
 """
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from tracer.captures.capture import NUMBERS
 from tracer.captures.paths import Found, always, filled, now
 from tracer.tracing.refusal import refuse
 from tracer.tracing.scalar import TracedScalar
+from tracer.tracing.stack import Operand
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing
@@ -39,7 +40,7 @@ class Numbers:
 
     def twin(self, fn: Any) -> Any:
         """What to call in place of `fn`: a twin where `fn` is the user's and nothing tells the two apart, else `fn`."""
-        if not self.enabled:
+        if not self.enabled and not self._tracing.reach.asks_type:
             return fn
         kind = type(fn)
         if kind is types.MethodType:
@@ -109,7 +110,7 @@ class Numbers:
         if known is None:
             known = self._globals[id(held)] = Globals(self, held)
         for name in self._tracing.reach.globals_of(fn):
-            found = self._tracing.reach.number(fn, "global", name)
+            found = self._tracing.reach.number(fn, "global", name) if self.enabled else None
             if found is not None and not name.startswith("__"):
                 known.numbers[name] = found
                 self.stood_in.add(found.place)
@@ -137,7 +138,7 @@ class Numbers:
 
     def _number(self, holder: Any, part: str, key: Any, thing: Any) -> Any:
         """The stand-in for a number in its place, or the thing as it is."""
-        found = self._tracing.reach.number(holder, part, key)
+        found = self._tracing.reach.number(holder, part, key) if self.enabled else None
         if found is None or found.thing is not thing:
             return thing
         self.stood_in.add(found.place)
@@ -177,6 +178,8 @@ class Globals(dict[str, Any]):
         self.numbers: dict[str, Found] = {}
 
     def __missing__(self, name: str) -> Any:
+        if name == "type" and name not in self._real and not self._owner.closed:
+            return kind_of  # twins do nothing else with it than call it
         thing = self._real[name]
         if self._owner.closed:
             return thing
@@ -184,3 +187,13 @@ class Globals(dict[str, Any]):
         if found is not None and found.thing is thing:
             return self._owner.scalar(found, (id(self._real), name))
         return self._owner.called(thing)
+
+
+def kind_of(*args: Any, **kwargs: Any) -> Any:
+    """`type`, which for a stand-in gives the type of what it stands for.
+
+    >>> kind_of(2.5)
+    <class 'float'>
+    """
+    stands_in = len(args) == 1 and isinstance(args[0], Operand) and type(args[0]).rank != 3
+    return args[0].__class__ if stands_in else type(*args, **kwargs)

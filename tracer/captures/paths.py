@@ -172,6 +172,8 @@ def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[St
             yield Step(name, Fetch(always(sys.modules), "item", name), module, 0)
     if not {"environ", "getenv"}.isdisjoint(use.names):
         yield Step("os.environ", always(os.environ), os.environ, 0)
+    if "geterr" in use.names:
+        yield Step("np.geterr()", Fetch(always(np.geterr), "call"), np.geterr(), 0)
 
 
 def lacking(fetch: Fetch, held: dict[str, Any], names: Iterable[str]) -> Iterator[Step]:

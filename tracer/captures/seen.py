@@ -10,6 +10,7 @@ import collections
 import hashlib
 import os
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Mapping
@@ -27,7 +28,7 @@ LARGE = 1 << 20  # bytes of an array past which its checksum is compared
 WHOLE = 200  # elements of a container past which plain ones are compared together
 _PLAIN = frozenset(PLAIN)
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
-_OPEN = (types.SimpleNamespace, collections.UserDict, collections.UserList)  # classes of Python's own that are looked into
+_OPEN = (types.SimpleNamespace, collections.UserDict, collections.UserList, threading.local)  # classes of Python's own that are looked into
 
 
 def comparable(thing: Any) -> bool:
@@ -48,7 +49,7 @@ def is_mapping(thing: Any) -> bool:
 def is_open(kind: type) -> bool:
     """Whether the attributes of such objects count: those of the user's classes and of installed packages, not Python's or ours."""
     file = file_of(kind)
-    return not is_library(file) and (not is_pythons(kind.__module__, file) or issubclass(kind, _OPEN))
+    return kind in _OPEN or not is_library(file) and (not is_pythons(kind.__module__, file) or issubclass(kind, _OPEN))
 
 
 def is_pythons(module: str, file: str) -> bool:

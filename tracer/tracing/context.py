@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.errors import DTypeError, NumberRangeError
+from ir.errors import DTypeError, NumberRangeError, TraceError
 from ir.graph import Graph, Node, Value
 from ir.op import Op, Trait
 from ir.planning.orders import Lie, result_strides
@@ -73,6 +73,7 @@ class Tracing:
         self.graph = Graph() if graph is None else graph
         self.resumed = graph is not None
         self.closed = False
+        self.refused: TraceError | None = None  # the first error that there would not be with values
         self.pathless: list[tuple[weakref.ref[np.ndarray], Any]] = []  # arrays that became constants, and what they held
         self.objects: list[tuple[str, Any]] = []  # arguments that are no data: what hangs on them is within reach
         self.captured: list[Capture] = []

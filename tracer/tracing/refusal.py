@@ -7,19 +7,38 @@ is not traced, an assignment does not fit).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ir.errors import ArgumentError, DTypeError, Error, IndexRangeError, NumberRangeError, ShapeError, TraceError, ValueArgumentError
 from ir.source import Line, is_library, user_line
 from ir.spec import Spec
-from tracer.tracing.stack import Operand
+from tracer.tracing.stack import Operand, current
+
+if TYPE_CHECKING:
+    from tracer.tracing.context import Tracing
 
 
 def refuse(cause: str, mend: str, op: str | None = None, operands: Iterable[tuple[str, Spec]] = ()) -> TraceError:
-    """A TraceError with the user's line, to be raised."""
-    return TraceError(cause, mend=mend, op=op, operands=operands, line=user_line())
+    """A TraceError with the user's line, to be raised. The running trace remembers it: the user's code may catch it."""
+    return remembered(TraceError(cause, mend=mend, op=op, operands=operands, line=user_line()), current())
+
+
+def remembered(error: TraceError, tracing: Tracing | None) -> TraceError:
+    """The error, which a trace takes note of: with values there would be none, so whoever catches it goes another way."""
+    if tracing is not None and tracing.refused is None:
+        tracing.refused = error
+    return error
+
+
+def swallowed(error: TraceError) -> TraceError:
+    """A refusal that the user's code caught, to be raised when the function is through."""
+    return TraceError(
+        f"{error.cause}; the function caught this error, and went another way than it would with values",
+        mend=f"{error.mend or 'change the line'}; or keep the line out of the try block",
+        op=error.op, operands=error.operands, line=error.line,
+    )  # fmt: skip
 
 
 def bad_shape(cause: str, mend: str, op: str | None = None, operands: Iterable[tuple[str, Spec]] = ()) -> ShapeError:

@@ -28,9 +28,9 @@ from tracer.captures.paths import Found, now
 from tracer.captures.seen import PLAIN, comparable, fingerprint
 from tracer.tracing import aliases
 from tracer.tracing.context import Capture, Tracing, check_array, entered, native
-from tracer.tracing.refusal import in_our_words, refuse, where_raised
+from tracer.tracing.refusal import in_our_words, refuse, remembered, swallowed, where_raised
 from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.stack import Operand
+from tracer.tracing.stack import Operand, current
 from tracer.tracing.storage import Storage, stand_in
 from tracer.tracing.traced import TracedArray
 
@@ -109,8 +109,10 @@ def run_trace(
         return _run(tracing, fn, args, kwargs)
     except Drawn:
         raise
-    except Exception:
+    except Exception as error:
         if not tracing.numbers.stood_in:
+            if isinstance(error, TraceError):
+                remembered(error, current())  # of the trace around this one
             raise
     finally:
         tracing.forget()
@@ -129,6 +131,8 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
             result = tracing.numbers.twin(fn)(*args, **kwargs)
+            if tracing.refused is not None:
+                raise swallowed(tracing.refused)
             tracing.numbers.settle()
             _same_containers((args, kwargs), in_tree, described)
             traced = Trace(
@@ -138,12 +142,16 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             _leave(tracing, traced, result, described)
             _no_gradients_left(tracing)
         except Error as error:
+            if tracing.refused is not None and not isinstance(error, TraceError):
+                raise swallowed(tracing.refused) from error
             line, op = where_raised(error)
             raise error.at(op=op, line=line or user_line())
         except Exception as error:
             found = hidden(error)
             if found is not None:
                 raise found from None
+            if tracing.refused is not None:
+                raise swallowed(tracing.refused) from error
             ours = in_our_words(error)
             if ours is None:
                 raise
@@ -323,6 +331,8 @@ def _same_containers(given: Any, tree: trees.Structure, described: list[tuple[An
 def _leave(tracing: Tracing, traced: Trace, result: Any, described: list[tuple[Any, LeafIn]]) -> None:
     """The result's leaves and the written arguments become outputs."""
     leaves, traced.out_tree = trees.flatten(result)
+    for key in {step for path in traced.out_tree.paths for step in path if type(step) is str}:
+        _no_text_of_traced(key)
     outputs = tracing.graph.outputs
     for leaf in leaves:
         traced.outs.append(_leave_leaf(tracing, leaf, outputs))
@@ -366,6 +376,8 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
         tracing.bake("a plain array is returned", None)
         tracing.plain_result = True
         return LeafOut("static", None, leaf.copy())
+    if kind is str:
+        _no_text_of_traced(leaf)
     if isinstance(leaf, (np.generic, int, float, complex)) and not isinstance(leaf, bool):
         tracing.plain_result = True  # it may have been computed from an array
     if not isinstance(leaf, _RETURNED) and all(leaf is not thing for _, thing in tracing.objects):
@@ -374,6 +386,15 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
             "return arrays, numbers, strings, None, and lists, tuples, dicts or named tuples of them",
         )
     return LeafOut("static", None, leaf)
+
+
+def _no_text_of_traced(text: str) -> None:
+    """TraceError for a text that describes a traced array, where with values it would hold them."""
+    if "<traced " in text:
+        raise refuse(
+            f"the function returns the text {text!r:.60}, in which a value stands that is not known while tracing",
+            "return the array, and make the text of the result", op="str",
+        )  # fmt: skip
 
 
 _RETURNED = (*PLAIN, np.generic, np.dtype, type, enum.Enum, slice, range, types.FunctionType, types.EllipsisType)

@@ -22,10 +22,10 @@ from tracer.numpy_api.common import leaves
 from tracer.tracing import selected
 from tracer.tracing.apply import apply
 from tracer.tracing.index import Parsed, parse
-from tracer.tracing.refusal import bad_dtype, bad_shape, refuse
+from tracer.tracing.refusal import bad_dtype, bad_shape, refuse, remembered
 from tracer.tracing.scalar import TracedScalar
 from tracer.tracing.selected import Selected
-from tracer.tracing.stack import Operand, current
+from tracer.tracing.stack import Operand, current, running
 from tracer.tracing.storage import Path, Step, Storage, read, stand_in, write
 from tracer.tracing.surface import Surface
 
@@ -256,9 +256,16 @@ def _no_complex(dtype: np.dtype) -> Error:
 
 def leaked(array: TracedArray) -> Error:
     """The refusal of a traced array whose trace is over, naming the line where it came from."""
-    line = array.storage.value.node.line
+    line, owner = array.storage.value.node.line, array.storage.tracing
+    came = f"; it came from {line.place()}   {line.code}" if line else ""
+    if not owner.closed and owner not in running():
+        error = refuse(
+            f"a traced value is used in another thread than the one that traces{came}",
+            "do it in the function's own thread: the plan runs alone", op="value", operands=[("value", array.spec)],
+        )  # fmt: skip
+        return remembered(error, owner)
     return refuse(
-        "a traced value is used after its trace has ended" + (f"; it came from {line.place()}   {line.code}" if line else ""),
+        f"a traced value is used after its trace has ended{came}",
         "return the value from the traced function; what is kept aside while tracing has no value",
         op="value",
         operands=[("value", array.spec)],
