@@ -104,8 +104,8 @@ def test_data_inside_a_trace_and_what_else_is_seen_of_an_argument():
     given.grad = Variable(np.ones(2))
     fast(given)
     assert seen == [
-        (Parameter, "TracedArray", "p", True), (Parameter, "TracedArray", "q", True), (Variable, "TracedArray", None, True),
-        (Variable, "TracedArray", None, False),
+        (Parameter, "ndarray", "p", True), (Parameter, "ndarray", "q", True), (Variable, "ndarray", None, True),
+        (Variable, "ndarray", None, False),
     ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def test_variables_in_a_trace_hold_traced_arrays():
         return y
 
     graph = tracer.trace(f, np.ones((4, 3)))
-    assert seen == [(Variable, (4, 2), "TracedArray", "TracedArray")]
+    assert seen == [(Variable, (4, 2), "ndarray", "ndarray")]
     assert [v.shape for v in graph.outputs] == [(4, 2)]
 
 

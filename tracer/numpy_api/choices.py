@@ -62,6 +62,7 @@ def round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     if decimals == 0:
         return store(out, apply("rint", x), "round")
     if x.dtype.kind == "c":
+        rounds_apart("np.round of complex numbers to decimals", "round x.real and x.imag")
         parts = [round(apply(part, x), decimals) for part in ("real", "imag")]
         return store(out, settled(apply("set_imag", apply("set_real", x, parts[0]), parts[1])), "round")
     factor = 10.0 ** abs(decimals)
