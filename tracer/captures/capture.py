@@ -8,6 +8,7 @@ place). It follows containers and attributes, the user's own functions that the 
 from __future__ import annotations
 
 import functools
+import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -35,6 +36,7 @@ class Reach:
         self.clocks = False  # whether some function names a clock
         self.asks_type = False  # whether some function calls `type`
         self.stored: set[int] = set()  # the ids of cells that some function stores into
+        self._stored_globals: set[tuple[int, str]] = set()  # (id of a module's globals, name), where some function may store there
         self._by_id: dict[int, Found] = {}
         self._uses: dict[int, Uses] = {}  # id of a function -> what its code does
         self._arrivals: dict[int, list[Caller | None]] = {}  # id of a callable -> who has it
@@ -121,7 +123,19 @@ class Reach:
         self.asks_type |= found.asks_type
         if found.stored:
             self.stored.update([id(cell) for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or ()) if name in found.stored])
+        if not found.by_name:
+            self._stored_globals.update([(id(fn.__globals__), name) for name in found.names])
         return found.names
+
+    def is_others(self, found: Found) -> bool:
+        """Whether a cell or global is one that another thread may rebind meanwhile, and no function within reach."""
+        fetch, before = found.fetch, found.fetch.before
+        if len(sys._current_frames()) == 1:
+            return False
+        if fetch.step == "cell":
+            return id(fetch.key) not in self.stored
+        is_global = fetch.step == "item" and before is not None and before.step == "is"
+        return is_global and (id(before.key), fetch.key) not in self._stored_globals  # type: ignore[union-attr]
 
 
 def _is_librarys(thing: Any) -> bool:

@@ -76,7 +76,8 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
     inside = tracing.entered_ids()
     compared: list[tuple[str, Any]] = []
     for found, seen in before:
-        if fingerprint(now(found.fetch)) != seen:
+        thing = now(found.fetch)
+        if fingerprint(thing) != seen and (thing is found.thing or not tracing.reach.is_others(found)):
             continue  # the function itself changes it
         if found.place in tracing.numbers.stood_in:
             continue

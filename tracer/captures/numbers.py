@@ -64,14 +64,15 @@ class Numbers:
         return made
 
     def settle(self) -> None:
-        """Numbers that the function itself changed stay what they were, as all that happens only when tracing.
+        """Numbers that the function itself changed stay what they were, as all that happens only when tracing. Those that another thread
+        rebound were given as they were when the trace began, and are fetched anew at each call.
 
         TraceError where one was changed in its cell behind the back of the stand-in, so that the trace did not see the new one.
         """
         captured = self._tracing.captured
         for k, capture in enumerate(captured):
             found = self.entered.get(capture.input)
-            if found is not None and now(found.fetch) is not found.thing:
+            if found is not None and now(found.fetch) is not found.thing and not self.is_others(found):
                 captured[k] = replace(capture, fetch=always(found.thing))
                 del self.entered[capture.input]
         for cell, content, _ in self._cells.values():
@@ -139,7 +140,7 @@ class Numbers:
     def _number(self, holder: Any, part: str, key: Any, thing: Any) -> Any:
         """The stand-in for a number in its place, or the thing as it is."""
         found = self._tracing.reach.number(holder, part, key) if self.enabled else None
-        if found is None or found.thing is not thing:
+        if found is None or (found.thing is not thing and not self.is_others(found)):
             return thing
         self.stood_in.add(found.place)
         return self.scalar(found, found.place)
@@ -155,6 +156,10 @@ class Numbers:
         """The twin of a function that a name of the user's stands for, where one may run in its place."""
         return self.twin(fn) if type(fn) is types.FunctionType else fn
 
+    def is_others(self, found: Found) -> bool:
+        """Whether no function within reach rebinds this number, but another thread may: it is given as it was when the trace began."""
+        return self._tracing.reach.is_others(found)
+
     @property
     def closed(self) -> bool:
         return self._tracing.closed
@@ -169,7 +174,7 @@ class Globals(dict[str, Any]):
     """The globals of twins: those of the module as they are at that moment, but for numbers and for functions that are only called.
 
     It holds the special names alone (`__name__`, `__builtins__`: CPython reads these past `__missing__`), so every other look-up by name
-    comes here. A number that was rebound since the trace began is given as it is.
+    comes here. A number that the function has rebound since the trace began is given as it is.
     """
 
     def __init__(self, owner: Numbers, real: dict[str, Any]):
@@ -184,7 +189,7 @@ class Globals(dict[str, Any]):
         if self._owner.closed:
             return thing
         found = self.numbers.get(name)
-        if found is not None and found.thing is thing:
+        if found is not None and (found.thing is thing or self._owner.is_others(found)):
             return self._owner.scalar(found, (id(self._real), name))
         return self._owner.called(thing)
 
