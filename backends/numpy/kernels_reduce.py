@@ -54,6 +54,15 @@ def _reduce(path: str, dtype: bool = False) -> Any:
     return body
 
 
+def _cast_whole(x: Place, dtype: np.dtype) -> int:
+    """What `reduce` asks for to sum in another dtype: an operand without axes is cast whole, others in pieces."""
+    return 0 if x.shape or x.dtype == dtype else dtype.itemsize
+
+
+def _sum_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
+    return _cast_whole(reads[0], writes[0].dtype)
+
+
 # ---- sums as products
 def _summed(x: Place, axis: tuple[int, ...]) -> str | None:
     """ "all", "rows" (the leading axes) or "columns" (the trailing ones): what a sum over `axis` is for a C-contiguous place."""
@@ -118,7 +127,9 @@ def _divide_scratch(target: Place, attrs: dict[str, Any]) -> int:
 
 
 def _mean_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
-    return 0 if reads[0].dtype.char == "e" and attrs.get("dtype") is None else _divide_scratch(writes[0], attrs)
+    if reads[0].dtype.char == "e" and attrs.get("dtype") is None:
+        return _cast_whole(reads[0], np.dtype(np.float32))
+    return max(_cast_whole(reads[0], writes[0].dtype), _divide_scratch(writes[0], attrs))
 
 
 def _var_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
@@ -126,7 +137,8 @@ def _var_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
     x = reads[0]
     kept = tuple([1 if k in attrs["axis"] else n for k, n in enumerate(x.shape)])
     mean = Place(x.buffer, 0, kept, None, _inner_dtype(Spec(x.shape, x.dtype)))
-    return max(_divide_scratch(mean, {}), _divide_scratch(writes[0], attrs), ufunc_scratch(np.subtract, x, mean))
+    divided = max(_divide_scratch(mean, {}), _divide_scratch(writes[0], attrs))
+    return max(divided, ufunc_scratch(np.subtract, x, mean), _cast_whole(x, mean.dtype))
 
 
 def _count(site: Site) -> int:
@@ -224,7 +236,7 @@ def _accumulate_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) ->
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "sum": (
         Kernel("sum.product", "sum", _product, exact=False, accepts=_is_product, cost=product_cost),
-        Kernel("sum.reduce", "sum", _reduce("np.add", dtype=True), cost=_cost),
+        Kernel("sum.reduce", "sum", _reduce("np.add", dtype=True), cost=_cost, scratch=_sum_scratch),
     ),
     "mean": (
         Kernel("mean.product", "mean", _mean_product, exact=False, accepts=_is_product, cost=_mean_product_cost, scratch=_mean_scratch),

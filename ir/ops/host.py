@@ -40,7 +40,7 @@ def called(fn: Code, arrays: tuple[Any, ...], specs: tuple[Spec, ...]) -> tuple[
 
 
 def _meaning(*arrays: Any, gives: tuple[Spec, ...], fn: Code) -> Any:
-    results = called(fn, arrays, gives)
+    results = tuple([np.asarray(y, order="C") for y in called(fn, arrays, gives)])
     return results if len(gives) > 1 else results[0]
 
 

@@ -293,13 +293,15 @@ def _adding(cases_of: Any) -> Any:
 
 
 class Swap:
-    """Code for `host`: two results, the first of which it has written into."""
+    """Code for `host`: two results, both written into what it was given, so that it asks for no memory that the bill can't know of."""
 
     name, line = "Swap", None
+    one, two = np.ones(()), np.full((), 2, np.float32)
 
     def __call__(self, x: Any, y: Any) -> Any:
-        x += 1
-        return y * 2, x
+        np.add(x, self.one, x)
+        np.multiply(y, self.two, y)
+        return y, x
 
 
 def _host(rng: np.random.Generator) -> list[Case]:

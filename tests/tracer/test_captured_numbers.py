@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import sys
 import threading
@@ -390,9 +391,9 @@ def test_another_thread_changes_them():
         going = False
         thread.join()
         sys.setswitchinterval(before)
-    for rate in (2.0, 5.0):  # nothing that was seen in between has stayed
-        for count in (1, 2, 3):
-            np.testing.assert_array_equal(fast(A), fn(A))
+    for now in itertools.product((2.0, 5.0), (1, 2, 3)):  # nothing that was seen in between has stayed
+        rate, count = now
+        np.testing.assert_array_equal(fast(A), fn(A))
 
 
 def test_no_input_and_no_guard_for_a_number_never_read():
