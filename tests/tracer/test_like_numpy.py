@@ -190,3 +190,47 @@ LEVEL = -0.0
 def test_signs_of_complex_zeros() -> None:
     fast = tracer.compile(lambda x: np.full_like(x, LEVEL))
     assert np.signbit(fast(np.zeros(2, complex)).real).all() and not np.signbit(fast(np.zeros(2, complex)).imag).any()
+
+
+# ---- in the long run
+@pytest.mark.parametrize("dtypes", ["f??", "???", "dll"])
+def test_a_chain_of_products_is_multiplied_in_numpys_order(dtypes: str) -> None:
+    rng = np.random.default_rng(0)
+    for sizes in ((3, 3, 3, 3), (2, 5, 1, 4), (4, 1, 5, 2), (2, 2, 2, 2, 2), (5, 1, 4, 2, 3)):
+        pairs = zip(sizes, sizes[1:])
+        both(lambda *xs: np.linalg.multi_dot(xs), *[rng.integers(0, 2, s).astype(dtypes[k % 3]) for k, s in enumerate(pairs)])
+    both(lambda *xs: np.linalg.multi_dot(xs), np.ones(3), np.ones((3, 2)), np.ones(2))
+
+
+def test_products_of_bools_are_bools() -> None:
+    x = np.ones((3, 3), bool)
+    both(lambda x: np.vecdot(x, x), x)
+    both(lambda x: np.vecmat(x[0], x), x)
+
+
+def test_an_argument_of_another_byte_order_is_cast_by_a_copy() -> None:
+    for make in (lambda x: np.asarray(x, dtype=float, like=x), lambda x: x.astype(float, copy=False), lambda x: np.asarray(x, like=x)):
+
+        def fn(x):
+            y = make(x)  # noqa: B023
+            y[...] = 3.0
+            return y, x + 1
+
+        for dtype in (">f8", "<f8"):
+            mine, theirs = np.ones(3, dtype), np.ones(3, dtype)
+            np.testing.assert_array_equal(tracer.compile(fn)(mine), fn(theirs))
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("put", [np.putmask, np.place])
+def test_values_that_a_dtype_does_not_hold_are_not_put(put: Any) -> None:
+    def fn(x, v):
+        put(x, x > 0, v)
+
+    with pytest.raises(TypeError):
+        fn(np.ones(3, np.float32), np.ones(3))
+    with pytest.raises(tracer.DTypeError, match="safely"):
+        tracer.compile(fn)(np.ones(3, np.float32), np.ones(3))
+    x = np.ones(3, np.float32)
+    tracer.compile(fn)(x, 2.0)
+    assert x.tolist() == [2, 2, 2]

@@ -32,7 +32,8 @@ def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True, or
                 f"whether a view or a copy of dtype {np.dtype(dtype)} comes out depends on x's byte order, which a trace does not keep",
                 "x.astype(dtype), a copy, or leave the dtype out", op="astype",
             )  # fmt: skip
-        return x if not copy else copied(x, order)
+        swapped = getattr(getattr(x, "storage", None), "swapped", False)
+        return x if not copy and not swapped else copied(x, order)
     made = _kind_of(x, apply("cast", x, dtype=to))
     return made if order == "K" else copied(made, order)
 

@@ -11,7 +11,7 @@ import numpy as np
 from ir.ops.views import resolve_axis
 from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, plain_target, spec, store
 from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_shape, checked_indices, refuse
+from tracer.tracing.refusal import bad_dtype, bad_shape, checked_indices, refuse
 from tracer.tracing.stack import Operand
 
 
@@ -69,9 +69,17 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
     x.assign(source if where is True else apply("where", operand(where), cast(source, x.dtype), x))
 
 
+def _safely(values: Any, a: Any, name: str) -> Any:
+    """The values as an array. As in NumPy one with axes must be of a dtype that a's holds; a number is cast."""
+    v = array(values)
+    if v.shape and not np.can_cast(v.dtype, a.dtype, "safe"):
+        raise bad_dtype(f"values of {v.dtype} do not go into {a.dtype} safely", f"values.astype(np.{a.dtype})", op=name)
+    return v
+
+
 def putmask(a: Any, mask: Any, values: Any) -> None:
     """As `np.putmask` for values of a's shape, or one value."""
-    x, v = _target(a, "putmask"), array(values)
+    x, v = _target(a, "putmask"), _safely(values, a, "putmask")
     if not math.prod(v.shape):
         return  # as NumPy: nothing to put
     if v.shape not in ((), x.shape) and math.prod(v.shape) != 1:
@@ -81,7 +89,7 @@ def putmask(a: Any, mask: Any, values: Any) -> None:
 
 def place(arr: Any, mask: Any, vals: Any) -> None:
     """As `np.place`: the values in order, repeated, go to the mask's true places."""
-    x, m, v = _target(arr, "place"), array(mask), array(vals)
+    x, m, v = _target(arr, "place"), array(mask), _safely(vals, arr, "place")
     v = apply("reshape", v, shape=(math.prod(v.shape),))
     rank = apply("cumsum", apply("cast", apply("reshape", m, shape=(x.size,)), dtype=np.dtype(np.intp)), axis=0) - 1
     chosen = apply("take", v, apply("remainder", rank, v.shape[0]), axis=0, mode="raise")

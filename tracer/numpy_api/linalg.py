@@ -114,11 +114,46 @@ def matrix_power(a: Any, n: int) -> Any:
 
 
 def multi_dot(arrays: Any, *, out: Any = None) -> Any:
-    """As `np.linalg.multi_dot`, from left to right."""
-    result = array(arrays[0])
-    for x in arrays[1:]:
-        result = apply("dot", result, array(x))
-    return store(out, result, "multi_dot")
+    """As `np.linalg.multi_dot`, in the order in which NumPy multiplies: bools and integers come out otherwise in another."""
+    given = [array(x) for x in arrays]
+    if len(given) < 2 or any(x.ndim not in (1, 2) for x in given) or any(x.ndim != 2 for x in given[1:-1]):
+        raise bad_shape("multi_dot takes two arrays or more: matrices, the first and the last may have one axis", "dot", op="multi_dot")
+    rows, columns = given[0].shape[:-1] or (1,), given[-1].shape[1:] or (1,)
+    cuts = _cuts([*rows, *[x.shape[-1] for x in given[:-1]], *columns])
+    products: dict[tuple[int, int], Any] = {(k, k): x for k, x in enumerate(given)}
+    for first, last in _inner_first(cuts, len(given)):
+        cut = cuts[first, last]
+        products[first, last] = apply("dot", products[first, cut], products[cut + 1, last])
+    return store(out, products[0, len(given) - 1], "multi_dot")
+
+
+def _cuts(sizes: list[int]) -> dict[tuple[int, int], int]:
+    """Where to cut each run of a chain of matrices (matrix k is sizes[k] by sizes[k + 1]): after which the last product is made.
+
+    The classical dynamic programme over runs; of equal costs NumPy cuts a chain of three after the first, longer ones at the earliest.
+    """
+    count = len(sizes) - 1
+    cost: dict[tuple[int, int], float] = {(k, k): 0 for k in range(count)}
+    cuts: dict[tuple[int, int], int] = {}
+    for length in range(1, count):
+        for first in range(count - length):
+            last = first + length
+            ways = [
+                (cost[first, k] + cost[k + 1, last] + sizes[first] * sizes[k + 1] * sizes[last + 1], k) for k in range(first, last)
+            ]
+            cost[first, last], cuts[first, last] = min(ways)
+    return cuts
+
+
+def _inner_first(cuts: dict[tuple[int, int], int], count: int) -> list[tuple[int, int]]:
+    """The runs that are multiplied, each after its parts."""
+    found, left = [], [(0, count - 1)]
+    while left:
+        first, last = left.pop()
+        if first < last:
+            found.append((first, last))
+            left += [(first, cuts[first, last]), (cuts[first, last] + 1, last)]
+    return found[::-1]
 
 
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:

@@ -188,7 +188,7 @@ def tile(A: Any, reps: Any) -> Any:
     old = (1,) * (ndim - x.ndim) + x.shape
     wide = apply("reshape", x, shape=tuple([n for size in old for n in (1, size)]))
     wide = apply("broadcast_to", wide, shape=tuple([n for size, count in zip(old, times) for n in (count, size)]))
-    return apply("reshape", wide, shape=tuple([size * count for size, count in zip(old, times)]))
+    return apply("copy", apply("reshape", wide, shape=tuple([size * count for size, count in zip(old, times)])))
 
 
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:

@@ -124,9 +124,14 @@ def _float_power(x: Any, p: Any) -> Any:
     return apply("power", cast(x, dtype), cast(p, dtype))
 
 
+def _conjugate(x: Any) -> Any:
+    """What a product takes of its first factor; np.conj itself turns a bool into an int8."""
+    return apply("conj", x) if x.dtype.kind == "c" else x
+
+
 def _vecdot(x: Any, y: Any, axis: int = -1) -> Any:
     x, y = shapes.moveaxis(array(x), axis, -1), shapes.moveaxis(array(y), axis, -1)
-    row, column = apply("expand_dims", apply("conj", x), axis=(x.ndim - 1,)), apply("expand_dims", y, axis=(y.ndim,))
+    row, column = apply("expand_dims", _conjugate(x), axis=(x.ndim - 1,)), apply("expand_dims", y, axis=(y.ndim,))
     product = apply("matmul", row, column)
     return settled(shapes.squeeze(product, (-2, -1)))
 
@@ -139,7 +144,7 @@ def _matvec(x: Any, v: Any) -> Any:
 
 def _vecmat(v: Any, x: Any) -> Any:
     _matrix(x, "vecmat")
-    row = apply("expand_dims", apply("conj", v), axis=(array(v).ndim - 1,))
+    row = apply("expand_dims", _conjugate(array(v)), axis=(array(v).ndim - 1,))
     return settled(shapes.squeeze(apply("matmul", row, x), -2))
 
 

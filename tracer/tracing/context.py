@@ -315,6 +315,7 @@ class Tracing:
         )
         storage = Storage(self, value, source=index, writeable=kind != "array")
         if array is not None:
+            storage.swapped = not array.dtype.isnative
             self.memory.append((storage, array))
             aliases.link(self.memory, len(self.memory) - 1)
         strided = stand_in(spec, array.strides) if array is not None and not array.flags.c_contiguous else None

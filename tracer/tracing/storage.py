@@ -33,13 +33,14 @@ class Storage:
 
     `source` is the index of the graph input that the storage came in by, None for memory that the function made itself. `peers` are
     the storages that share elements with this one (see `aliases.py`): after a write they are stale, and catch up when next looked at.
+    `swapped`: the caller's array has the other byte order, so that NumPy's casts of it to its own dtype are copies.
     """
 
-    __slots__ = ("tracing", "_value", "version", "writeable", "source", "peers", "_stale", "__weakref__")
+    __slots__ = ("tracing", "_value", "version", "writeable", "source", "peers", "swapped", "_stale", "__weakref__")
 
     def __init__(self, tracing: Tracing, value: Value, *, writeable: bool = True, source: int | None = None):
         self.tracing, self._value, self.writeable, self.source = tracing, value, writeable, source
-        self.version = 0
+        self.version, self.swapped = 0, False
         self.peers: list[tuple[Storage, Shared]] = []
         self._stale: dict[Storage, Shared] = {}
 

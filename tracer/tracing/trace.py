@@ -290,6 +290,7 @@ def _array(
     storage = Storage(tracing, tracing.graph.input(spec, "argument", line), writeable=writeable, source=position)
     tracing.arguments.append(storage)
     if memory is not None:
+        storage.swapped = not memory.dtype.isnative
         tracing.memory.append((storage, memory))
     return TracedArray(storage, (), spec, None if strides is None or strides.flags.c_contiguous else strides, scalar=scalar)
 
