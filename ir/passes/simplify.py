@@ -202,8 +202,13 @@ def _filled(m: Match) -> Value | None:
 
 
 def _without_broadcasts(m: Match) -> Value | None:
-    """The operation on what its operands broadcast; broadcast afterwards where no other operand has the whole shape."""
+    """The operation on what its operands broadcast; broadcast afterwards where no other operand has the whole shape.
+
+    Of an empty result nothing is computed, so it could not warn, as one element may.
+    """
     small = [v.node.operands[0] if v.node.op is broadcast_to else v for v in m["xs"]]
+    if not m.root.spec.size and broadcast([v.shape for v in small]) != m.root.shape:
+        return None
     found = m.graph.apply(m.root.node.op, small, m.root.node.attrs)
     return found if found.shape == m.root.shape else broadcast_to(found, shape=m.root.shape)
 

@@ -234,3 +234,26 @@ def test_values_that_a_dtype_does_not_hold_are_not_put(put: Any) -> None:
     x = np.ones(3, np.float32)
     tracer.compile(fn)(x, 2.0)
     assert x.tolist() == [2, 2, 2]
+
+
+def test_complex_sums_with_infinities() -> None:
+    x = np.array([[-np.inf, 1.0], [2.0, np.inf]], complex)
+    both(lambda x: x.sum(), x)
+    both(lambda x: x.sum(0), x)
+    both(lambda x: x.mean(1), x)
+
+
+def test_a_bool_scalar_squared() -> None:
+    both(lambda x: np.any(x) ** 2, X)
+    both(lambda x: (x > 1) ** 2, X)
+
+
+def test_what_is_broadcast_to_nothing_does_not_warn() -> None:
+    def fn(x, k):
+        y = np.zeros_like(x)
+        y[...] = k
+        return y % k
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        both(fn, np.zeros((0, 3), np.uint8), np.uint8(0))

@@ -261,8 +261,8 @@ class Surface(Operand):
         """`self ** other`; a modulus is refused."""
         if modulus is not None:
             raise refuse("pow(x, y, mod) is not traced", "(x ** y) % mod", op="pow")
-        if self.dtype == bool and type(other) is int and other == 2:
-            return apply("square", self)  # as NumPy: int8, where np.power gives int64
+        if self.dtype == bool and type(other) is int and other == 2 and not getattr(self, "scalar", False):
+            return apply("square", self)  # as NumPy's arrays: int8, where np.power and scalars give int64
         if self.dtype.kind == "c" and type(other) in (int, float) and (type(other), other) in _COMPLEX_POWERS:
             return apply(_COMPLEX_POWERS[type(other), other], self)
         alike = type(other) in (int, float) and (type(other), other) in _POWERS
