@@ -63,6 +63,11 @@ class Writing:
         _written = True
         self.program, self._first, self._last = program, shared[:-1], shared[-1]
 
+    @property
+    def alone(self) -> Shared | None:
+        """What the Variables share, where that is one for all of them."""
+        return None if self._first else self._last
+
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         if not self._first:
             return self._run(inputs)

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tracer.calls.sharing import Writing
 from tracer.captures.fetch import Fetch, FetchWriter
 from tracer.captures.seen import fingerprint
 from tracer.config import SWITCHES
+from tracer.eager.records import PENDING, TAPE
 
 if TYPE_CHECKING:
     from tracer.captures.holds import Guard
@@ -28,7 +30,7 @@ _GIVEN = {"array": "found if type(found) is ndarray else asarray(found)", "scala
 
 
 def shortcut(
-    leaves: Sequence[Any], guards: Sequence[Guard], captured: Sequence[Any], as_variables: bool, run: Call, out: LeafOut | None = None
+    leaves: Sequence[Any], guards: Sequence[Guard], captured: Sequence[Any], as_variables: bool, run: Any, out: LeafOut | None = None
 ) -> Call:
     """The function, for a trace made with `leaves`: arrays in native order and Python numbers, each an input in its place.
 
@@ -36,7 +38,7 @@ def shortcut(
     """
     names: dict[str, Any] = {
         "ndarray": np.ndarray, "asarray": np.asarray, "missed": MISSED, "fingerprint": fingerprint, "run": run,
-        "switches": SWITCHES, "backprop": SWITCHES.enable_backprop, "train": SWITCHES.train,
+        "pending": PENDING, "tape": TAPE, "switches": SWITCHES, "backprop": SWITCHES.enable_backprop, "train": SWITCHES.train,
     }  # fmt: skip
     fetches = FetchWriter(names)
     lines = fetches.lines
@@ -57,7 +59,13 @@ def shortcut(
     inputs = [f"a{k}" for k in range(len(leaves))] + [f"c{k}" for k in range(len(captured))]
     text = ["def call(args):", "    try:", *[f"        {line}" for line in lines]]
     text += ["    except (LookupError, AttributeError, ValueError, TypeError):", "        return missed"]
-    text.append(f"    found = run([{', '.join(inputs)}])" + ("" if out is None else f"[{out.output}]"))
+    ran = f"found = run([{', '.join(inputs)}])" + ("" if out is None else f"[{out.output}]")
+    shared = run.alone if type(run) is Writing else None
+    if shared is not None:  # `Writing`, written out
+        names |= {"run": run.program, "shared": shared, "lock": shared.lock}
+        text += ["    with lock:", "        shared.writes += 1", f"        try: {ran}", "        finally: shared.writes += 1"]
+    else:
+        text.append(f"    {ran}")
     text.append("    return found" if out is None else f"    return {_GIVEN[out.kind]}")
     exec("\n".join(text), names)
     call: Call = names.pop("call")  # in a circle with its globals it would outlive its entry
@@ -107,7 +115,9 @@ def _fetch(thing: Any, k: int, fetches: FetchWriter, as_variables: bool) -> None
     if as_variables:
         lines.append(f"c{k} = thing{k}.variable()")
     else:
-        lines.append(f"c{k} = {found}{'.settled()' if thing.is_variable else ''}")
+        lines.append(f"c{k} = {found}{'._value' if thing.is_variable else ''}")
+        if thing.is_variable:  # `settled`, written out
+            lines.append(f"if c{k} is pending or {found}._read > tape.done: c{k} = {found}.settled()")
         lines.append(f"if c{k} is not thing{k}.seen or c{k}.shape != z{k}: c{k} = thing{k}.now()")
     lines.append(f"if c{k} is None: return missed")
 
