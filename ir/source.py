@@ -87,12 +87,16 @@ def user_line(phase: str = "forward") -> Line | None:
 Spot = tuple[CodeType, int]
 
 
-def user_spot() -> Spot | None:
-    """As `user_line`, for what is asked often and shown seldom: the code and the place in it, of which `line_at` makes a Line."""
-    frame = sys._getframe(1)
+def user_spot(above: int = 1) -> Spot | None:
+    """As `user_line`, for what is asked often and shown seldom: the code and the place in it, of which `line_at` makes a Line.
+
+    `above`: how many frames up to look first; those between are known to be ours.
+    """
+    frame = sys._getframe(above)
     while frame is not None:
         code = frame.f_code
-        if not (_ours.get(code.co_filename) or is_library(code.co_filename)):
+        ours = _ours.get(code.co_filename)
+        if not (is_library(code.co_filename) if ours is None else ours):
             return code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None

@@ -145,7 +145,7 @@ class Variable(ArrayLike):
 
     @property
     def ndim(self) -> int:
-        return len(self.shape)
+        return len(self._described().shape)
 
     @property
     def size(self) -> int:

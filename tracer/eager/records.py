@@ -101,7 +101,7 @@ class Record:
     def __init__(self, entry: Entry, inputs: list[Input], cut: bool, holder: weakref.ref[Held]):
         self.entry, self.inputs, self.cut, self.holder = entry, inputs, cut, holder
         self.spec = entry.outs[0]
-        self.serial, self.spot = next(_serials), user_spot()
+        self.serial, self.spot = next(_serials), user_spot(4)  # above `_add`, `_record` and `record`
         self.value: np.ndarray | None = None
         self.done = False
 
