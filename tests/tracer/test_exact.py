@@ -209,3 +209,37 @@ def test_the_plan_says_that_it_is_exact() -> None:
     assert str(fast.plan(X)).startswith("plan for numpy, exact")
     assert {step.kernel.exact for step in fast.plan(X).steps} == {True}
     assert "matmul" in fast.source(X)  # as the user wrote it, not by dot
+
+
+# ---- what drawn programs found
+@pytest.mark.parametrize("dtype", ["complex64", "complex128", "float32"])
+@pytest.mark.parametrize("power", [2, -1, 0.5, 3, 2.0])
+def test_powers_in_place(dtype: str, power: Any) -> None:
+    rng = np.random.default_rng(0)
+    x = (rng.uniform(1, 2, 50) + 1j * rng.uniform(-1, 1, 50)).astype(dtype)
+
+    def fn(x: Any) -> Any:
+        x[1:] **= power
+        x **= power
+        return x
+
+    mine, theirs = x.copy(), x.copy()
+    assert tracer.compile(fn, exact=True)(mine).tobytes() == fn(theirs).tobytes()
+    assert mine.tobytes() == theirs.tobytes()
+
+
+def test_what_is_written_as_a_whole_lies_as_what_was_there() -> None:
+    """A product reads a reversed vector otherwise than the same numbers one after another."""
+
+    def fn(A: Any, v: Any) -> Any:
+        v, B = v * 1.0, A * 1.0
+        v[:] = v[::-1]
+        B[...] = A[:, ::-1].T
+        return A.mT @ v, B.sum(0), B.T @ v
+
+    rng = np.random.default_rng(0)
+    fast = tracer.compile(fn, exact=True)
+    for _ in range(50):
+        A, v = rng.standard_normal((4, 4)), rng.standard_normal(4)
+        for got, want in zip(fast(A, v), fn(A, v)):
+            assert got.tobytes() == want.tobytes()

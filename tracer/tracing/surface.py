@@ -232,7 +232,7 @@ class Surface(Operand):
     __floordiv__, __rfloordiv__ = _binary(np.floor_divide, "floor_divide"), _reflected(np.floor_divide, "floor_divide")
     __ifloordiv__ = _inplace(np.floor_divide)
     __mod__, __rmod__, __imod__ = _binary(np.remainder, "remainder"), _reflected(np.remainder, "remainder"), _inplace(np.remainder)
-    __rpow__, __ipow__ = _reflected(np.power, "power"), _inplace(np.power)
+    __rpow__ = _reflected(np.power, "power")
     __matmul__, __rmatmul__, __imatmul__ = _binary(np.matmul, "matmul"), _reflected(np.matmul, "matmul"), _inplace(np.matmul)
     __and__, __rand__, __iand__ = (
         _binary(np.bitwise_and, "bitwise_and"),
@@ -261,14 +261,26 @@ class Surface(Operand):
         """`self ** other`; a modulus is refused."""
         if modulus is not None:
             raise refuse("pow(x, y, mod) is not traced", "(x ** y) % mod", op="pow")
-        if self.dtype == bool and type(other) is int and other == 2 and not getattr(self, "scalar", False):
-            return apply("square", self)  # as NumPy's arrays: int8, where np.power and scalars give int64
-        if self.dtype.kind == "c" and type(other) in (int, float) and (type(other), other) in _COMPLEX_POWERS:
-            return apply(_COMPLEX_POWERS[type(other), other], self)
-        alike = type(other) in (int, float) and (type(other), other) in _POWERS
-        if alike and self.dtype.kind == "f" and not getattr(self, "scalar", False):
-            return apply(_POWERS[type(other), other], self)
+        fast = self._fast_power(other)
+        if fast is not None:
+            return apply(fast, self)
         return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
+
+    def __ipow__(self, other: Any) -> Any:  # type: ignore[misc]
+        fast = None if self.scalar else self._fast_power(other)
+        if fast is not None:
+            return numpy_api.array_ufunc(self, getattr(np, fast), "__call__", self, out=(self,))
+        return _inplace(np.power)(self, other)
+
+    def _fast_power(self, other: Any) -> str | None:
+        """The operation that NumPy's operator takes for some powers by Python numbers: other bits or dtypes than np.power gives."""
+        kind, power = self.dtype.kind, (type(other), other) if type(other) in (int, float) else None
+        scalar = getattr(self, "scalar", False)
+        if kind == "b":
+            return "square" if power == (int, 2) and not scalar else None  # int8, where np.power and scalars give int64
+        if kind == "c":
+            return _COMPLEX_POWERS.get(power)
+        return _POWERS.get(power) if kind == "f" and not scalar else None
 
     def __divmod__(self, other: Any) -> Any:
         return self // other, self % other
