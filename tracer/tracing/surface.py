@@ -15,7 +15,7 @@ from tracer import numpy_api
 from tracer.tracing.apply import apply
 from tracer.tracing.flat import Flat
 from tracer.tracing.refusal import bad_dtype, bad_shape, needs_value, refuse
-from tracer.tracing.stack import Operand
+from tracer.tracing.stack import Operand, current
 
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
 _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
@@ -272,9 +272,18 @@ class Surface(Operand):
             return numpy_api.array_ufunc(self, getattr(np, fast), "__call__", self, out=(self,))
         return _inplace(np.power)(self, other)
 
+    @staticmethod
+    def _keeps_bits() -> bool:
+        """Whether a trace runs that was asked to be exact."""
+        tracing = current()
+        return tracing is not None and tracing.exact
+
     def _fast_power(self, other: Any) -> str | None:
         """The operation that NumPy's operator takes for some powers by Python numbers: other bits or dtypes than np.power gives."""
-        kind, power = self.dtype.kind, (type(other), other) if type(other) in (int, float) else None
+        kind = self.dtype.kind
+        if getattr(type(other), "rank", 0) == 1 and (kind == "b" or (kind == "c" and self._keeps_bits())):
+            other = other.__class__(other)  # which of them it is, its value says: another value traces again
+        power = (type(other), other) if type(other) in (int, float) else None
         scalar = getattr(self, "scalar", False)
         if kind == "b":
             return "square" if power == (int, 2) and not scalar else None  # int8, where np.power and scalars give int64
