@@ -70,9 +70,9 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
 
 
 def _safely(values: Any, a: Any, name: str) -> Any:
-    """The values as an array. As in NumPy one with axes must be of a dtype that a's holds; a number is cast."""
+    """The values as an array. As in NumPy an array with axes must be of a dtype that a's holds; numbers and lists of them are cast."""
     v = array(values)
-    if v.shape and not np.can_cast(v.dtype, a.dtype, "safe"):
+    if v.shape and not isinstance(values, (list, tuple)) and not np.can_cast(v.dtype, a.dtype, "safe"):
         raise bad_dtype(f"values of {v.dtype} do not go into {a.dtype} safely", f"values.astype(np.{a.dtype})", op=name)
     return v
 
