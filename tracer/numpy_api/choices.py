@@ -105,7 +105,7 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     result = operand(choices[-1])
     for k in reversed(range(len(choices) - 1)):
         result = apply("where", apply("equal", index, k), operand(choices[k]), result)
-    return store(out, settled(result), "choose")
+    return store(out, settled(in_order(result, "C")), "choose")
 
 
 def nan_to_num(x: Any, copy: bool = True, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Any:

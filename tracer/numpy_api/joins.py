@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ir.ops.views import resolve_axis
-from tracer.numpy_api.common import array, cast, given, settled, store
+from tracer.numpy_api.common import array, cast, given, in_order, settled, store
 from tracer.numpy_api.shapes import TABLE as SHAPES
-from tracer.numpy_api.shapes import cut, expand_dims
+from tracer.numpy_api.shapes import cut, expand_dims, is_fortran
 from tracer.tracing.apply import apply
 from tracer.tracing.refusal import bad_shape, checked_indices, refuse
 from tracer.tracing.stack import Operand
@@ -143,7 +143,8 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Any:
         x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
     axis = resolve_axis(axis, x.ndim)
     kept = np.delete(np.arange(x.shape[axis]), obj.__index__() if isinstance(obj, Operand) else obj)  # type: ignore[attr-defined]
-    return apply("gather", x, kept, axes=(axis,))
+    left = apply("gather", x, kept, axes=(axis,))
+    return in_order(left, "F") if is_fortran(x) else left
 
 
 def insert(arr: Any, obj: int, values: Any, axis: int | None = None) -> Any:

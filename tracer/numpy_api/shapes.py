@@ -20,14 +20,14 @@ def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
     """As `np.reshape`: a view where NumPy gives one."""
     x = array(a)
     shape = resolve_shape(_ints(shape), math.prod(x.shape))
-    if order == "F" or (order == "A" and _is_fortran(x)):
+    if order == "F" or (order == "A" and is_fortran(x)):
         turned = transpose(apply("reshape", transpose(x), shape=shape[::-1]))
         return turned if not copy else apply("copy", turned)
     y = apply("reshape", x, shape=shape)
     return apply("copy", y) if copy else y
 
 
-def _is_fortran(x: Any) -> bool:
+def is_fortran(x: Any) -> bool:
     strides = x.stand_in() if hasattr(x, "stand_in") else x
     return isinstance(strides, np.ndarray) and strides.flags.fnc
 
@@ -44,7 +44,7 @@ def ravel(a: Any, order: str = "C") -> Any:
         raise refuse("ravel in order 'K' is not traced", "order='C' or 'F'", op="ravel")
     x = array(a)
     strides = x.stand_in() if hasattr(x, "stand_in") else None
-    order = "F" if order == "A" and _is_fortran(x) else "C" if order == "A" else order
+    order = "F" if order == "A" and is_fortran(x) else "C" if order == "A" else order
     flat = reshape(x, (-1,), order)
     views = strides is None or (strides.flags.c_contiguous if order == "C" else strides.flags.f_contiguous)
     return flat if views else apply("copy", flat)  # a reshape may view a strided array, ravel does not
@@ -268,14 +268,14 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     grids = [apply("reshape", x, shape=tuple([size if j == k else 1 for j in range(n)])) for x, k, size in zip(arrays, axes, sizes)]
     if not sparse:
         grids = [apply("broadcast_to", g, shape=tuple(shape)) for g in grids]
-    return tuple([apply("copy", g) for g in grids]) if copy else tuple(grids)
+    return tuple([in_order(g, "C") for g in grids]) if copy else tuple(grids)
 
 
 def pad(a: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
     """As `np.pad` in the modes constant, edge, reflect, symmetric and wrap."""
     x = array(a)
     padded = _padded(x, pad_width, mode, **kwargs)
-    return in_order(padded, "F") if _is_fortran(x) else padded
+    return in_order(padded, "F") if is_fortran(x) else padded
 
 
 def _padded(x: Any, pad_width: Any, mode: str, **kwargs: Any) -> Any:
