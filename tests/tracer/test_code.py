@@ -64,7 +64,11 @@ def test_asking_whether_two_things_are_one():
 
     assert not used(branches).asks_is
     assert used(lambda a, b: a is b).asks_is and used(lambda a, b: a is not b).asks_is
-    assert used(lambda a: a is FACTOR).asks_is and used(lambda a: {id(a): a}).asks_is
+    assert used(lambda a: {id(a): a}).asks_is and used(lambda a: a is used(a)).asks_is and used(lambda a: a is a.FACTOR).asks_is
+    cell = types
+    for fn in (lambda a: a is FACTOR, lambda a: FACTOR is not a, lambda a: a is cell.FACTOR):  # by name: what it is decides
+        assert not used(fn).asks_is and len(used(fn).compared) == 1
+    assert used(lambda a: a is cell.FunctionType.mro).compared == {("cell", "FunctionType", "mro")}
 
 
 def test_many_names_need_long_arguments():

@@ -4,6 +4,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import enum
+import types
 
 import numpy as np
 import pytest
@@ -164,6 +165,31 @@ def test_an_argument_that_is_captured_as_well():
     with pytest.raises(tracer.TraceError, match="x is also table"):
         fast(table)
     same(fast(A), -A)
+
+
+class Mode(enum.Enum):
+    DOUBLE = 2
+    NEGATE = -1
+
+
+@pytest.mark.parametrize("by", ["enum", "enum first", "cell", "attribute"])
+def test_asking_which_of_several_names_is_meant_is_no_question_about_arrays(by):
+    sentinel, held, table = object(), types.SimpleNamespace(first=object()), A.copy()
+    ways = {
+        "enum": (lambda x, mode: x * table if mode is Mode.DOUBLE else -x, [Mode.DOUBLE, Mode.NEGATE, Mode.DOUBLE]),
+        "enum first": (lambda x, mode: x * table if Mode.DOUBLE is mode else -x, [Mode.NEGATE, Mode.DOUBLE, Mode.NEGATE]),
+        "cell": (lambda x, mode: x * table if mode is not sentinel else -x, [sentinel, None, sentinel]),
+        "attribute": (lambda x, mode: x * table if mode is held.first else -x, [None, held.first, None]),
+    }
+    fn, modes = ways[by]
+    fast = tracer.compile(fn)
+    for k, mode in enumerate(modes):
+        table[0] = k
+        same(fast(table, mode), fn(table, mode))  # the array is captured as well
+    sentinel = held.first = table  # an array now: it is asked for
+    if by in ("cell", "attribute"):
+        with pytest.raises(tracer.TraceError, match="x is also"):
+            fast(table, modes[1])
 
 
 def test_an_argument_that_hangs_on_a_captured_object_too():

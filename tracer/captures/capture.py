@@ -14,12 +14,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from ir.source import is_library
 from tracer.captures.clocks import is_a_clock, names_a_clock
 from tracer.captures.code import Uses, uses
 from tracer.captures.fetch import Fetch
-from tracer.captures.paths import DEPTH, ROOT, Caller, Found, Owner, Step, always, inside, weakly
+from tracer.captures.paths import DEPTH, GONE, ROOT, Caller, Found, Owner, Step, always, inside, named, weakly
 from tracer.captures.seen import PLAIN, is_pythons
+from tracer.tracing.stack import Operand
 
 MOST = 20_000  # things looked at
 NUMBERS = (int, float, complex)
@@ -118,7 +121,8 @@ class Reach:
         """Takes note of what a function's code does; the names in it."""
         found = self._uses[id(fn)] = uses(fn.__code__)
         special = fn.__name__.startswith("__") and fn.__name__ != "__call__"  # `__eq__` of a dataclass asks which class an object has
-        self.asks_is |= found.asks_is and not special and not is_pythons(fn.__module__ or "", fn.__code__.co_filename)
+        if not special and not is_pythons(fn.__module__ or "", fn.__code__.co_filename):
+            self.asks_is |= found.asks_is or any(may_be_array(named(fn, path)) for path in found.compared)
         self.clocks = self.clocks or names_a_clock(fn, found)
         self.asks_type |= found.asks_type
         if found.stored:
@@ -136,6 +140,11 @@ class Reach:
             return id(fetch.key) not in self.stored
         is_global = fetch.step == "item" and before is not None and before.step == "is"
         return is_global and (id(before.key), fetch.key) not in self._stored_globals  # type: ignore[union-attr]
+
+
+def may_be_array(thing: Any) -> bool:
+    """Whether a thing is an array or a Variable, or not known to be none."""
+    return thing is GONE or isinstance(thing, (np.ndarray, Operand))
 
 
 def _is_librarys(thing: Any) -> bool:

@@ -5,6 +5,7 @@ Functions have cells, globals and defaults, objects attributes, slots and a clas
 
 from __future__ import annotations
 
+import builtins
 import collections
 import contextvars
 import enum
@@ -195,6 +196,22 @@ def filled(cell: Any) -> bool:
         return cell.cell_contents is not cell
     except ValueError:
         return False
+
+
+def named(fn: types.FunctionType, path: tuple[str, ...]) -> Any:
+    """What a global or cell of a function and then attributes stand for, GONE where only running code would tell."""
+    name, *attributes = path
+    cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or ()))
+    if name in cells:
+        thing = cells[name].cell_contents if filled(cells[name]) else GONE
+    else:
+        thing = fn.__globals__.get(name, getattr(builtins, name, GONE))
+    for attribute in attributes:
+        if isinstance(thing, enum.EnumType):
+            thing = thing.__members__.get(attribute, GONE)
+        else:
+            thing = getattr(thing, "__dict__", {}).get(attribute, GONE)
+    return thing
 
 
 def weakly(thing: Any) -> Fetch | None:

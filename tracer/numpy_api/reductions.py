@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tracer.numpy_api.common import all_axes, array, cast, given, known, one_axis, operand, rounds_apart, spec, store, truth
+from tracer.numpy_api.common import all_axes, array, cast, given, known, one_axis, operand, rounds_apart, settled, spec, store, truth
 from tracer.tracing.apply import apply
 from tracer.tracing.refusal import refuse
 from tracer.tracing.stack import Operand
@@ -27,6 +27,15 @@ def _dtyped(dtype: Any, out: Any) -> dict[str, Any]:
     return {"dtype": out.dtype} if given(out) and hasattr(out, "dtype") else {}
 
 
+def _first(ufunc: np.ufunc, initial: Any, dtype: np.dtype) -> Any:
+    """`initial=` in the dtype of the result, as NumPy takes it: 2.5 is 2 for integers, what does not fit is NumPy's own error."""
+    if not isinstance(initial, Operand):
+        return ufunc.reduce(np.empty(0, dtype), dtype=dtype, initial=initial)
+    if type(initial).rank > 1 or (dtype.kind in "fc" and spec(initial).dtype.kind <= dtype.kind):
+        return cast(initial, dtype)
+    return _first(ufunc, known(initial, "initial="), dtype)
+
+
 def _summing(name: str, combine: str, neutral: int) -> Callable[..., Any]:
     def reduction(
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO
@@ -38,7 +47,7 @@ def _summing(name: str, combine: str, neutral: int) -> Callable[..., Any]:
             x = apply("where", operand(where), x, np.zeros((), x.dtype) + np.asarray(neutral, x.dtype))
         result = _reduce(name, x, axis, keepdims, **_dtyped(dtype, out))
         if given(initial):
-            result = apply(combine, operand(initial), result)
+            result = apply(combine, _first(getattr(np, combine), initial, result.dtype), result)
         return store(out, result, name)
 
     reduction.__name__ = name
@@ -58,16 +67,16 @@ def _extreme(name: str, combine: str) -> Callable[..., Any]:
                 raise ValueError(
                     f"reduction operation '{name}imum' does not have an identity, so to use a where mask one has to specify 'initial'"
                 )
-            x = apply("where", operand(where), x, np.asarray(initial, x.dtype))
+            x = apply("where", operand(where), x, _first(getattr(np, combine), initial, x.dtype))
         if given(initial) and builtins.any(x.shape[k] == 0 for k in all_axes(axis, x.ndim)):
             shape = [
                 1 if k in all_axes(axis, x.ndim) else n for k, n in enumerate(x.shape) if truth(keepdims) or k not in all_axes(axis, x.ndim)
             ]
-            return store(out, apply("broadcast_to", np.asarray(initial, x.dtype), shape=tuple(shape)), name)
+            first = _first(getattr(np, combine), initial, x.dtype)
+            return store(out, settled(apply("broadcast_to", first, shape=tuple(shape))), name)
         result = _reduce(name, x, axis, keepdims)
         if given(initial):
-            first = cast(initial, x.dtype) if isinstance(initial, Operand) else np.asarray(initial, x.dtype)
-            result = apply(combine, result, first)
+            result = apply(combine, result, _first(getattr(np, combine), initial, x.dtype))
         return store(out, result, name)
 
     reduction.__name__ = name
@@ -85,8 +94,10 @@ def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
     if given(where) and where is not True:
         rounds_apart("np.mean with where=", "np.sum(np.where(mask, x, 0)) over np.sum(mask)")
         mask = apply("broadcast_to", operand(where), shape=x.shape) if spec(operand(where)).shape != x.shape else operand(where)
-        total = sum(x if x.dtype.kind in "fc" else cast(x, np.float64), axis, dtype, None, keepdims, where=mask)
-        return store(out, apply("divide", total, cast(sum(mask, axis, None, None, keepdims), total.dtype)), "mean")
+        total = sum(x if x.dtype.kind in "fc" or given(dtype) else cast(x, np.float64), axis, dtype, None, keepdims, where=mask)
+        count = sum(mask, axis, None, None, keepdims)
+        share = apply("divide", total, cast(count, total.dtype) if total.dtype.kind in "fc" else count)
+        return store(out, cast(share, total.dtype), "mean")
     return store(out, _reduce("mean", x, axis, keepdims, **_dtyped(dtype, None)), "mean")
 
 
@@ -111,7 +122,7 @@ def _spread(name: str) -> Callable[..., Any]:
                 op=name,
             )
         if given(dtype):
-            x = cast(x, np.dtype(dtype))
+            x = _in_dtype(x, np.dtype(dtype), name)
         ddof = known(correction if given(correction) else ddof, "ddof=")
         if not isinstance(ddof, (int, float, np.number)):
             raise TypeError(f"ddof is {ddof!r}, not a number")
@@ -120,6 +131,16 @@ def _spread(name: str) -> Callable[..., Any]:
     reduction.__name__ = name
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
+
+
+def _in_dtype(x: Any, dtype: np.dtype, name: str) -> Any:
+    """`x` for `dtype=` of a variance. NumPy takes the mean in that dtype and the squares in that of `x` less the mean."""
+    if dtype.kind != "f" or x.dtype.kind == "c":
+        what, mend = f"dtype={dtype} for elements of {x.dtype} is not traced", f"np.{name}(x).astype(dtype), or a floating dtype"
+        raise refuse(what, mend, op=name)
+    if np.result_type(x.dtype, dtype) != dtype:
+        rounds_apart(f"np.{name} with dtype={dtype} of {x.dtype}", f"np.{name}(x.astype(dtype))")
+    return cast(x, dtype)
 
 
 var = _spread("var")
@@ -194,7 +215,8 @@ def _cumulated(name: str) -> Callable[..., Any]:
             x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
         if given(dtype):
             x = cast(x, np.dtype(dtype))
-        return store(out, apply(name, x, axis=one_axis(axis, x.ndim)), name)
+        result = apply(name, x, axis=one_axis(axis, x.ndim))
+        return store(out, cast(result, np.dtype(dtype)) if given(dtype) else result, name)
 
     reduction.__name__ = name
     reduction.__doc__ = f"As `np.{name}`."
@@ -217,7 +239,10 @@ def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdi
     x = array(a)
     if x.dtype.kind not in "fc":
         return mean(x, axis, dtype, out, keepdims, where=where)
-    return mean(x, axis, dtype, out, keepdims, where=apply("logical_not", apply("isnan", x)))
+    if given(dtype) and np.dtype(dtype).kind not in "fc":
+        raise TypeError("If a is inexact, then dtype must be inexact")
+    there = apply("logical_not", apply("isnan", x))
+    return mean(x, axis, dtype, out, keepdims, where=apply("logical_and", there, operand(where)) if given(where) else there)
 
 
 TABLE: dict[Any, Callable[..., Any]] = {
