@@ -23,7 +23,7 @@ from ir.spec import WEAK, Spec
 from tracer import trees
 from tracer.calls.sharing import Reading, Writing, shared_by, standing
 from tracer.calls.shortcut import Call, is_plain, shortcut
-from tracer.captures.holds import memory
+from tracer.captures.holds import SHARING, memory
 from tracer.captures.keys import check_native, lies
 from tracer.eager.lazy import record_graph
 from tracer.explain import TraceRecord, baked_texts, other_thing, record_of
@@ -57,6 +57,8 @@ class Entry:
             lie = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
             self._layouts[c.input] = lie if c.input not in updated or (exact and lie == "F") else "C"
         self._captured = [_Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
+        for captured in self._captured if updated else ():
+            captured.beside = [other for other in self._captured if other is not captured and (other.updated or captured.updated)]
         of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
         self._written = [(of_input[position], output) for position, output in traced.writes.items()]
         self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
@@ -218,13 +220,14 @@ class Entry:
 class _Captured:
     """A thing that the function closes over, fetched at each call and looked at again where it is not the one seen last."""
 
-    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact")
+    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact", "beside")
 
     def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool):
         self.fetch, self.spec, self.layout, self.updated, self.exact = capture.fetch, capture.spec, layout, updated, exact
         self.is_variable = capture.kind == "variable"
         self.number = WEAK[capture.spec.weak or "int"] if capture.kind == "number" else None
         self.shape, self.seen = capture.spec.shape, np.empty(0)
+        self.beside: list[_Captured] = []  # those whose memory must be apart from this one's, since one of the two is written
 
     def now(self) -> Any:
         """The array or number for a call; None where it is no longer of the kind that was traced."""
@@ -267,6 +270,8 @@ class _Captured:
         if not array.dtype.isnative and not self.exact:
             return np.array(array, self.spec.dtype, order="K")
         if self.layout not in (lies(array, self.exact), "any") or not array.dtype.isnative:
+            return None
+        if any(np.may_share_memory(array, other.seen, max_work=SHARING) for other in self.beside):
             return None
         self.seen = array
         return array

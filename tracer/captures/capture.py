@@ -26,6 +26,7 @@ from tracer.tracing.stack import Operand
 
 MOST = 20_000  # things looked at
 NUMBERS = (int, float, complex)
+_ASIDE = frozenset(["__init__", "__new__", "__post_init__", "__repr__", "__eq__", "__hash__", "__replace__"])  # a dataclass's
 _CALLED = (types.FunctionType, types.MethodType, functools.partial)
 
 
@@ -40,6 +41,7 @@ class Reach:
         self.asks_type = False  # whether some function calls `type`
         self.stored: set[int] = set()  # the ids of cells that some function stores into
         self._stored_globals: set[tuple[int, str]] = set()  # (id of a module's globals, name), where some function may store there
+        self._read: set[str] = set()  # the names in the code within reach, but for methods that a call does not run on what is there
         self._by_id: dict[int, Found] = {}
         self._uses: dict[int, Uses] = {}  # id of a function -> what its code does
         self._arrivals: dict[int, list[Caller | None]] = {}  # id of a callable -> who has it
@@ -61,6 +63,16 @@ class Reach:
     def number(self, holder: Any, part: str, key: Any) -> Found | None:
         """The Python number in a cell, global or default of a function (or among the arguments of a partial)."""
         return self._numbers.get((id(holder), part, key))
+
+    def names_it(self, found: Found) -> bool:
+        """Whether some code within reach may take this thing by its name: each attribute on the way to it stands there."""
+        step: Fetch | None = found.fetch
+        while step is not None:
+            attribute = step.step in ("attribute", "held", "member") and not step.key.startswith("__")
+            if attribute and step.key not in self._read and self._read.isdisjoint(("getattr", "vars", "__dict__")):
+                return False
+            step = step.before
+        return True
 
     def globals_of(self, fn: types.FunctionType) -> tuple[str, ...]:
         """The names of the globals that a function within reach uses."""
@@ -108,7 +120,9 @@ class Reach:
                     yield Found(step.name, step.fetch, thing)
                     self.clocks = self.clocks or (callable(thing) and is_a_clock(thing))
                     if isinstance(thing, types.FunctionType) and not _is_librarys(thing):
-                        names.update(self._note(thing))
+                        noted = self._note(thing)
+                        names.update(noted)
+                        self._read.update(() if thing.__name__ in _ASIDE else noted)
                     queue += inside(step, self._uses.get(id(thing)), owners)
             if at == len(queue):
                 for owner in owners:

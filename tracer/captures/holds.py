@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from tracer.tracing.trace import Trace
 
 
+SHARING: Any = 10_000  # work spent on the question whether two arrays share an element; past it they are taken to
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -75,6 +76,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             guards.append(Guard(f"a power is {'an' if power.spec.weak == 'int' else 'a'} {power.spec.weak}{where}", check))
     inside = tracing.entered_ids()
     compared: list[tuple[str, Any]] = []
+    read: list[Found] = []  # arrays that NumPy may have read out of the graph's sight
     for found, seen in before:
         thing = now(found.fetch)
         if fingerprint(thing) != seen and (thing is found.thing or not tracing.reach.is_others(found)):
@@ -85,6 +87,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
                 guards.append(_still("holds the same numbers", found, seen, _array_changed(found)))
                 compared.append((found.name, found.thing))
+                read += [found] if tracing.reach.names_it(found) else []
         else:
             guards.append(_still(f"is {_shown(found.thing)}", found, seen, _captured_changed(found)))
     guards += [_still_one(found, first) for found, first in tracing.reach.aliases if now(found.fetch) is now(first)]
@@ -99,7 +102,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         same = _which_are_one(leaves, ways)
         guards.append(Guard("the same arguments are one array", lambda leaves: _which_are_one(leaves, ways) == same))
     traced.cost = _cost(tracing, compared)
-    guard = _apart_or_as_traced(tracing, traced, leaves)
+    guard = _apart_or_as_traced(tracing, traced, leaves, read)
     return guards if guard is None else [*guards, guard]
 
 
@@ -211,10 +214,11 @@ def _same_while_alive(ref: weakref.ref[np.ndarray], seen: Any) -> Callable[[list
     return check
 
 
-def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any]) -> Guard | None:
+def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any], read: list[Found]) -> Guard | None:
     """Where arguments are written: each can be written, and lies to the other arrays as it did. None where nothing is written.
 
-    TraceError where an argument and a Variable that the function closes over share memory and one of them is written.
+    TraceError where an argument and a Variable that the function closes over share memory and one of them is written, or where an
+    argument that is written shares memory with an array that plain NumPy may have `read` while tracing: it would have read the old values.
     """
     updated = {tracing.graph.inputs.index(state) for state, _ in tracing.graph.updates}
     of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
@@ -230,9 +234,28 @@ def _apart_or_as_traced(tracing: Tracing, traced: Trace, leaves: list[Any]) -> G
                     line=traced.graph.inputs[c.input].node.line, op="assignment", mend=f"pass a copy: {name}.data.copy()",
                 )
     _states_apart(traced, captured, updated)
+    for c in states:
+        for found in read if c.input in updated else ():
+            if _relation(memory(c.holder), found.thing) is not None:
+                raise TraceError(
+                    f"{c.name or 'a Variable'} and {found.name} share memory; the one is written, the other may be read by plain NumPy, "
+                    "which would see the values from before the call",
+                    line=traced.graph.inputs[c.input].node.line, op="assignment",
+                    mend=f"read {c.name or 'the Variable'}.data, or make the Variable with a copy: Variable(array.copy())",
+                )
     if not written:
         return None
-    fetches = [c.fetch for c in captured]
+    for found in read:
+        for k in written:
+            if _relation(memory(leaves[k]), found.thing) is not None:
+                name = traced.leaves[k].name
+                raise TraceError(
+                    f"{name}, which the function writes, shares memory with {found.name}, which the function also reaches by itself; what "
+                    "plain NumPy reads there while tracing is not what has been written",
+                    line=traced.graph.outputs[traced.writes[traced.leaves[k].input]].node.line, op="assignment",  # type: ignore[index]
+                    mend=f"pass a copy as {name}, or {found.name} as an argument as well",
+                )
+    fetches = [c.fetch for c in captured] + [found.fetch for found in read]
 
     def lie(leaves: list[Any]) -> list[Any]:
         arrays = [memory(leaf) for leaf in leaves]
@@ -258,8 +281,7 @@ def _states_apart(traced: Trace, captured: list[Capture], updated: set[int]) -> 
     for low, high, c, array in spans:
         behind = [span for span in behind if span[1] > low]
         for _, _, other, its in behind:
-            work: Any = 10_000
-            if (c.input in updated or other.input in updated) and np.may_share_memory(array, its, max_work=work):
+            if (c.input in updated or other.input in updated) and np.may_share_memory(array, its, max_work=SHARING):
                 one, two = sorted((other, c), key=lambda x: x.input)
                 raise TraceError(
                     f"{one.name or one.kind} and {two.name or two.kind} share memory, and one of them is written",
