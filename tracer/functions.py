@@ -14,7 +14,8 @@ import numpy as np
 from ir.errors import Error, ShapeError
 from ir.source import user_line
 from tracer import numpy_api
-from tracer.numpy_api.common import all_axes
+from tracer.function import Function
+from tracer.numpy_api.common import all_axes, settled
 from tracer.tracing.apply import apply
 from tracer.tracing.composite import composed
 from tracer.tracing.stack import Operand
@@ -135,17 +136,26 @@ def linear_simple(x: Any, W: Any, b: Any = None) -> Any:
 
 
 def sigmoid_simple(x: Any) -> Any:
-    """`1 / (1 + exp(-x))`.
+    """`1 / (1 + exp(-x))`. Its gradient is 0 where the exponential has overflowed.
 
     >>> sigmoid_simple(0.0)
     variable(0.5)
     """
-    return _sigmoid_simple(*_operands(x))
+    (x,) = _operands(x)
+    if isinstance(x, Variable):
+        return _SigmoidSimple()(x)
+    return settled(_SigmoidSimple()(apply("positive", x)).data)
 
 
-@composed
-def _sigmoid_simple(x: Any) -> Any:
-    return apply("divide", 1, apply("add", 1, apply("exp", apply("negative", x))))
+class _SigmoidSimple(Function):
+    """The formula as it stands, with a gradient that does not go through the exponential: that may have overflowed."""
+
+    def forward(self, x: Any) -> Any:
+        return 1 / (1 + np.exp(-x))
+
+    def backward(self, gy: Any) -> Any:
+        y = self.outputs[0]()
+        return gy * (y * (1 - y))
 
 
 def mean_squared_error(x0: Any, x1: Any) -> Any:

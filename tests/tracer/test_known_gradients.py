@@ -74,6 +74,7 @@ POINTS = {
     "a negative base and a constant exponent": (lambda x: x ** array(2.0), [array(-2.0)], [[-4]]),
     # overflow in the middle: infinity times zero
     "sigmoid far out": (F.sigmoid, [array(-800.0, 0.0, 800.0)], [[0, 0.25, 0]]),
+    "sigmoid written out, far out": (F.sigmoid_simple, [array(-800.0, 0.0, 800.0)], [[0, 0.25, 0]]),
     "logaddexp of infinities": (
         np.logaddexp, [array(-INF, -INF, INF, 800.0), array(-INF, 0.0, INF, -800.0)], [[0.5, 0, 0.5, 1], [0.5, 1, 0.5, 0]],
     ),
