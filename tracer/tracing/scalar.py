@@ -191,7 +191,9 @@ class TracedScalar(Operand):
         return str(self.pin("str()"))
 
     def __repr__(self) -> str:
-        return f"<traced {self.value.spec}>" if self.concrete is None else f"<traced {self.value.spec} {self.concrete!r}>"
+        if self.concrete is not None and any(t.graph is self.value.graph for t in stack.running()):
+            return repr(self.pin("repr()"))
+        return f"<traced {self.value.spec}>"
 
     __round__, __trunc__, __floor__, __ceil__ = (
         _concrete("__round__"),

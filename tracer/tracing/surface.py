@@ -15,6 +15,7 @@ from tracer import numpy_api
 from tracer.tracing.apply import apply
 from tracer.tracing.flat import Flat
 from tracer.tracing.refusal import bad_dtype, bad_shape, needs_value, refuse
+from tracer.tracing.shown import described
 from tracer.tracing.stack import Operand, current
 
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
@@ -222,7 +223,10 @@ class Surface(Operand):
         return iter([self[k] for k in range(self.shape[0])])
 
     def __repr__(self) -> str:
-        return f"<traced {self.spec}>"
+        return described(f"<traced {self.spec}>", self.spec)
+
+    def __sizeof__(self) -> NoReturn:
+        raise refuse("sys.getsizeof is not known while tracing", "x.nbytes are the bytes of its elements", op="getsizeof")
 
     # ---- operators
     __add__, __radd__, __iadd__ = _binary(np.add, "add"), _reflected(np.add, "add"), _inplace(np.add)
