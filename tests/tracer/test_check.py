@@ -265,6 +265,29 @@ def test_a_program_that_does_not_do_its_steps_is_found(monkeypatch):
     assert error.culprit == "program" and "another result than its steps do one by one: 4.0, not 3.0, at [0, 0]" in str(error)
 
 
+@pytest.mark.parametrize("wrong", ["a result", "a state"])
+def test_a_loop_that_does_not_do_what_its_steps_do_is_found(monkeypatch, wrong):
+    loss, params, batch = network()
+    step = tracer.train_step(loss, optimizers.SGD(lr=0.1), params, check=True)
+    assert len(step.run(*batch, steps=3)) == 3
+    (entry,) = (e for held in step._compiled._entries.values() for e in held)
+    (key,) = entry._loops
+    right = entry._loops[key]
+
+    def program(inputs):
+        results = right(inputs)
+        if wrong == "a result":
+            results[0][1] += 1e-9
+        else:
+            params[0].data[...] *= 1 + 1e-9
+        return results
+
+    monkeypatch.setitem(entry._loops, key, program)
+    with pytest.raises(CheckError, match="in a loop than one by one") as caught:
+        step.run(*batch, steps=3)
+    assert caught.value.culprit == "program" and caught.value.line is not None
+
+
 def test_a_failed_step_leaves_the_parameters_alone(monkeypatch):
     with_kernels(monkeypatch, "tanh", body=("np.sin({0}, {out})",))
     loss, params, batch = network()

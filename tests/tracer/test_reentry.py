@@ -13,7 +13,7 @@ import pytest
 
 import tracer
 import tracer.functions as F
-from tracer import Parameter, no_grad, optimizers, test_mode, using_config
+from tracer import Parameter, Variable, no_grad, optimizers, test_mode, using_config
 from tracer.tracing import stack
 
 X = np.array([1.0, 2.0, 3.0])
@@ -152,6 +152,46 @@ def test_ctrl_c_while_tracing():
     with pytest.raises(KeyboardInterrupt):
         fast(X)
     np.testing.assert_array_equal(fast(X), X + 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # where a weak reference just died
+def test_ctrl_c_between_a_variable_and_an_argument_that_are_written():
+    """Wherever it comes, both are written or none."""
+    v = Variable(np.zeros(3))
+
+    @tracer.compile
+    def fast(x):
+        v.data[...] = v.data + 1
+        x += 1
+        return x.sum()
+
+    outcomes = set()
+    fast(np.zeros(3))
+    for at in range(1000):
+        x, count = v.data.copy(), 0
+
+        def press(frame, event, arg):
+            nonlocal count
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                count += 1
+                if count == at:  # noqa: B023
+                    signal.raise_signal(signal.SIGINT)
+            return press  # noqa: B023
+
+        sys.settrace(press)
+        try:
+            fast(x)
+            outcomes.add("done")
+        except KeyboardInterrupt:
+            outcomes.add("stopped after" if (x == v.data).all() and x[0] > at else "stopped")
+        finally:
+            sys.settrace(None)
+        assert (x == v.data).all(), at
+        if count < at:
+            break
+        v.data[...] = at + 1
+    assert outcomes == {"done", "stopped", "stopped after"}
 
 
 def test_an_error_of_numpys_in_the_program_leaves_it_right():

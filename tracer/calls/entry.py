@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +22,7 @@ from ir.errors import ArgumentError
 from ir.passes import Record, optimize
 from ir.spec import WEAK, Spec
 from tracer import trees
+from tracer.calls.interrupts import without_interrupts
 from tracer.calls.sharing import Reading, Writing, shared_by, standing
 from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.captures.holds import SHARING, memory
@@ -141,13 +143,20 @@ class Entry:
         """
         if self.records_variables:
             return self._recorded(inputs)
-        results = self.program(inputs)
         if self._written:
-            given = inputs if leaves is None else leaves
-            finish([(np.copyto, memory(given[k]), results[output]) for k, output in self._written])
+            results = self._writing(inputs, inputs if leaves is None else leaves)
+        else:
+            results = self.program(inputs)
         if self._single is not None:
             return _given(self._single, results)
         return trees.unflatten(self.traced.out_tree, [_given(out, results) for out in self.traced.outs])
+
+    def _writing(self, inputs: list[Any], given: Sequence[Any]) -> list[Any]:
+        """Runs the program and writes into the arguments; where it updates states as well, Ctrl-C waits until both are done."""
+        with without_interrupts() if self.traced.graph.updates else nullcontext():
+            results: list[Any] = self.program(inputs)
+            finish([(np.copyto, memory(given[k]), results[output]) for k, output in self._written])
+        return results
 
     def loop(self, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> Any:
         """`trips` runs as one Loop step; the outputs stacked along a new first axis. `changing`: numbers of each trip, by input."""
@@ -174,10 +183,15 @@ class Entry:
                 self._loops.clear()
             made = planning.loop(self.plan, trips, tuple(changing))
             program = self._loops[key] = self._shared(self._backend.emit(made, ticks=self._ticks))
-        results = program([changing.get(k, thing) for k, thing in enumerate(inputs)] if changing else inputs)
+        results = self._looped(program, trips, inputs, changing)
         return trees.unflatten(
             self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]
         )
+
+    def _looped(self, program: Any, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> list[Any]:
+        """The outputs of the program of a loop, stacked."""
+        results: list[Any] = program([changing.get(k, thing) for k, thing in enumerate(inputs)] if changing else inputs)
+        return results
 
     def _prepared(self, position: int, leaf: Any) -> Any:
         """A leaf that is no plain native array, as the program takes it."""

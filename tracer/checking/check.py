@@ -52,11 +52,14 @@ class CheckedEntry(Entry):
             self.program.check([thing.data if isinstance(thing, Variable) else thing for thing in inputs])
         return super().run(inputs, leaves)
 
-    def loop(self, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> Any:
-        now = list(inputs)
+    def _looped(self, program: Any, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> list[Any]:
+        now, due = list(inputs), []
         for trip in range(trips):
-            now = self.program.check([changing[k][trip] if k in changing else thing for k, thing in enumerate(now)])[1]
-        return super().loop(trips, inputs, changing)
+            results, now = self.program.check([changing[k][trip] if k in changing else thing for k, thing in enumerate(now)])
+            due.append(results)
+        found = super()._looped(program, trips, inputs, changing)
+        self.program.compare(inputs, [list(row) for row in zip(*found)], due, now, "in a loop than one by one")
+        return found
 
 
 class Checked:
@@ -73,13 +76,18 @@ class Checked:
         """The results, checked."""
         expected, after = self.check(inputs)
         results = self._program(inputs)
+        self.compare(inputs, [results], [expected], after, "than its steps do one by one")
+        return results
+
+    def compare(self, inputs: Sequence[Any], runs: list[list[Any]], due: list[list[Any]], after: Sequence[Any], what: str) -> None:
+        """CheckError where the results of these runs are not those `due`, or the states not those of the inputs `after` them."""
         graph = self.plan.graph
-        for value, got, wanted in zip(graph.outputs, results, expected, strict=True):
-            self._agree(value, got, wanted, "another result than its steps do one by one")
+        for results, expected in zip(runs, due, strict=True):
+            for value, got, wanted in zip(graph.outputs, results, expected, strict=True):
+                self._agree(value, got, wanted, f"another result {what}")
         for state, new in graph.updates:
             k = graph.inputs.index(state)
-            self._agree(new, inputs[k], after[k], "another new state than its steps do one by one")
-        return results
+            self._agree(new, inputs[k], after[k], f"another new state {what}")
 
     def check(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Runs the program on copies, watched; gives its results, and the inputs with the new states in their places."""
