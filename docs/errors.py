@@ -68,6 +68,29 @@ import time
 fast = tracer.compile(lambda x: x * np.full(3, time.time()))
 fast(np.ones(3))
 """),
+    ("TraceError", "a count that goes into the result", """
+class Decay:
+    t = 0
+
+decay = Decay()
+
+@tracer.compile
+def decayed(x):
+    decay.t += 1
+    return x / decay.t
+
+decayed(np.ones(3))
+"""),
+    ("TraceError", "a traced value left where a later call would not leave one", """
+running = {"mean": np.zeros(3)}
+
+@tracer.compile
+def centred(x):
+    running["mean"] = 0.9 * running["mean"] + 0.1 * x
+    return x - running["mean"]
+
+centred(np.ones(3))
+"""),
     ("TraceError", "a traced value kept after its trace", """
 kept = []
 fast = tracer.compile(lambda x: kept.append(x) or x + 1)

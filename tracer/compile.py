@@ -25,7 +25,7 @@ from tracer.calls.entry import Entry
 from tracer.calls.method import Method, WeakMethod
 from tracer.calls.shortcut import MISSED
 from tracer.captures.keys import changes, exact_key, leaf_key
-from tracer.checking.audit import audited, repeats
+from tracer.checking.audit import audited, repeats, settles
 from tracer.checking.check import CheckedEntry
 from tracer.config import Config
 from tracer.explain import Explanation, History
@@ -175,9 +175,9 @@ class Compiled(Copies):
         )
 
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
-        def run(leaves: list[Any]) -> Trace:
+        def run(leaves: list[Any], numbers: bool = self._captured_numbers) -> Trace:
             args, kwargs = trees.unflatten(structure, leaves)
-            return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=self._captured_numbers)
+            return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=numbers)
 
         with no_collection():
             if self._options["audit"]:
@@ -186,6 +186,8 @@ class Compiled(Copies):
                 traced = run(leaves)
                 if traced.clocks:
                     repeats(traced, run, leaves, self._captures_of)
+                if any(line is not None for _, line in traced.impure):  # what no line changes, another thread does
+                    settles(traced, functools.partial(run, leaves, False), self._captures_of)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact, ticks=self._ticks)
         self._history.add(entry.record(why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves])))

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import tracer
+from ir.evaluate import evaluate
 from tests.tracer.test_compile import A, traces, why
 from tracer import Parameter, Variable, optimizers
 from tracer import functions as F
@@ -270,13 +271,13 @@ def test_numbers_that_the_function_writes():
     def fn(x):
         nonlocal total
         total += 1
-        return x * rate + total
+        return x * rate
 
     fast = tracer.compile(fn)
-    same(fast(A), A + 1)
+    same(fast(A), A)
     assert total == 1
     for rate in (2.0, 3.0):
-        same(fast(A), A * rate + 1)  # the count happens only when tracing
+        same(fast(A), A * rate)  # the count happens only when tracing
     assert "only while tracing: total is changed" in str(fast.explain())
 
 
@@ -295,8 +296,8 @@ def test_numbers_that_a_helper_writes():
         return y + x * n + COUNT
 
     COUNT = 2
-    fast = tracer.compile(fn)
-    same(fast(A), A * 2 + A + 3)
+    graph = tracer.trace(fn, A)  # `compile` would refuse it
+    same(evaluate(graph, [A, 2])[0][0], A * 2 + A + 3)
     assert (n, COUNT) == (1, 3)
     COUNT = 2
 

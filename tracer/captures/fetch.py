@@ -48,6 +48,18 @@ class Fetch:
     def __call__(self) -> Any:
         return _TAKE[self.step](self.before() if self.before is not None else None, self.key)
 
+    def put(self, thing: Any) -> None:
+        """Puts a thing where this gets one: into a cell, an attribute or an item."""
+        if self.step == "cell":
+            self.key.cell_contents = thing
+            return
+        assert self.before is not None
+        before = self.before()
+        if self.step in ("attribute", "member"):
+            setattr(before, self.key, thing)
+        else:
+            (vars(before) if self.step == "held" else before)[self.key] = thing
+
     def same_way(self, other: Fetch) -> bool:
         """Whether both take the same steps from the same beginning."""
         one: Fetch | None = self

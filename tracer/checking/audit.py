@@ -84,18 +84,40 @@ def repeats(first: Trace, run: Callable[[list[Any]], Trace], leaves: list[Any], 
 
     What the function changes within its reach is put back only if it does so: other threads may be changing the rest.
     """
-    second = Seen()
     with put_back(fn) if first.impure else nullcontext(), other_clock(fn):
-        try:
-            second.traced = run(leaves)
-        except Exception as error:
-            second.error = error
+        second = _run(lambda: run(leaves))
     for line, what in _differences(Seen(first), second):
         raise TraceError(
             f"a clock or the system's random numbers{' (or what the function itself changes)' if first.impure else ''} were read while "
             f"tracing, and later calls would repeat them: at another time {what}",
             line=line, op="clock", mend="read it outside and pass the number in",
         )  # fmt: skip
+
+
+def settles(first: Trace, run: Callable[[], Trace], fn: Callable[..., Any]) -> None:
+    """TraceError if what the function itself counts goes into its trace, so that each further call would have to give something else.
+
+    It is run twice more, and these two are compared: what it only sets up in its first call (a cache, a table) is there in both. What
+    it changes within its reach is put back.
+    """
+    with put_back(fn):
+        second = _run(run)
+        third = _run(run) if second.traced is not None else None
+    for line, what in _differences(Seen(first), second) if third is None else _differences(second, third):
+        changed = [(name, where) for name, where in first.impure if where is not None]
+        name, where = next((c for c in changed if line is not None and c[0] in line.code), changed[0])
+        raise TraceError(
+            f"the function changes {name}, and what it gives depends on that: traced again, {what}; later calls would not change it again",
+            line=line or where, op="side effect",
+            mend=f"pass {name} as an argument, or hold a number in a Variable: v.data = v.data + 1 is done in each call",
+        )  # fmt: skip
+
+
+def _run(run: Callable[[], Trace]) -> Seen:
+    try:
+        return Seen(run())
+    except Exception as error:
+        return Seen(error=error)
 
 
 def _error(findings: list[Finding], name: str) -> AuditError:

@@ -5,6 +5,7 @@ work. Clocks are later in the thread that asked for it alone.
 """
 from __future__ import annotations
 
+import collections
 import datetime
 import functools
 import inspect
@@ -20,7 +21,7 @@ import numpy as np
 from ir.source import is_library
 from tracer.captures.capture import Reach
 from tracer.captures.draws import sources_within
-from tracer.captures.seen import PLAIN, file_of
+from tracer.captures.seen import PLAIN, file_of, is_open, slots_of
 from tracer.tracing.stack import Operand
 
 SECONDS = 400 * 86_400 + 5 * 3600 + 17 * 60 + 11  # later: another year, month, hour, minute and second
@@ -133,12 +134,15 @@ def put_back(fn: Callable[..., Any]) -> Iterator[None]:
     for thing in [found.thing for found in Reach(fn).found if not isinstance(found.thing, Operand)]:
         if isinstance(thing, np.ndarray):
             undo.append(_rewritten(thing))
-        elif isinstance(thing, (list, dict, set)):
+        elif isinstance(thing, (list, dict, set, collections.deque)):
             undo.append(_refilled(thing))
+        elif isinstance(thing, type) and is_open(thing):
+            undo.append(_set_again(thing, list(vars(thing))))
         elif not isinstance(thing, (type, types.FunctionType)) and not is_library(file_of(type(thing))):
             held = getattr(thing, "__dict__", None)
             if isinstance(held, dict):
                 undo.append(_refilled(held))
+            undo.append(_set_again(thing, slots_of(type(thing))))
     for function in _functions(fn):
         undo += [_reset_cell(cell) for cell in function.__closure__ or ()]
         space = function.__globals__
@@ -167,7 +171,19 @@ def _refilled(held: Any) -> Callable[[], Any]:
     def undo() -> None:
         if list(map(id, held)) != list(map(id, before)) or (isinstance(held, dict) and any(held[k] is not before[k] for k in before)):
             held.clear()
-            (held.extend if isinstance(held, list) else held.update)(before)
+            (held.extend if isinstance(held, (list, collections.deque)) else held.update)(before)
+
+    return undo
+
+
+def _set_again(thing: Any, names: list[str]) -> Callable[[], Any]:
+    """Sets plain attributes that do not lie in a dict of the thing's own: of a class, of slots."""
+    before = {name: held for name in names if isinstance(held := getattr(thing, name, None), PLAIN) and not name.startswith("__")}
+
+    def undo() -> None:
+        for name, held in before.items():
+            if getattr(thing, name, None) is not held:
+                setattr(thing, name, held)
 
     return undo
 

@@ -160,6 +160,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             tracing.closed = True
             tracing.memory.clear()
             _restore(tracing)
+    _nothing_left(tracing, before)
     traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked, traced.notes = tracing.baked, tracing.notes
     changed = [f for f, seen in before if fingerprint(now(f.fetch)) != seen]
@@ -167,6 +168,20 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
         traced.impure = [(f.name, line_of_change(f.name, tracing.fn or fn, tracing.reach.found)) for f in changed]
     _no_plain_writes(tracing, traced, before)
     return traced
+
+
+def _nothing_left(tracing: Tracing, before: list[tuple[Found, Any]]) -> None:
+    """TraceError where the function left a traced array in the place of a thing within reach. The thing is put back."""
+    left = [found for found, _ in before if isinstance(now(found.fetch), (TracedArray, TracedScalar))]
+    for found in left:
+        found.fetch.put(found.thing)
+    if left:
+        name = left[0].name
+        raise TraceError(
+            f"the function leaves a traced value as {name}; a later call would not", op="assignment",
+            line=line_of_change(name, tracing.fn, tracing.reach.found) if tracing.fn is not None else None,
+            mend=f"return the new value; or hold it in a Variable and write {name}.data = ..., which is done in each call",
+        )  # fmt: skip
 
 
 def _no_plain_writes(tracing: Tracing, traced: Trace, before: list[tuple[Found, Any]]) -> None:
