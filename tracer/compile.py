@@ -17,13 +17,15 @@ from typing import Any, TypeVar, overload
 import backends
 from ir import Graph, Plan
 from ir.errors import ArgumentError, TraceError
-from ir.source import user_line
+from ir.source import Line, user_line
 from ir.spec import Spec
 from tracer import trees
 from tracer.calls.copies import Copies
 from tracer.calls.entry import Entry
 from tracer.calls.method import Method, WeakMethod
 from tracer.calls.shortcut import MISSED
+from tracer.captures.capture import Reach
+from tracer.captures.changes import line_of_use
 from tracer.captures.keys import changes, exact_key, leaf_key
 from tracer.checking.audit import audited, repeats, settles
 from tracer.checking.check import CheckedEntry
@@ -174,7 +176,7 @@ class Compiled(Copies):
             op=self._history.name, line=user_line(), mend="pass what changes as an argument, or call while nothing changes it",
         )
 
-    def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: str | None) -> Entry:
+    def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: tuple[str, bool] | None) -> Entry:
         def run(leaves: list[Any], numbers: bool = self._captured_numbers) -> Trace:
             args, kwargs = trees.unflatten(structure, leaves)
             return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=numbers)
@@ -190,9 +192,14 @@ class Compiled(Copies):
                     settles(traced, functools.partial(run, leaves, False), self._captures_of)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact, ticks=self._ticks)
-        self._history.add(entry.record(why or changes(self._last_key, key, [leaf.name for leaf in traced.leaves])))
+        because, of_values = why or (changes(self._last_key, key, [leaf.name for leaf in traced.leaves]), False)
+        self._history.add(entry.record(because), self._used if of_values else None)
         self._last_key = key
         return entry
+
+    def _used(self, path: str) -> Line | None:
+        """The line that uses what is captured by this path."""
+        return line_of_use(path, self._captures_of, Reach(self._captures_of).found)
 
     def _bound_cache(self) -> None:
         """Drops the oldest entries of the keys least recently used, until LIMIT are left."""

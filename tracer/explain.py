@@ -6,13 +6,14 @@ addresses, no order of sets, so that two runs of a program explain themselves al
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ir.graph import CONSTANT, Graph
 from ir.passes import Record
+from ir.source import Line
 from ir.spec import Spec
 from tracer.captures.paths import GONE, now
 from tracer.tracing.context import Capture
@@ -20,6 +21,7 @@ from tracer.tracing.trace import Trace
 from tracer.variable import Variable
 
 MANY = 16  # traces in as many calls before a warning says so
+OFTEN = 8  # traces for other values of one number before a warning says so
 KEPT = 100  # records, the last ones
 
 
@@ -44,17 +46,23 @@ class History:
     calls: int = 0
     records: list[TraceRecord] = field(default_factory=list)
     traces: int = 0
+    values: dict[str, int] = field(default_factory=dict)  # how often a number, or the numbers in an array, made another trace necessary
     warned: bool = False
     warned_of_cost: bool = False
 
-    def add(self, record: TraceRecord) -> None:
-        """Notes a trace; warns once when nearly every call has needed one."""
+    def add(self, record: TraceRecord, line_of: Callable[[str], Line | None] | None = None) -> None:
+        """Notes a trace; warns once when nearly every call has needed one, or one number OFTEN ones.
+
+        `line_of` is given where a number or the numbers of an array made it necessary: it finds the line that uses what is captured.
+        """
         self.traces += 1
         self.records.append(record)
         del self.records[:-KEPT]
         if record.cost is not None and not self.warned_of_cost:
             self.warned_of_cost = True
             warnings.warn(f"{self.name}: {record.cost}", stacklevel=5)
+        if line_of is not None:
+            self._count(record.why, line_of)
         if self.traces >= MANY and self.traces >= self.calls and not self.warned:
             self.warned = True
             warnings.warn(
@@ -62,6 +70,22 @@ class History:
                 "Keep shapes and dtypes the same, or pass what changes as an array or a float.",
                 stacklevel=5,
             )
+
+
+    def _count(self, why: str, line_of: Callable[[str], Line | None]) -> None:
+        kind, _, path = why.partition(": ")[0].partition(" ")
+        self.values[path] = self.values.get(path, 0) + 1
+        if self.values[path] < OFTEN or self.warned:
+            return
+        self.warned = True
+        line = line_of(path) if kind == "captured" else None
+        where = f", which {line.place()} uses:   {line.code}   " if line is not None else ""
+        mend = "Pass it as an argument" if kind == "captured" else "Do without its value in Python (np.where, np.sqrt)"
+        if kind == "captured" and "with other numbers" not in why:
+            mend += ", or hold it in a local variable of the function around"
+        warnings.warn(
+            f"{self.name} has been traced {OFTEN} times for other values of {path}{where}; the last time for {why}. {mend}.", stacklevel=6
+        )
 
 
 class Explanation:

@@ -283,6 +283,52 @@ def test_a_function_traced_at_each_call_is_warned_about_once():
     assert caught[0].filename == __file__
 
 
+class Optimizer:
+    def __init__(self):
+        self.lr, self.held, self.table = 0.0, {"scale": 0.0}, np.zeros(2)
+
+    def by_attribute(self, g):
+        return self.lr * g
+
+    def by_item(self, g):
+        return g * self.held["scale"]
+
+    def by_array(self, g):
+        return g * float(self.table.sum())
+
+
+@pytest.mark.parametrize("how, name, use", [
+    ("by_attribute", "self.lr", "return self.lr * g"), ("by_item", "self.held['scale']", 'return g * self.held["scale"]'),
+    ("by_array", "self.table", "return g * float(self.table.sum())"), ("argument", "n", None),
+])  # fmt: skip
+def test_a_number_that_changes_and_is_no_input_is_warned_about_once(how, name, use):
+    optimizer, g = Optimizer(), np.ones(2)
+    fast = tracer.compile(lambda g, n: g * len(range(n))) if how == "argument" else tracer.compile(getattr(optimizer, how))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for k in range(20):
+            if how == "by_attribute":
+                optimizer.lr = k
+            elif how == "by_item":
+                optimizer.held["scale"] = k
+            else:
+                optimizer.table[0] = k
+            for _ in range(3):  # not at each call
+                assert (fast(g, k) if how == "argument" else fast(g)).tolist() == [k, k]
+    assert len(caught) == 1 and caught[0].filename == __file__
+    text = str(caught[0].message)
+    assert f"has been traced 8 times for other values of {name}" in text
+    if use is not None:
+        assert f"test_explain.py:{_number_of(use)} in {how} uses:   {use} " in text and "Pass it as an argument" in text
+    else:
+        assert "np.where" in text and "test_explain.py" in text
+
+
+def _number_of(code):
+    with open(__file__) as file:
+        return next(number for number, line in enumerate(file, 1) if line.strip() == code)
+
+
 def test_many_calls_of_few_traces_are_not_warned_about():
     fast = tracer.compile(lambda x: x + 1)
     with warnings.catch_warnings():

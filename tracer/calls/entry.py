@@ -128,13 +128,13 @@ class Entry:
             inputs.append(thing)
         return inputs
 
-    def why_not(self, leaves: Sequence[Any]) -> str:
-        """Which guard or captured thing has changed."""
+    def why_not(self, leaves: Sequence[Any]) -> tuple[str, bool]:
+        """Which guard or captured thing has changed, and whether that is a number or the numbers in an array."""
         for guard in self.traced.guards:
             if not guard.check(list(leaves)):
-                return guard.changed(leaves)
+                return guard.changed(leaves), guard.of_values
         changed = [other_thing(c) for c, fetch in zip(self.traced.captured, self._fetches) if fetch() is None]
-        return ", ".join(changed) or "a part of an argument was replaced"
+        return ", ".join(changed) or "a part of an argument was replaced", False
 
     def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         """The function's result for gathered inputs; writes into arguments are carried out, all when nothing can fail any more.

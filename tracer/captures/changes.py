@@ -1,6 +1,6 @@
-"""Where a function changes something that it closes over: the path of the thing in, the user's line out.
+"""Where a function uses or changes something that it closes over: the path of the thing in, the user's line out.
 
-Read off the bytecode of the functions within reach: a line that names the thing and stores into it, or calls a method that changes.
+Read off the bytecode of the functions within reach: a line that names the thing, and stores into it or calls a method that changes.
 """
 from __future__ import annotations
 
@@ -27,12 +27,21 @@ _QUOTED = re.compile(r"(['\"]).*?\1")
 
 def line_of_change(path: str, fn: Callable[..., Any], found: Sequence[Found]) -> Line | None:
     """The first line of `fn`, or of a function within its reach, that changes what is reached by `path`; None where none is seen to."""
+    return _line_with(path, fn, found, changing=True)
+
+
+def line_of_use(path: str, fn: Callable[..., Any], found: Sequence[Found]) -> Line | None:
+    """As `line_of_change`, of any line that names what is reached by `path`."""
+    return _line_with(path, fn, found, changing=False)
+
+
+def _line_with(path: str, fn: Callable[..., Any], found: Sequence[Found], changing: bool) -> Line | None:
     words = re.findall(r"[A-Za-z_]\w*", _QUOTED.sub("", path))
     best: tuple[int, Line] | None = None
     for code in _codes([inspect.unwrap(fn), *[f.thing for f in found]]):
         for number, names, changes in _lines(code):
             count = sum([word in names for word in words]) - (code.co_name == "__init__")  # which runs when a thing is made
-            if changes and words and words[-1] in names and (best is None or count > best[0]):
+            if (changes or not changing) and words and words[-1] in names and (best is None or count > best[0]):
                 best = count, Line(code.co_filename, number, code.co_name)
     return best[1] if best is not None else None
 

@@ -50,6 +50,12 @@ class Guard:
     seen: Any = None
     change: Callable[[Sequence[Any]], str] | None = None
 
+    @property
+    def of_values(self) -> bool:
+        """Whether it is about a number, or the numbers in an array."""
+        kind = self.seen[0] if isinstance(self.seen, tuple) else None
+        return self.number is not None or kind in (int, float, complex) or (type(kind) is tuple and len(self.seen) == 3)
+
     def changed(self, leaves: Sequence[Any]) -> str:
         """Why the trace does not hold for these arguments."""
         return self.change(leaves) if self.change is not None else f"no longer holds: {self.description}"
