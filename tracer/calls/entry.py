@@ -73,7 +73,7 @@ class Entry:
         if traced.in_tree.flat_args and self._all_direct and is_plain(leaves):
             self.call = self._shortcut(leaves)
         self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
-        self._also_arrays = any(out.kind in ("array", "scalar", "number") for out in traced.outs)
+        self._also_arrays = any(out.kind in ("array", "scalar", "number", "truth") for out in traced.outs)
         self._loops: dict[tuple[int, tuple[int, ...]], Any] = {}
 
     # ---- made when first needed
@@ -316,6 +316,8 @@ def _plain(kind: str, result: Any) -> Any:
         return result if type(result) is np.ndarray else np.asarray(result)
     if kind == "scalar":
         return result[()] if type(result) is np.ndarray else result
+    if kind == "truth":
+        return bool(result)
     return Variable(np.asarray(result)) if kind == "variable" else result
 
 

@@ -13,6 +13,7 @@ from tracer.numpy_api import reductions
 from tracer.numpy_api.common import array, cast, given, in_order, operand, rounds_apart, settled, spec, store
 from tracer.tracing.apply import apply
 from tracer.tracing.refusal import bad_dtype, refuse
+from tracer.tracing.stack import Operand
 
 
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
@@ -135,7 +136,7 @@ def isclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: boo
 
 def allclose(a: Any, b: Any, rtol: Any = 1e-05, atol: Any = 1e-08, equal_nan: bool = False) -> Any:
     """As `np.allclose`."""
-    return reductions.all(isclose(a, b, rtol, atol, equal_nan))
+    return _truth(reductions.all(isclose(a, b, rtol, atol, equal_nan)))
 
 
 def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
@@ -144,7 +145,15 @@ def array_equal(a1: Any, a2: Any, equal_nan: bool = False) -> Any:
     if x.shape != y.shape:
         return False
     same = apply("equal", x, y)
-    return reductions.all(apply("logical_or", same, apply("logical_and", apply("isnan", x), apply("isnan", y))) if equal_nan else same)
+    both = apply("logical_or", same, apply("logical_and", apply("isnan", x), apply("isnan", y))) if equal_nan else same
+    return _truth(reductions.all(both))
+
+
+def _truth(found: Any) -> Any:
+    """A bool of Python's: in a trace a stand-in of one."""
+    while isinstance(found, Operand) and type(found).rank == 3:  # a Variable
+        found = found.data  # type: ignore[attr-defined]
+    return found.as_truth() if isinstance(found, Operand) else bool(found)  # type: ignore[attr-defined]
 
 
 def real(val: Any) -> Any:
@@ -155,6 +164,8 @@ def real(val: Any) -> Any:
 
 def imag(val: Any) -> Any:
     """As `np.imag`: a view, of a real array zeros that can't be written."""
+    if isinstance(val, (int, float, complex)) and getattr(type(val), "rank", 1) == 1:
+        return val.imag
     x = array(val)
     if x.dtype.kind == "c":
         return apply("imag", x)

@@ -171,7 +171,8 @@ def block(arrays: Any) -> Any:
     depth, inner = 0, arrays
     while isinstance(inner, list):
         depth, inner = depth + 1, inner[0]
-    return _block(arrays, depth, depth)
+    whole = _block(arrays, depth, depth)
+    return whole if depth else apply("copy", whole)[...]
 
 
 def _block(arrays: Any, depth: int, level: int) -> Any:

@@ -176,7 +176,7 @@ def rot90(m: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Any:
         return flip(flip(x, one), two)
     if turns == 1:
         return swapaxes(flip(x, two), one, two)
-    return flip(swapaxes(x, one, two), two) if turns == 3 else x
+    return x[...] if turns == 0 else flip(swapaxes(x, one, two), two)
 
 
 def tile(A: Any, reps: Any) -> Any:

@@ -104,7 +104,13 @@ def _floating(x: Any) -> Any:
 
 
 def _scaled(factor: float) -> Callable[[Any], Any]:
-    return lambda x: apply("multiply", _floating(x), factor)
+    def scaled(x: Any) -> Any:
+        x = _floating(x)
+        if x.dtype != np.float16:
+            return apply("multiply", x, factor)
+        return cast(apply("multiply", cast(x, np.float32), factor), np.float16)  # as NumPy's loop
+
+    return scaled
 
 
 def _divmod(x: Any, y: Any) -> Any:

@@ -141,10 +141,10 @@ class Tracing:
             return self.lift_array(operand)
         if kind is Value:
             return operand
+        if isinstance(operand, stack.Operand):  # before the numbers: one of them says that it is a bool
+            return self.value_of(operand.data)  # type: ignore[attr-defined]
         if isinstance(operand, (int, float, complex, np.generic)):
             return self.lift_number(operand)
-        if isinstance(operand, stack.Operand):
-            return self.value_of(operand.data)  # type: ignore[attr-defined]
         raise refuse(
             f"a {kind.__name__} can't be an operand of a traced operation",
             "give arrays or numbers; of a list of arrays make one with np.stack",

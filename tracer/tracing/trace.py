@@ -33,6 +33,7 @@ from tracer.tracing.scalar import TracedScalar
 from tracer.tracing.stack import Operand, current
 from tracer.tracing.storage import Storage, stand_in
 from tracer.tracing.traced import TracedArray
+from tracer.tracing.truth import TracedTruth
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class LeafIn:
 
 @dataclass(frozen=True)
 class LeafOut:
-    """A leaf of the result. `kind`: "array", "scalar" (a 0-d result is a NumPy scalar), "number" (a Python number), "variable", each
-    with `output`, its place among the graph's outputs; or "static", `value` being what the function returned.
+    """A leaf of the result. `kind`: "array", "scalar" (a 0-d result is a NumPy scalar), "number" (a Python number), "truth" (a Python bool
+    from an array), "variable", each with `output`, its place among the graph's outputs; or "static", `value` being what the function gave.
     """
 
     kind: str
@@ -377,6 +378,9 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
     if kind is TracedScalar:
         outputs.append(tracing.value_of(leaf))
         return LeafOut("number", len(outputs) - 1)
+    if kind is TracedTruth:
+        outputs.append(tracing.value_of(leaf))
+        return LeafOut("truth", len(outputs) - 1)
     if isinstance(leaf, Operand):
         held = leaf.data  # type: ignore[attr-defined]
         if held is None:

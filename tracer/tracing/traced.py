@@ -28,6 +28,7 @@ from tracer.tracing.selected import Selected
 from tracer.tracing.stack import Operand, current, running
 from tracer.tracing.storage import Path, Step, Storage, read, stand_in, write
 from tracer.tracing.surface import Surface
+from tracer.tracing.truth import TracedTruth
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing
@@ -114,6 +115,10 @@ class TracedArray(Surface):
     def stand_in(self) -> np.ndarray:
         """An array of the same shape and strides without memory; never to be read."""
         return stand_in(self.spec) if self.strides_ is None else self.strides_
+
+    def as_truth(self) -> TracedTruth:
+        """The Python bool that NumPy makes of this one."""
+        return TracedTruth(self)
 
     @property
     def writeable(self) -> bool:
