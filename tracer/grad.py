@@ -108,6 +108,10 @@ class Transform(Copies):
         return self._body(*args, **kwargs) if context.current() is not None else self._compiled(*args, **kwargs)
 
 
+def _kind(leaf: Any) -> str:
+    return f"{leaf!r:.40}, a {type(leaf).__name__}" if isinstance(leaf, (str, bytes, bool)) else f"a {type(leaf).__name__}"
+
+
 def _mark(leaf: Any, name: str) -> tuple[Any, Any]:
     """A copy of a leaf to differentiate by, and its Value: what the function does with the copy is told apart from the original.
 
@@ -117,8 +121,8 @@ def _mark(leaf: Any, name: str) -> tuple[Any, Any]:
         return None, None
     if isinstance(leaf, (str, bytes, bool)) or not isinstance(leaf, (Operand, np.ndarray, np.generic, int, float, complex)):
         raise GradientError(
-            f"no gradient by {name}, {leaf!r:.40}, which is {type(leaf).__name__}",
-            op="grad", mend="leave it out of argnums, or pass it as another argument",
+            f"no gradient by {name}, which is {_kind(leaf)}",
+            op="grad", mend="leave it out of argnums; of several arrays make a list, tuple, dict or named tuple",
         )
     if isinstance(leaf, Variable):
         array, value = _mark(leaf.data, name)

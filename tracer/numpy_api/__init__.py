@@ -19,6 +19,7 @@ from tracer.numpy_api.common import spec as spec_of
 from tracer.numpy_api.creation import astype
 from tracer.numpy_api.creation import copied as copy
 from tracer.tracing.refusal import refuse
+from tracer.tracing.stack import current
 
 __all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain", "spec_of"]
 
@@ -49,11 +50,10 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
     if implementation is None:
         name = func.__name__
         where = {"numpy.linalg": "np.linalg.", "numpy.fft": "np.fft."}.get(func.__module__ or "", "np.")
-        raise refuse(
-            f"{where}{name} is not traced",
-            meta.REFUSED.get(name, "compose it from traced functions, or compute it outside the traced function and pass the result in"),
-            op=name,
-        )
+        mend = meta.REFUSED.get(name, "compose it from traced functions, or compute it outside the traced function and pass the result in")
+        if current() is None:
+            mend = f"{where}{name} of x.data, a plain array, if no gradient is to go through; otherwise {mend}"
+        raise refuse(f"{where}{name} is not traced", mend, op=name)
     try:
         return implementation(*args, **kwargs)
     except Error as error:

@@ -50,7 +50,7 @@ def _summing(name: str, combine: str, neutral: int) -> Callable[..., Any]:
             result = apply(combine, _first(getattr(np, combine), initial, result.dtype), result)
         return store(out, result, name)
 
-    reduction.__name__ = name
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
 
@@ -79,7 +79,7 @@ def _extreme(name: str, combine: str) -> Callable[..., Any]:
             result = apply(combine, result, _first(getattr(np, combine), initial, x.dtype))
         return store(out, result, name)
 
-    reduction.__name__ = name
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
 
@@ -128,7 +128,7 @@ def _spread(name: str) -> Callable[..., Any]:
             raise TypeError(f"ddof is {ddof!r}, not a number")
         return store(out, _reduce(name, x, axis, keepdims, ddof=ddof), name)
 
-    reduction.__name__ = name
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
 
@@ -154,7 +154,7 @@ def _logical(name: str, neutral: bool) -> Callable[..., Any]:
             x = apply("where", operand(where), apply("not_equal", x, 0) if x.dtype != bool else x, neutral)
         return store(out, _reduce(name, x, axis, keepdims), name)
 
-    reduction.__name__ = name
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
 
@@ -199,7 +199,7 @@ def _position(name: str) -> Callable[..., Any]:
         flat = apply(name, apply("reshape", x, shape=(math.prod(x.shape),)), axis=0, keepdims=False)
         return store(out, apply("reshape", flat, shape=(1,) * x.ndim) if truth(keepdims) and x.ndim else flat, name)
 
-    reduction.__name__ = name
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
 
@@ -218,7 +218,7 @@ def _cumulated(name: str) -> Callable[..., Any]:
         result = apply(name, x, axis=one_axis(axis, x.ndim))
         return store(out, cast(result, np.dtype(dtype)) if given(dtype) else result, name)
 
-    reduction.__name__ = name
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
     reduction.__doc__ = f"As `np.{name}`."
     return reduction
 

@@ -236,7 +236,10 @@ _REDUCE = {
 def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: bool = False, **rest: Any) -> Any:
     """`ufunc.reduce(x)`, along axis 0 by default."""
     if ufunc not in _REDUCE:
-        raise refuse(f"np.{ufunc.__name__}.reduce is not traced", "np.sum, np.prod, np.max, np.min, np.all, np.any", op=ufunc.__name__)
+        mend = "np.sum, np.prod, np.max, np.min, np.all, np.any; others over slices in a loop"
+        if ufunc is np.logaddexp:
+            mend = "m = np.max(x, axis, keepdims=True), then m + np.log(np.sum(np.exp(x - m), axis, keepdims=True))"
+        raise refuse(f"np.{ufunc.__name__}.reduce is not traced", mend, op=ufunc.__name__)
     if given(dtype):
         rest["dtype"] = dtype
     target = out[0] if type(out) is tuple else out

@@ -13,6 +13,7 @@ import numpy as np
 from ir.spec import Spec
 from tracer import numpy_api
 from tracer.tracing.apply import apply
+from tracer.tracing.conversions import to_array, to_float
 from tracer.tracing.flat import Flat
 from tracer.tracing.refusal import bad_dtype, bad_shape, needs_value, refuse
 from tracer.tracing.shown import described
@@ -21,9 +22,6 @@ from tracer.tracing.stack import Operand, current
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
 _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
 _POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"}  # of floats: the same but for what a warning says
-
-
-_BUFFER = "make the buffer with np.zeros_like(x), or np.zeros(shape, like=x), or pass an array from outside as an argument"
 
 
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
@@ -392,14 +390,9 @@ class Surface(Operand):
         "a branch (if, while, and, or, not, chained comparison)",
         "np.where(c, a, b), or &, |, ~; (a < x) & (x < c) for a < x < c; pass a Python number if each value should have its own trace",
     )
-    __float__ = _no_value(
-        "float()",
-        "keep the 0-d array, return it to read its value; np.exp(x) in place of math.exp(x);"
-        f" for plain[i] = x {_BUFFER}",
-    )
     __int__ = _no_value("int()", "keep the 0-d array, return it to read its value; x.astype(np.int64) rounds towards 0")
     __complex__ = _no_value("complex()", "keep the 0-d array, return it to read its value; x.astype(complex)")
-    __index__ = _no_value("an index, range() or a list's [x]", "pass it as a Python int, or np.take(np.array(list), x)")
+    __index__ = _no_value("an index, range() or a list's [x]", "pass it as a Python int, or np.array(list, like=x)[x]")
     item = _no_value("x.item()", "keep the 0-d array; return it to read its value")
     tolist = _no_value("x.tolist()", "return x and convert the result")
     tobytes = _no_value("x.tobytes()", "return x and convert the result")
@@ -414,10 +407,8 @@ class Surface(Operand):
             return repr(self)
         raise needs_value("a format", "return x and format the result; print(x) describes the traced array", x=self.spec)
 
+    def __float__(self) -> NoReturn:
+        raise to_float(self.spec)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        raise needs_value(
-            "turning it into a plain array (np.array, np.asarray, plain[i] = x, plain[x], np.float32(x), a method of a plain array)",
-            "x is an array already: drop the call; x.copy() for a copy, x.astype for a dtype; np.stack([a, b]) for an array of several;"
-            f" {_BUFFER}; np.take(table, i, axis=0) to look up",
-            x=self.spec,
-        )
+        raise to_array(self.spec)

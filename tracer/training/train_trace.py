@@ -51,6 +51,21 @@ class StepFunction:
             return None
         return inspect.Signature([*[inspect.Parameter(name, kind) for name in self._names], *positional])
 
+    def _check_count(self, batch: int) -> None:
+        """ArgumentError where the loss function does not take the parameters, if it is to get them, and a batch of so many."""
+        closed_over = self._trained.closed_over
+        try:
+            inspect.signature(self._loss_fn).bind(*[None] * (batch + (not closed_over)))
+        except ValueError:  # it has no signature
+            return
+        except TypeError as error:
+            called = "loss(*batch)" if closed_over else "loss(params, *batch)"
+            why = "no params were given, or Variables" if closed_over else "params were given that are arrays"
+            mend = "arrays as params make it loss(params, *batch)" if closed_over else "give Variables as params, or none, for loss(*batch)"
+            raise ArgumentError(
+                f"{error}: it is called as {called}, here with a batch of {batch}, since {why}", line=self._line, op="train_step", mend=mend
+            ) from None
+
     def __call__(self, *numbers_and_batch: Any) -> Any:
         running = stack.running()
         tracing = running[-1]
@@ -61,6 +76,7 @@ class StepFunction:
             )  # fmt: skip
         names, trained = self._names, self._trained
         scalars, batch = dict(zip(names, numbers_and_batch)), numbers_and_batch[len(names) :]
+        self._check_count(len(batch))
         if trained.closed_over:
             result = stack.called(self._loss_fn)(*batch)
         else:
