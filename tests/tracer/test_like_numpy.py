@@ -35,7 +35,8 @@ def both(fn: Any, *args: Any) -> None:
     "np.sinc(z)", "np.select([x.sum() > 1], [x[0]], 0)", "np.nan_to_num(x.sum())", "np.nan_to_num(z)", "np.vecdot(x, x)",
     "np.vecdot(x[:0], x[:0])", "np.matvec(x[:, None] * x, x)", "np.vecmat(x, x[:, None] + x)", "np.imag(x.sum())", "np.imag(z)",
     "np.unstack(x)[0]", "np.block(x.sum())", "np.block(z)", "np.block(x)", "np.rot90(x[:, None] * x, 2.5)", "np.rot90(x[:, None], -1)",
-    "np.deg2rad(x.astype('f2') + 200)", "np.degrees(x.astype('u1'))", "np.min_scalar_type(x)", "np.min_scalar_type(x > 1)",
+    "np.deg2rad(x.astype('f2') + 200)", "np.degrees(x.astype('u1'))", "np.average(x, returned=True)[1]", "np.isreal(x + 1j)",
+    "np.min_scalar_type(x)", "np.min_scalar_type(x > 1)",
     "np.choose(0, [x[0], x[1]], mode='clip')", "np.round(z > 0)", "np.round(x > 1)", "np.round(z.astype(int))", "np.flip(z)",
     "np.round(x[0].astype(int))", "np.triu(x)", "np.tril(x, -1)", "np.angle(x > 1)", "np.angle(x.astype(int))",
     "np.float_power(x, True)", "np.array(x[0], like=x)", "np.asarray(x.sum(), like=x)",
@@ -264,6 +265,24 @@ def test_what_numpy_makes_of_numbers() -> None:
     for k in (2, 2.5, 300):
         both(lambda k: np.imag(k), k)
         both(lambda k: np.block(k), k)
+        both(lambda k: np.isreal(k), k)
+        both(lambda k: np.iscomplex(k), k)
         both(lambda k: np.min_scalar_type(k).itemsize, k)
     with pytest.raises(tracer.TraceError, match="min_scalar_type"):
         tracer.compile(lambda x: np.min_scalar_type(x.sum()))(X)
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin", "argsort", "cumsum", "cumprod"])
+def test_an_axis_that_a_scalar_does_not_have(name: str) -> None:
+    fn = getattr(np, name)
+    both(lambda x: fn(x.sum(), axis=-1), X)
+    both(lambda x: fn(x, 0), X)
+    with pytest.raises(tracer.Error, match="axis"):
+        tracer.compile(lambda x: fn(x.sum(), axis=1))(X)
+
+
+def test_infinities_of_complex_numbers_have_no_sign() -> None:
+    both(np.isposinf, np.array([np.inf, -np.inf, 0.0, np.nan]))
+    with pytest.raises(tracer.DTypeError):
+        tracer.compile(np.isneginf)(X + 1j)
+    assert np.isreal(Variable(X)).all() and not np.iscomplex(Variable(X)).any()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tracer.numpy_api import reductions
-from tracer.numpy_api.common import array, cast, given, in_order, operand, rounds_apart, settled, spec, store
+from tracer.numpy_api.common import array, cast, given, in_order, known, operand, rounds_apart, settled, spec, store
 from tracer.tracing.apply import apply
 from tracer.tracing.refusal import bad_dtype, refuse
 from tracer.tracing.stack import Operand
@@ -212,11 +212,25 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     return turned(x, one) * turned(y, two) - turned(x, two) * turned(y, one)
 
 
+def isreal(x: Any) -> Any:
+    """As `np.isreal`: of a Python number a Python bool."""
+    part = known(imag(x), "np.isreal")
+    return part == 0 if type(part) in (int, float) else apply("equal", part, 0)
+
+
+def _infinite(name: str, side: str) -> Callable[..., Any]:
+    def test(x: Any, out: Any = None) -> Any:
+        if spec(operand(x)).dtype.kind == "c":
+            raise bad_dtype("complex numbers have no sign", "ask x.real, or np.isinf(x)", op=name)
+        return store(out, apply("logical_and", apply("isinf", x), apply(side, x, 0)), name)
+
+    return test
+
+
 TABLE: dict[Any, Callable[..., Any]] = {
     np.where: where, np.clip: clip, np.round: round, np.around: round, np.select: select, np.choose: choose, np.nan_to_num: nan_to_num,
     np.isclose: isclose, np.allclose: allclose, np.array_equal: array_equal, np.real: real, np.imag: imag, np.angle: angle, np.sinc: sinc,
     np.interp: interp, np.cross: cross, np.fix: lambda x, out=None: store(out, apply("trunc", operand(x)), "fix"),
-    np.isposinf: lambda x, out=None: store(out, apply("logical_and", apply("isinf", x), apply("greater", x, 0)), "isposinf"),
-    np.isneginf: lambda x, out=None: store(out, apply("logical_and", apply("isinf", x), apply("less", x, 0)), "isneginf"),
-    np.isreal: lambda x: apply("equal", imag(x), 0), np.iscomplex: lambda x: apply("not_equal", imag(x), 0),
+    np.isposinf: _infinite("isposinf", "greater"), np.isneginf: _infinite("isneginf", "less"),
+    np.isreal: isreal, np.iscomplex: lambda x: apply("not_equal", imag(x), 0),
 }  # fmt: skip

@@ -132,7 +132,7 @@ def sort(a: Any, axis: Any = -1, kind: str | None = None, order: Any = None, *, 
 def argsort(a: Any, axis: Any = -1, kind: str | None = None, order: Any = None, *, stable: bool | None = None) -> Any:
     """As `np.argsort`."""
     x = array(a)
-    if axis is None or not x.ndim:
+    if axis is None or one_axis(axis, x.ndim or 1) >= x.ndim:
         x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
     return apply("argsort", x, axis=one_axis(axis, x.ndim), kind="stable" if stable else kind)
 

@@ -180,7 +180,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     if weights is None:
         result = mean(x, axis, keepdims=keepdims)
         count = math.prod([x.shape[k] for k in all_axes(axis, x.ndim)])
-        return (result, apply("broadcast_to", np.asarray(count, result.dtype), shape=result.shape)) if returned else result
+        return (result, settled(apply("broadcast_to", np.asarray(count, result.dtype), shape=result.shape))) if returned else result
     w = array(weights)
     if w.shape != x.shape:
         k = one_axis(axis, x.ndim)
@@ -194,7 +194,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 def _position(name: str) -> Callable[..., Any]:
     def reduction(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = NO) -> Any:
         x = array(a)
-        if axis is not None and x.ndim:
+        if axis is not None and one_axis(axis, x.ndim or 1) < x.ndim:
             return store(out, apply(name, x, axis=one_axis(axis, x.ndim), keepdims=truth(keepdims)), name)
         flat = apply(name, apply("reshape", x, shape=(math.prod(x.shape),)), axis=0, keepdims=False)
         return store(out, apply("reshape", flat, shape=(1,) * x.ndim) if truth(keepdims) and x.ndim else flat, name)
@@ -211,7 +211,7 @@ argmin = _position("argmin")
 def _cumulated(name: str) -> Callable[..., Any]:
     def reduction(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
         x = array(a)
-        if axis is None or not x.ndim:
+        if axis is None or one_axis(axis, x.ndim or 1) >= x.ndim:
             x, axis = apply("reshape", x, shape=(math.prod(x.shape),)), 0
         if given(dtype):
             x = cast(x, np.dtype(dtype))
