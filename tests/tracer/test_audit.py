@@ -195,11 +195,11 @@ def test_a_branch_on_an_array_that_entered_the_graph_is_named():
 
 def test_a_number_read_from_an_array_that_entered_the_graph_is_named():
     def fn(x):
-        y = x @ RATE
-        return y * float(RATE[0])
+        y, held = x @ RATE, RATE
+        return y * float(held[0])
 
     error = found(fn, A)
-    assert codes(error) == ["return y * float(RATE[0])"]
+    assert codes(error) == ["return y * float(held[0])"]
     assert "-1.5 stands where 0.5 stood" in str(error)
 
 
@@ -207,11 +207,12 @@ def test_a_loop_as_long_as_an_array_says_is_named():
     steps = np.array([2])
 
     def fn(x):
-        for _ in range(int(steps[0])):
+        held = steps
+        for _ in range(int(held[0])):
             x = x * 2
-        return x + steps
+        return x + held
 
-    assert "for _ in range(int(steps[0])):" in codes(found(fn, A)) and steps[0] == 2
+    assert "for _ in range(int(held[0])):" in codes(found(fn, A)) and steps[0] == 2
 
 
 def test_read_only_arrays_are_read_again_too():

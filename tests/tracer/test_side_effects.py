@@ -59,6 +59,26 @@ class Counted:
         return self.n, [*self.held], [*self.queue], {**self.table}, Counted.total, vars(self).get("total")
 
 
+class Corrected:
+    """A moment of one's own, as an object that is called."""
+
+    def __init__(self) -> None:
+        self.t = 0
+
+    def __call__(self, g: Any) -> Any:
+        self.t += 1
+        return g / (1 - 0.9**self.t)
+
+
+def test_a_count_of_a_called_object_is_an_error_too() -> None:
+    held = Corrected()
+    for fn in (held, lambda g: held(g) * 2):
+        with pytest.raises(tracer.TraceError, match="the function changes") as caught:
+            tracer.compile(fn)(X)
+        assert caught.value.line is not None and caught.value.line.code == "return g / (1 - 0.9**self.t)"
+    assert held.t == 2  # once for each call, as in NumPy
+
+
 class Slots:
     __slots__ = ("n",)
 

@@ -1,6 +1,7 @@
 """Where a function uses or changes something that it closes over: the path of the thing in, the user's line out.
 
-Read off the bytecode of the functions within reach: a line that names the thing, and stores into it or calls a method that changes.
+Read off the bytecode of the functions within reach: a line that names the thing, and stores into it or calls a method that changes; or
+that asks for Python's numbers, which nobody can see being made of an array.
 """
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ _METHODS = frozenset(
         "subtract", "difference_update", "intersection_update", "symmetric_difference_update", "at", "copyto",
     ]
 )  # fmt: skip
+_READS = frozenset(["float", "int", "bool", "complex", "item", "tolist", "tobytes"])
 _QUOTED = re.compile(r"(['\"]).*?\1")
 
 
@@ -36,7 +38,7 @@ def line_of_use(path: str, fn: Callable[..., Any], found: Sequence[Found]) -> Li
 
 
 def _line_with(path: str, fn: Callable[..., Any], found: Sequence[Found], changing: bool) -> Line | None:
-    words = re.findall(r"[A-Za-z_]\w*", _QUOTED.sub("", path))
+    words = _words(path)
     best: tuple[int, Line] | None = None
     for code in _codes([inspect.unwrap(fn), *[f.thing for f in found]]):
         for number, names, changes in _lines(code):
@@ -46,10 +48,27 @@ def _line_with(path: str, fn: Callable[..., Any], found: Sequence[Found], changi
     return best[1] if best is not None else None
 
 
+def read_values(paths: Sequence[str], fn: Callable[..., Any], found: Sequence[Found]) -> set[str]:
+    """Those of the paths that are named on a line with `float`, `item` or their kin: `float(scale)`, `table[0].item()`."""
+    read: set[str] = set()
+    for code in _codes([inspect.unwrap(fn), *[f.thing for f in found]]) if paths else ():
+        if code.co_name != "__init__" and not _READS.isdisjoint(code.co_names):  # which runs when a thing is made
+            read.update(*[names for _, names, _ in _lines(code) if not _READS.isdisjoint(names)])
+    return {path for path in paths if not read.isdisjoint(_words(path)[-1:])}
+
+
+def _words(path: str) -> list[str]:
+    return re.findall(r"[A-Za-z_]\w*", _QUOTED.sub("", path))
+
+
 def _codes(things: Sequence[Any]) -> Iterator[types.CodeType]:
-    """The code of the user's functions among the things, and of those made inside them."""
+    """The code of the user's functions among the things, and of those made inside them. Of functions that are only called, things have
+    the code alone.
+    """
     functions = [t.__func__ if isinstance(t, types.MethodType) else t for t in things]
-    stack = [f.__code__ for f in reversed(functions) if isinstance(f, types.FunctionType) and not is_library(f.__code__.co_filename)]
+    codes = [f.__code__ if isinstance(f, types.FunctionType) else f for f in functions]
+    own = [c for c in codes if isinstance(c, types.CodeType) and not is_library(c.co_filename)]
+    stack = list(reversed(dict.fromkeys(own)))
     while stack:
         code = stack.pop()
         yield code

@@ -19,6 +19,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from ir.errors import TraceError
 from ir.spec import Spec
+from tracer.captures.changes import read_values
 from tracer.captures.fetch import Fetch
 from tracer.captures.paths import GONE, Found, now
 from tracer.captures.seen import LARGE, fingerprint
@@ -81,6 +82,8 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
             where = f" ({power.node.line.place()})" if power.node.line else ""
             guards.append(Guard(f"a power is {'an' if power.spec.weak == 'int' else 'a'} {power.spec.weak}{where}", check))
     inside = tracing.entered_ids()
+    arrays = [found.name for found, _ in before if isinstance(found.thing, np.ndarray)]
+    as_numbers = read_values(arrays, tracing.fn, tracing.reach.found) if tracing.fn is not None else set()
     compared: list[tuple[str, Any]] = []
     read: list[Found] = []  # arrays that NumPy may have read out of the graph's sight
     for found, seen in before:
@@ -90,7 +93,7 @@ def guards_of(tracing: Tracing, traced: Trace, leaves: list[Any], before: list[t
         if found.place in tracing.numbers.stood_in:
             continue
         if isinstance(found.thing, np.ndarray):
-            if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result:
+            if id(found.thing) not in inside or tracing.unknown is not None or tracing.plain_result or found.name in as_numbers:
                 guards.append(_still("holds the same numbers", found, seen, _array_changed(found)))
                 compared.append((found.name, found.thing))
                 read += [found] if tracing.reach.names_it(found) else []

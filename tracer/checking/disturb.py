@@ -131,7 +131,7 @@ def other_random_states(fn: Callable[..., Any]) -> Iterator[None]:
 def put_back(fn: Callable[..., Any]) -> Iterator[None]:
     """What is within reach of `fn` is afterwards what it was: arrays, containers, attributes, variables of functions around it, globals."""
     undo: list[Callable[[], Any]] = []
-    for thing in [found.thing for found in Reach(fn).found if not isinstance(found.thing, Operand)]:
+    for thing in [fn, *[found.thing for found in Reach(fn).found if not isinstance(found.thing, Operand)]]:
         if isinstance(thing, np.ndarray):
             undo.append(_rewritten(thing))
         elif isinstance(thing, (list, dict, set, collections.deque)):

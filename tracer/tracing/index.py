@@ -150,7 +150,7 @@ def _item(k: Any) -> Any:
     if isinstance(k, (bool, np.bool_)):
         return np.asarray(k)
     if isinstance(k, np.ndarray):
-        return int(k) if k.ndim == 0 and k.dtype.kind in "iu" else _index_array(k)
+        return _integer(k) if k.ndim == 0 and k.dtype.kind in "iu" else _index_array(k)
     if isinstance(k, (list, tuple)):
         parts = [part for part in _leaves(k) if isinstance(part, Operand)]
         if any(type(part).rank > 1 for part in parts):
@@ -158,10 +158,17 @@ def _item(k: Any) -> Any:
         k = _known(k) if parts else k
         return _index_array(np.asarray(k, dtype=np.intp) if len(k) == 0 else np.asarray(k))
     try:
-        return operator.index(k)
+        return _integer(k)
     except TypeError:
         mend = "index with integers, slices, ..., None, and integer or boolean arrays"
         raise _no_index(f"a {type(k).__name__} is no index", mend) from None
+
+
+def _integer(k: Any) -> int:
+    """An index as a Python int. Where NumPy made it, it may come from an array within reach, which the trace is told."""
+    if isinstance(k, (np.ndarray, np.generic)) and (tracing := current()) is not None:
+        tracing.bake("a NumPy integer as an index", user_line())
+    return operator.index(k)
 
 
 def _known(k: Any) -> Any:
@@ -189,7 +196,7 @@ def _bound(b: Any) -> Any:
     if b is None:
         return None
     try:
-        return operator.index(b)
+        return _integer(b)
     except TypeError:
         raise ArgumentError(f"{b!r:.40} is no bound of a slice", op="index", mend="give ints or None").at(line=user_line()) from None
 
