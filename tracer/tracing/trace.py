@@ -24,10 +24,11 @@ from tracer import trees
 from tracer.captures.changes import line_of_change
 from tracer.captures.draws import Drawn, no_draws
 from tracer.captures.holds import Guard, guards_of
-from tracer.captures.paths import Found, now
+from tracer.captures.paths import now
 from tracer.captures.seen import PLAIN, comparable, fingerprint
 from tracer.tracing import aliases
 from tracer.tracing.context import Capture, Tracing, check_array, entered, native
+from tracer.tracing.leftovers import no_gradients_left, no_plain_writes, nothing_left
 from tracer.tracing.refusal import in_our_words, refuse, remembered, swallowed, where_raised
 from tracer.tracing.scalar import TracedScalar
 from tracer.tracing.stack import Operand, current
@@ -141,7 +142,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
                 numbers=tracing.numbers.enabled, clocks=tracing.reach.clocks,
             )
             _leave(tracing, traced, result, described)
-            _no_gradients_left(tracing)
+            no_gradients_left(tracing)
         except Error as error:
             if tracing.refused is not None and not isinstance(error, TraceError):
                 raise swallowed(tracing.refused) from error
@@ -161,46 +162,14 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             tracing.closed = True
             tracing.memory.clear()
             _restore(tracing)
-    _nothing_left(tracing, before)
+    nothing_left(tracing, before)
     traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked, traced.notes = tracing.baked, tracing.notes
     changed = [f for f, seen in before if fingerprint(now(f.fetch)) != seen]
     if changed:
         traced.impure = [(f.name, line_of_change(f.name, tracing.fn or fn, tracing.reach.found)) for f in changed]
-    _no_plain_writes(tracing, traced, before)
+    no_plain_writes(tracing, traced.impure, before)
     return traced
-
-
-def _nothing_left(tracing: Tracing, before: list[tuple[Found, Any]]) -> None:
-    """TraceError where the function left a traced array in the place of a thing within reach. The thing is put back."""
-    left = [found for found, _ in before if isinstance(now(found.fetch), (TracedArray, TracedScalar))]
-    for found in left:
-        found.fetch.put(found.thing)
-    if left:
-        name = left[0].name
-        raise TraceError(
-            f"the function leaves a traced value as {name}; a later call would not", op="assignment",
-            line=line_of_change(name, tracing.fn, tracing.reach.found) if tracing.fn is not None else None,
-            mend=f"return the new value; or hold it in a Variable and write {name}.data = ..., which is done in each call",
-        )  # fmt: skip
-
-
-def _no_plain_writes(tracing: Tracing, traced: Trace, before: list[tuple[Found, Any]]) -> None:
-    """TraceError where the function wrote plain values into an array within reach: a later call would not. The write is undone."""
-    written = [(f, seen) for f, seen in before if isinstance(f.thing, np.ndarray) and fingerprint(f.thing) != seen]
-    for found, (_, dtype, data) in written:
-        if len(data) == found.thing.nbytes:  # of a large array there is only a checksum
-            found.thing[...] = np.frombuffer(data, dtype).reshape(found.thing.shape)
-    if written:
-        name = written[0][0].name
-        code = getattr(inspect.unwrap(tracing.fn), "__code__", None) if tracing.fn is not None else None
-        line = next((line for changed, line in traced.impure if changed == name), None)
-        if line is None and code is not None:
-            line = Line(code.co_filename, code.co_firstlineno, code.co_name)
-        raise TraceError(
-            f"the function writes plain values into the array {name}; a later call would not write them again",
-            op="assignment", line=line, mend=f"write it before the call, or make {name} an argument, which is written at each call",
-        )  # fmt: skip
 
 
 # ---- in
@@ -428,18 +397,6 @@ def hidden(error: Exception) -> TraceError | None:
             return seen
         seen = seen.__cause__ or seen.__context__
     return None
-
-
-def _no_gradients_left(tracing: Tracing) -> None:
-    """TraceError where gradients go to Variables from outside and the function uses none of them: a later call would not set them."""
-    graph = tracing.graph
-    left = [(v, v.grad.data.value) for v, before in tracing.grads if v.grad is not None and v.grad is not before]
-    if left and not any(value in graph.results() or graph.uses(value) for _, value in left):
-        variable, value = left[0]
-        raise TraceError(
-            f"the traced function leaves a gradient on the Variable {variable.name or ''}".rstrip() + "; a later call would not",
-            line=value.node.line, op="backward", mend="return v.grad.data, or use tracer.grad or tracer.train_step",
-        )
 
 
 def _restore(tracing: Tracing) -> None:
