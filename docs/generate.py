@@ -63,7 +63,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | a view of a storage, writes as functional updates | `tracer/tracing/storage.py`, `ir/ops/update.py` |
 | the graph, its operations, its text | `ir/graph.py`, `ir/ops/`, `ir/text.py`, `ir/parse.py`, `ir/verify.py` |
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
-| rewriting | `ir/pattern.py`, `ir/passes/` |
+| rewriting | `ir/pattern.py`, `ir/rules.py`, `ir/rewrite.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
 | what the function reaches besides its arguments, the key, the guards | `tracer/captures/` |

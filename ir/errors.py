@@ -10,17 +10,17 @@ knows the operation, its operands and the user's line adds them once with `at`. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ir.source import Line
-    from ir.spec import Spec
+from ir.source import Line
 
 
 class Error(Exception):
-    """Every error of this project. Fields: `cause`, `mend`, `op` (a name), `operands` ((name, spec) pairs), `line`, `further` (texts)."""
+    """Every error of this project. Fields: `cause`, `mend`, `op` (a name), `operands` (pairs of a name and a spec, which prints itself),
+    `line`, `further` (texts).
+    """
 
     further: Sequence[str] = ()  # lines below the first, where more than one is to blame
 
@@ -30,13 +30,13 @@ class Error(Exception):
         *,
         mend: str | None = None,
         op: str | None = None,
-        operands: Iterable[tuple[str, Spec]] = (),
+        operands: Iterable[tuple[str, object]] = (),
         line: Line | None = None,
     ):
         super().__init__(cause)
         self.cause, self.mend, self.op, self.operands, self.line = cause, mend, op, tuple(operands), line
 
-    def at(self, *, op: str | None = None, operands: Iterable[tuple[str, Spec]] = (), line: Line | None = None) -> Self:
+    def at(self, *, op: str | None = None, operands: Iterable[tuple[str, object]] = (), line: Line | None = None) -> Self:
         """Adds context that is not known yet; what is known already stays. Returns the error, to be raised."""
         self.op = self.op or op
         self.operands = self.operands or tuple(operands)

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ir.errors import DTypeError, ShapeError
+from ir.facts import Facts
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Trait
-from ir.pattern import Apply, Name, bind, fill
+from ir.pattern import Apply, Name, bind
 from ir.rules import Match, Rule, Rules, owns
 
 _PARTNERS_TRIED = 64  # users of a shared operand looked at for a further root
-_RENUMBERINGS = 64  # how often the driver numbers a whole graph anew
 
 
 def rewrite(graph: Graph, rules: Rules, *, exact: bool = False) -> int:
@@ -30,16 +30,12 @@ def rewrite(graph: Graph, rules: Rules, *, exact: bool = False) -> int:
 
 
 class Rewriter:
-    """One run of a list of rules over a graph, with the facts that conditions ask for."""
+    """One run of a list of rules over a graph."""
 
     def __init__(self, graph: Graph, rules: Rules, exact: bool = False):
-        self.graph, self.rules, self.exact = graph, rules, exact
-        self.results = set(graph.results())
-        self.fills: dict[Node, Any] = {}
+        self.graph, self.rules, self.exact, self.facts = graph, rules, exact, Facts(graph)
         self._work: deque[Node] = deque()
         self._queued: set[Node] = set()
-        self._numbers: dict[Node, int] | None = None
-        self._renumberings = 0
 
     def run(self) -> int:
         """Works until nothing is left to try, or 50 rewrites a node have been made (a fault of the rules: two undo each other)."""
@@ -55,38 +51,6 @@ class Rewriter:
                 rewrites += 1
         return rewrites
 
-    # ---- asked by conditions and rules
-    def uses_of(self, value: Value, limit: int) -> int:
-        """How many uses the value has, as operands and as a result; counts no further than `limit`."""
-        count = int(value in self.results)
-        for edges in self.graph.users(value.node).values():
-            if count >= limit:
-                break
-            count += sum([edge["index"] == value.index for edge in edges.values()])
-        return count
-
-    def fill(self, value: Value) -> Any:
-        """The number that fills a constant, or None."""
-        return fill(value, self.fills)
-
-    def depends(self, values: Iterable[Value], on: Iterable[Node]) -> bool:
-        """Whether any of the values is computed from one of the nodes (or finding out would take too much work)."""
-        targets = set(on)
-        numbers = self._numbering()
-        if numbers is None:
-            return True
-        first = min(numbers[n] for n in targets)
-        seen: set[Node] = set()
-        stack = [v.node for v in values]
-        while stack:
-            node = stack.pop()
-            if node in targets:
-                return True
-            if node not in seen and numbers[node] >= first:
-                seen.add(node)
-                stack += [v.node for v in node.operands]
-        return False
-
     # ---- one node
     def _visit(self, node: Node) -> bool:
         for rule in self.rules.at(node):
@@ -97,22 +61,22 @@ class Rewriter:
 
     def _matches(self, rule: Rule, node: Node) -> Iterator[Match]:
         first, *further = rule.roots
-        for bound in bind(first, node, {}, self.fills):
+        for bound in bind(first, node, {}, self.facts.fills):
             if not further:
-                yield Match(self, node.outputs, bound)
+                yield Match(self.facts, node.outputs, bound)
                 continue
             roots, found = [node.outputs[0]], bound
             for tree in further:
                 roots, found = self._partner(tree, roots, found)
             if len(roots) == len(rule.roots):
-                yield Match(self, tuple(roots), found)
+                yield Match(self.facts, tuple(roots), found)
 
     def _partner(self, tree: Apply, roots: list[Value], bound: dict[str, Any]) -> tuple[list[Value], dict[str, Any]]:
         """Adds a further root, found among the users of a Value that is bound already, and what it binds."""
         shared = next(bound[t.name] for t in tree.operands if isinstance(t, Name) and t.name in bound)
         for node in list(self.graph.users(shared.node))[:_PARTNERS_TRIED]:
             if tree.accepts(node.op) and node.outputs[0] not in roots:
-                for more in bind(tree, node, bound, self.fills):
+                for more in bind(tree, node, bound, self.facts.fills):
                     return [*roots, node.outputs[0]], more
         return roots, bound
 
@@ -133,7 +97,7 @@ class Rewriter:
         if not pairs or not all(self._may_stand(old, new) for old, new in pairs) or self._cyclic(pairs, made):
             self.graph.remove(reversed(made))
             return False
-        self._number(made, pairs)
+        self.facts.made(made, pairs)
         for old, new in pairs:
             self._replace(old, new)
         self._queue_first([n for n in made if n in self.graph.nx])
@@ -153,11 +117,11 @@ class Rewriter:
         """Whether `new` has the spec of `old` and, where `old` is a result, is as much the caller's own as `old` was."""
         if new.spec != old.spec:
             return False
-        if old not in self.results:
+        if old not in self.facts.results:
             return True
         scalar = not old.spec.shape and old.spec.weak is None  # in NumPy a number or an array; inputs and constants may be either
         kept = old.node.op.has(Trait.ARRAY) == new.node.op.has(Trait.ARRAY) and not new.node.op.has(Trait.SOURCE)
-        if new in self.results or (scalar and not kept):
+        if new in self.facts.results or (scalar and not kept):
             return False
         return not owns(old) or owns(new) or new.node.op is CONSTANT
 
@@ -166,31 +130,12 @@ class Rewriter:
         if len(pairs) < 2:
             return False
         new = set(made)
-        return self.depends([v for node in made for v in node.operands if v.node not in new], on=[old.node for old, _ in pairs])
-
-    # ---- numbers that grow along every edge, so that `depends` looks at little
-    def _numbering(self) -> dict[Node, int] | None:
-        if self._numbers is None and self._renumberings < _RENUMBERINGS:
-            self._renumberings += 1
-            self._numbers = {node: k for k, node in enumerate(self.graph.order())}
-        return self._numbers
-
-    def _number(self, made: list[Node], pairs: list[tuple[Value, Value]]) -> None:
-        """New nodes take the number of the earliest root; where an operand comes later than that, all are numbered anew when asked."""
-        if self._numbers is None:
-            return
-        first = min(self._numbers[old.node] for old, _ in pairs)
-        if any(self._numbers.get(v.node, -1) > first for node in made for v in node.operands):
-            self._numbers = None
-        else:
-            self._numbers.update(dict.fromkeys(made, first))
+        return self.facts.depends([v for node in made for v in node.operands if v.node not in new], on=[old.node for old, _ in pairs])
 
     # ---- what a rewrite sets off
     def _replace(self, old: Value, new: Value) -> None:
         users = self.graph.replace(old, new)
-        if old in self.results:
-            self.results.discard(old)
-            self.results.add(new)
+        self.facts.replaced(old, new)
         for node in users:
             self._queue(node)
 
@@ -212,7 +157,7 @@ class Rewriter:
             if node not in self.graph.nx or node.op is INPUT:
                 continue
             users = self.graph.users(node)
-            if not users and self.results.isdisjoint(node.outputs):
+            if not users and self.facts.results.isdisjoint(node.outputs):
                 self.graph.remove([node])
                 stack += [v.node for v in node.operands]
             elif len(users) == 1:

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ir.facts import Facts
 from ir.graph import Graph, Node, Value
 from ir.op import Op, Trait
 from ir.pattern import Apply, Literal, Name, Tree, parse
-
-if TYPE_CHECKING:
-    from ir.rewrite import Rewriter
-
 
 _REMEMBERED = 4  # an operation and its operands' operations, as a key
 
@@ -26,10 +23,10 @@ _REMEMBERED = 4  # an operation and its operands' operations, as a key
 class Match:
     """A rule that fits: `roots` are the Values to be replaced, `m["x"]` what the pattern's `x` stands for, `root` the first root."""
 
-    __slots__ = ("rewriter", "roots", "bound")
+    __slots__ = ("facts", "roots", "bound")
 
-    def __init__(self, rewriter: Rewriter, roots: tuple[Value, ...], bound: dict[str, Any]):
-        self.rewriter, self.roots, self.bound = rewriter, roots, bound
+    def __init__(self, facts: Facts, roots: tuple[Value, ...], bound: dict[str, Any]):
+        self.facts, self.roots, self.bound = facts, roots, bound
 
     @property
     def root(self) -> Value:
@@ -37,7 +34,7 @@ class Match:
 
     @property
     def graph(self) -> Graph:
-        return self.rewriter.graph
+        return self.facts.graph
 
     def __getitem__(self, name: str) -> Any:
         return self.bound[name]
@@ -68,12 +65,12 @@ never = ~always
 
 def one_use(*names: str) -> Condition:
     """Each of these has one use: as one operand or as one result."""
-    return Condition(lambda m: all(m.rewriter.uses_of(m[n], 2) == 1 for n in names))
+    return Condition(lambda m: all(m.facts.uses_of(m[n], 2) == 1 for n in names))
 
 
 def unused(index: int) -> Condition:
     """Output `index` of the root's node has no use at all."""
-    return Condition(lambda m: m.rewriter.uses_of(m.root.node.outputs[index], 1) == 0)
+    return Condition(lambda m: m.facts.uses_of(m.root.node.outputs[index], 1) == 0)
 
 
 def same(*names: str) -> Condition:

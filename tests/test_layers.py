@@ -17,8 +17,9 @@ ALLOWED = {
     "tracer": {"numpy", "networkx", "graphviz", "optree"},
 }
 IR_ORDER = (
-    "ir.errors", "ir.source", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.parse", "ir.dot", "ir.verify", "ir.evaluate",
-    "ir.pattern", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.passes", "ir.target", "ir.plan", "ir.plan_dot", "ir.planning",
+    "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.parse", "ir.dot", "ir.verify", "ir.evaluate",
+    "ir.pattern", "ir.facts", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.passes", "ir.target", "ir.plan", "ir.plan_dot",
+    "ir.planning",
 )
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]
 NAMES = [str(path.relative_to(ROOT)) for path in FILES]

@@ -183,6 +183,6 @@ def test_opaque_operations_are_never_matched(graph: Graph) -> None:
 def test_conditions_may_ask_what_depends_on_what(graph: Graph) -> None:
     x, y = graph.input(Spec((3,))), graph.input(Spec((3,)))
     graph.outputs = [T["add"](T["exp"](x), T["sin"](T["exp"](y)))]
-    apart = Condition(lambda m: not m.rewriter.depends([m["b"]], on=[m["a"].node]))
+    apart = Condition(lambda m: not m.facts.depends([m["b"]], on=[m["a"].node]))
     assert rewrite(graph, Rules(Rule("", "add(a, sin(b))", where=apart, to="add(b, sin(a))"))) >= 1
     graph.verify()
