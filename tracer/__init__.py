@@ -14,6 +14,7 @@ for _name in ("ir", "backends"):
             f"put {_HERE} first on sys.path, or install gradplan into an environment without the other package"
         )
 
+from backends.numpy.workers import set_threads  # noqa: E402
 from ir.errors import (  # noqa: E402
     ArgumentError,
     AuditError,
@@ -48,5 +49,5 @@ __all__ = [
     "ArgumentError", "AuditError", "BackendUnavailable", "CheckError", "Config", "DTypeError", "Error", "Function", "GradientError",
     "IndexRangeError", "NotFiniteError", "NumberRangeError", "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError",
     "ValueArgumentError", "Variable", "VerifyError", "as_array", "as_variable", "compile", "cuda", "functions", "grad", "no_grad",
-    "optimizers", "sum_to", "test_mode", "trace", "train_step", "using_config", "value_and_grad",
+    "optimizers", "set_threads", "sum_to", "test_mode", "trace", "train_step", "using_config", "value_and_grad",
 ]  # fmt: skip

@@ -8,7 +8,6 @@ place). It follows containers and attributes, the user's own functions that the 
 from __future__ import annotations
 
 import functools
-import sys
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy import workers
 from ir.source import is_library
 from tracer.captures.clocks import is_a_clock, names_a_clock
 from tracer.captures.code import Uses, uses
@@ -148,7 +148,7 @@ class Reach:
     def is_others(self, found: Found) -> bool:
         """Whether a cell or global is one that another thread may rebind meanwhile, and no function within reach."""
         fetch, before = found.fetch, found.fetch.before
-        if len(sys._current_frames()) == 1:
+        if workers.alone():
             return False
         if fetch.step == "cell":
             return id(fetch.key) not in self.stored

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import inspect
 import random
-import sys
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy import workers
 from ir.errors import TraceError
 from ir.source import Line, is_library
 from tracer.captures import entropy
@@ -42,7 +42,7 @@ def no_draws(fn: Callable[..., Any], found: list[Found], given: Sequence[tuple[s
         with entropy.watched() as unseeded:
             yield
     finally:
-        alone = len(sys._current_frames()) == 1
+        alone = workers.alone()
         for source in sources:
             if source.moved():
                 moved.append(source)

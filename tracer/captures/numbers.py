@@ -8,11 +8,11 @@ Python first asks for it; every other reader of the number sees the number.
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from backends.numpy import workers
 from ir.graph import Value
 from ir.spec import weak_spec
 from tracer.captures.capture import NUMBERS
@@ -77,7 +77,7 @@ class Numbers:
                 del self.entered[capture.input]
         for cell, content, _ in self._cells.values():
             changed = not filled(cell) or cell.cell_contents is not content
-            if changed and len(sys._current_frames()) == 1:  # another thread may: the number is then that of one moment
+            if changed and workers.alone():  # another thread may: the number is then that of one moment
                 raise refuse(
                     f"the captured {content!r:.40} was changed while the function was traced, by code that can't be followed",
                     "call again; if it happens each time, pass the number as an argument",

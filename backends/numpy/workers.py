@@ -1,0 +1,254 @@
+"""Workers: the pool of threads that run the tasks of a region, one pool for the process.
+
+In: tasks that do not depend on each other. Out: all of them done, or the error of the first one that failed. Which tasks there are is
+the plan's; the pool decides only who runs them, so no bit depends on it. The thread that calls `fork` works too and never waits for a
+worker to wake up: it waits for those that have begun a task. So a fork ends even where no worker comes, at the end of the interpreter
+too. At most `threads() - 1` workers exist, for all threads that call together; those that find none do their tasks themselves.
+
+A worker sleeps on a lock of its own. All that threads share changes under the pool's lock, so that it is right after each statement:
+a signal's handler may raise between any two of the main thread's.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+
+from ir.errors import ArgumentError
+
+Tasks = Sequence[Callable[[], object]]
+
+
+def default_threads() -> int:
+    """`OMP_NUM_THREADS` where that is a number from 1 (of a list the first), else the processors that this process may use."""
+    asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if asked.isdecimal() and int(asked) > 0:
+        return int(asked)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def threads() -> int:
+    """How many threads work on one fork, the one that calls among them."""
+    return _limit
+
+
+def set_threads(n: int | None) -> int:
+    """Sets how many threads a call may use, the calling one among them, and gives the number now in force.
+
+    None is the default: `OMP_NUM_THREADS` where it is set, else the processors that the process may use. It holds for the whole
+    process from the next call on; results have the same bits whatever it is. The threads are started when first needed. BLAS's own
+    threads are not meant.
+
+    >>> set_threads(2)
+    2
+    >>> set_threads(None) == default_threads()
+    True
+
+    Raises ArgumentError where `n` is not an integer from 1.
+    """
+    global _limit
+    if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 1):
+        raise ArgumentError(f"the number of threads is {n!r}", op="set_threads", mend="an integer from 1, or None for the default")
+    _limit = default_threads() if n is None else n.__index__()
+    return _limit
+
+
+def fork(tasks: Tasks) -> None:
+    """Runs all tasks, up to `threads()` at a time and taken in their order, and returns when all have ended.
+
+    Each sees the caller's context variables, `np.errstate` among them. A task that fails stops no other: when all have ended the first
+    error by position is raised. What is no Exception (an interrupt of the main thread, say) keeps tasks from being begun; it is raised
+    when those that run have ended. A task that forks runs its tasks itself.
+    """
+    if _limit < 2 or len(tasks) < 2 or _here.inside:
+        _run_alone(tasks)
+        return
+    _here.inside = True
+    try:
+        _run_together(_pool, _Job(tasks, min(_limit, len(tasks)) - 1))
+    finally:
+        _here.inside = False
+
+
+def alone() -> bool:
+    """Whether no thread but the calling one runs Python code of its own (workers do not)."""
+    return set(sys._current_frames()) <= {threading.get_ident(), *[worker.ident for worker in _pool.workers]}
+
+
+def _run_alone(tasks: Tasks) -> None:
+    first: Exception | None = None
+    for task in tasks:
+        try:
+            task()
+        except Exception as error:
+            first = first or error
+    if first is not None:
+        try:
+            raise first
+        finally:
+            first = None  # else the error's frames and the error hold each other
+
+
+def _run_together(pool: _Pool, job: _Job) -> None:
+    raised: BaseException | None = None
+    try:
+        pool.offer(job)
+        job.work()
+    except BaseException as error:
+        raised = error
+        job.left.clear()
+    while pool is _pool:  # a forked child has another pool, and nobody to wait for
+        try:
+            with pool.lock:
+                job.room = 0
+                if job in pool.offers:
+                    pool.offers.remove(job)
+                if not job.inside:
+                    break
+                job.over = threading.Lock()
+                job.over.acquire()
+            job.over.acquire()
+        except BaseException as error:  # a signal's handler raised; workers write into the arena still
+            raised = error
+            job.left.clear()
+    if raised is None and job.failed:
+        raised = job.failed[min(job.failed)]
+    job.failed.clear()  # their frames hold the job
+    if raised is None and pool is not _pool and job.inside:
+        raised = RuntimeError("this process was forked inside a task: the other tasks' threads are not here")
+    if raised is not None:
+        try:
+            raise raised
+        finally:
+            raised = None
+
+
+class _Job:
+    """The tasks of one fork. `left`: those not begun, the next one last. `room`: how many workers may still come. `inside`: who came and
+    has not gone. `over`: held until the last of them goes, where the caller waits for it."""
+
+    __slots__ = ("tasks", "left", "room", "inside", "over", "failed", "context")
+
+    def __init__(self, tasks: Tasks, room: int):
+        self.tasks, self.left, self.room, self.inside = tasks, list(range(len(tasks) - 1, -1, -1)), room, 0
+        self.over: threading.Lock | None = None
+        self.failed: dict[int, BaseException] = {}
+        self.context = contextvars.copy_context()
+
+    def work(self) -> None:
+        """Takes tasks until none is left (`pop` is atomic)."""
+        while self.left:
+            try:
+                k = self.left.pop()
+            except IndexError:
+                return
+            try:
+                self.tasks[k]()
+            except Exception as error:
+                self.failed[k] = error
+
+    def help(self) -> None:
+        """A worker's part, in a copy of the caller's context (no two threads may be in one)."""
+        try:
+            self.context.copy().run(self.work)
+        except BaseException as error:  # SystemExit and the like: the caller's to raise, before any other
+            self.left.clear()
+            self.failed[-1] = error
+
+
+class _Pool:
+    """Workers and the jobs that want some. `offers` are in the order in which they came."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.offers: list[_Job] = []
+        self.workers: list[_Worker] = []
+
+    def offer(self, job: _Job) -> None:
+        """Wakes as many sleeping workers as the job has room for, or starts new ones."""
+        wanted = job.room
+        with self.lock:
+            self.offers.append(job)
+            for worker in self.workers[: _limit - 1]:
+                if worker.asleep:
+                    wanted -= 1
+                    worker.call()
+                    if not wanted:
+                        return
+            for number in range(len(self.workers), min(len(self.workers) + wanted, _limit - 1)):
+                worker = _Worker(self, number)
+                self.workers.append(worker)
+                try:
+                    worker.start()
+                except BaseException as error:
+                    self.workers.remove(worker)
+                    if not isinstance(error, RuntimeError):
+                        raise
+                    return  # the system has no thread to give: the others do the work
+
+    def take(self, worker: _Worker) -> _Job | None:
+        """A job for this worker; without one it is noted as asleep."""
+        with self.lock:
+            job = self.offers[0] if self.offers and worker.number < _limit - 1 else None
+            worker.asleep = job is None
+            if job is not None:
+                job.inside += 1
+                job.room -= 1
+                if not job.room:
+                    self.offers.remove(job)
+            return job
+
+    def leave(self, job: _Job) -> None:
+        """The worker is through with the job; whoever waits for the last one goes on."""
+        with self.lock:
+            job.inside -= 1
+            if not job.inside and job.over is not None:
+                job.over.release()
+
+
+class _Worker(threading.Thread):
+    """Sleeps until called, works on jobs while there are any. A daemon: it holds up no end of the interpreter."""
+
+    def __init__(self, pool: _Pool, number: int):
+        super().__init__(name=f"gradplan-{number + 1}", daemon=True)
+        self.pool, self.number, self.asleep = pool, number, False
+        self._wake = threading.Lock()
+        self._wake.acquire()
+
+    def call(self) -> None:
+        """Wakes it. Where it is awake it looks for work once more."""
+        if self._wake.locked():
+            self._wake.release()
+
+    def run(self) -> None:
+        _here.inside = True
+        while self in self.pool.workers:
+            job = self.pool.take(self)
+            if job is None:
+                self._wake.acquire()
+                continue
+            job.help()
+            self.pool.leave(job)
+            del job  # asleep, it keeps no arena alive
+
+
+class _Here(threading.local):
+    """Whether this thread runs tasks of a fork."""
+
+    inside = False
+
+
+def _renew() -> None:
+    """In a forked child: the workers are not there any more, and somebody may have held the lock."""
+    global _pool
+    _pool = _Pool()
+
+
+_limit, _here, _pool = default_threads(), _Here(), _Pool()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_renew)
