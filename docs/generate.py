@@ -60,7 +60,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | stage | files |
 | --- | --- |
 | run the function once on traced arrays | `tracer/tracing/`: `trace.py`, `context.py`, `traced.py`; `tracer/numpy_api/` |
-| a view of a storage, writes as functional updates | `tracer/tracing/storage.py`, `ir/ops/update.py` |
+| a view of a storage, writes as functional updates | `tracer/arrays/storage.py`, `ir/ops/update.py` |
 | the graph, its operations, its text | `ir/graph.py`, `ir/ops/`, `ir/text.py`, `ir/parse.py`, `ir/verify.py` |
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/rules.py`, `ir/rewrite.py`, `ir/passes/` |
@@ -85,7 +85,7 @@ All that follows is what `docs/predict.py` gives when it is run. The first layer
 whose current value is a `Value` of the graph; each operator, method and NumPy function on it adds a node (`ir/graph.py`) for an
 operation of the table in `ir/ops/`, whose record gives the spec of the result. What the function closes over becomes an input as well,
 fetched again at each call (`tracer/captures/capture.py`); Python numbers too, for which a twin of the function sees stand-ins
-(`tracer/captures/numbers.py`). What can't be an input is a guard (`tracer/captures/holds.py`). Every node keeps the user's line.
+(`tracer/tracing/numbers.py`). What can't be an input is a guard (`tracer/captures/holds.py`). Every node keeps the user's line.
 
 {traced}
 ## After each pass

@@ -22,16 +22,17 @@ from ir.spec import Spec
 from tracer import trees
 from tracer.calls.copies import Copies
 from tracer.calls.entry import Entry
+from tracer.calls.keys import changes, exact_key, leaf_key
 from tracer.calls.method import Method, WeakMethod
 from tracer.calls.shortcut import MISSED
 from tracer.captures.capture import Reach
 from tracer.captures.changes import line_of_use
-from tracer.captures.keys import changes, exact_key, leaf_key
 from tracer.checking.audit import audited, repeats, settles
 from tracer.checking.check import CheckedEntry
 from tracer.config import Config
 from tracer.explain import Explanation, History
-from tracer.tracing import context, stack
+from tracer.operands import stack
+from tracer.tracing import context
 from tracer.tracing.pause import no_collection
 from tracer.tracing.trace import Trace, run_trace
 

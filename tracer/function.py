@@ -16,13 +16,13 @@ from ir.errors import ArgumentError, TraceError
 from ir.graph import Value
 from ir.ops import TABLE
 from ir.source import user_line
+from tracer.arrays.traced import TracedArray
 from tracer.config import Config
-from tracer.eager.forward import applied
+from tracer.custom.forward import applied
+from tracer.custom.rule import Rule, exchange, hosted, state_of
 from tracer.eager.lazy import record_graph
-from tracer.eager.rule import Rule, exchange, hosted, state_of
+from tracer.operands.stack import current
 from tracer.tracing.context import Tracing
-from tracer.tracing.stack import current
-from tracer.tracing.traced import TracedArray
 from tracer.variable import Variable, as_array, as_variable, wrapped
 
 

@@ -14,11 +14,11 @@ import numpy as np
 from ir.errors import Error, ShapeError
 from ir.source import user_line
 from tracer import numpy_api
+from tracer.custom.composite import composed
 from tracer.function import Function
 from tracer.numpy_api.common import all_axes, settled
-from tracer.tracing.apply import apply
-from tracer.tracing.composite import composed
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.stack import Operand
 from tracer.variable import Variable, as_variable
 
 Fn = TypeVar("Fn", bound=Callable[..., Any])

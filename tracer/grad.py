@@ -16,13 +16,14 @@ from ir import gradient
 from ir.errors import ArgumentError, GradientError
 from ir.ops import elementwise, scalar
 from tracer import trees
+from tracer.arrays.storage import stand_in
+from tracer.arrays.traced import TracedArray, TracedScalar
 from tracer.calls.copies import Copies
 from tracer.compile import Compiled
 from tracer.numpy_api.common import spec as numpy_spec
-from tracer.tracing import context, stack
-from tracer.tracing.stack import Operand
-from tracer.tracing.storage import stand_in
-from tracer.tracing.traced import TracedArray, TracedScalar
+from tracer.operands import stack
+from tracer.operands.stack import Operand
+from tracer.tracing import context
 from tracer.variable import Variable
 
 

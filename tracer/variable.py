@@ -13,6 +13,7 @@ import numpy as np
 from ir.errors import DTypeError
 from ir.op import Op
 from ir.source import user_line
+from tracer.arrays.traced import TracedArray
 from tracer.config import Config
 from tracer.eager.eager_backward import backward, unchain, unchain_backward
 from tracer.eager.lazy import record
@@ -20,9 +21,8 @@ from tracer.eager.pending import flush
 from tracer.eager.records import PENDING, TAPE, Application
 from tracer.eager.traced_history import HISTORY, traced_backward
 from tracer.eager.variable_surface import ArrayLike
-from tracer.tracing.refusal import refuse
-from tracer.tracing.stack import current
-from tracer.tracing.traced import TracedArray
+from tracer.operands.refusal import refuse
+from tracer.operands.stack import current
 
 
 class Variable(ArrayLike):

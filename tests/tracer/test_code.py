@@ -4,7 +4,7 @@ from __future__ import annotations
 import types
 
 from tracer.captures.code import uses
-from tracer.captures.numbers import Globals
+from tracer.tracing.numbers import Globals
 
 FACTOR = 2.0
 

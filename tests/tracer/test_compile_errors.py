@@ -12,7 +12,7 @@ import tracer
 from tests.tracer.test_compile import A, traces, why
 from tests.tracer.test_compile_captures import Model
 from tracer import Parameter, Variable
-from tracer.tracing import stack
+from tracer.operands import stack
 
 
 # ---- errors leave nothing

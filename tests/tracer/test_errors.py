@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ir.errors import DTypeError, Error, IndexRangeError, ShapeError, TraceError
-from tracer.tracing.stack import current
+from tracer.operands.stack import current
 from tracer.tracing.trace import run_trace, trace
 
 TABLE = np.arange(3.0)

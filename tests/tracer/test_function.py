@@ -7,7 +7,7 @@ import pytest
 import tracer
 import tracer.functions as F
 from tracer import Function, Variable, cuda, sum_to
-from tracer.eager import forward
+from tracer.custom import forward
 from tracer.functions import matmul
 
 

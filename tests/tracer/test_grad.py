@@ -12,7 +12,7 @@ from ir.evaluate import evaluate
 from ir.ops import TABLE
 from tracer import Function, Parameter, Variable, grad, value_and_grad
 from tracer import functions as F
-from tracer.tracing.apply import apply
+from tracer.operands.apply import apply
 
 A = np.array([1.0, 2.0, 3.0])
 B = np.array([0.5, -1.0, 4.0])

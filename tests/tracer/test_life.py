@@ -13,7 +13,8 @@ import pytest
 import tracer
 import tracer.functions as F
 from tracer import Function, Parameter, Variable, no_grad, optimizers
-from tracer.eager import eager_backward, forward, lazy, pending
+from tracer.custom import forward
+from tracer.eager import eager_backward, lazy, pending
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 import tracer
 import tracer.functions as F
 from tracer import Parameter, Variable, no_grad, optimizers, test_mode, using_config
-from tracer.tracing import stack
+from tracer.operands import stack
 
 X = np.array([1.0, 2.0, 3.0])
 

@@ -11,8 +11,8 @@ import pytest
 from ir.errors import TraceError
 from tests.tracer.twins import agree, replay
 from tracer import trees
+from tracer.operands.stack import current
 from tracer.tracing.context import Tracing, entered, resume
-from tracer.tracing.stack import current
 from tracer.tracing.trace import Trace, run_trace, trace
 from tracer.variable import Variable
 

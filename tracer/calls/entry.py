@@ -23,11 +23,11 @@ from ir.passes import Record, optimize
 from ir.spec import WEAK, Spec
 from tracer import trees
 from tracer.calls.interrupts import without_interrupts
-from tracer.calls.sharing import Reading, Writing, shared_by, standing
+from tracer.calls.keys import check_native, lies
 from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.captures.holds import SHARING, memory
-from tracer.captures.keys import check_native, lies
 from tracer.eager.lazy import record_graph
+from tracer.eager.sharing import Reading, Writing, shared_by, standing
 from tracer.explain import TraceRecord, baked_texts, other_thing, record_of
 from tracer.tracing.context import Capture
 from tracer.tracing.pause import no_collection

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tracer.tracing.stack import called
+from tracer.operands.stack import called
 
 if TYPE_CHECKING:
     from tracer.compile import Compiled

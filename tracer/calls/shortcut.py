@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tracer.calls.sharing import Writing
 from tracer.captures.fetch import Fetch, FetchWriter
 from tracer.captures.seen import fingerprint
 from tracer.config import SWITCHES
 from tracer.eager.records import PENDING, TAPE
+from tracer.eager.sharing import Writing
 
 if TYPE_CHECKING:
     from tracer.captures.holds import Guard

@@ -22,7 +22,7 @@ from tracer.captures.code import Uses, uses
 from tracer.captures.fetch import Fetch
 from tracer.captures.paths import DEPTH, GONE, ROOT, Caller, Found, Owner, Step, always, inside, named, weakly
 from tracer.captures.seen import PLAIN, is_pythons
-from tracer.tracing.stack import Operand
+from tracer.operands.stack import Operand
 
 MOST = 20_000  # things looked at
 NUMBERS = (int, float, complex)

@@ -19,13 +19,13 @@ from numpy.lib.array_utils import byte_bounds
 
 from ir.errors import TraceError
 from ir.spec import Spec
+from tracer.arrays.aliases import Relation, relation
 from tracer.captures.changes import read_values
 from tracer.captures.fetch import Fetch
 from tracer.captures.paths import GONE, Found, now
 from tracer.captures.seen import LARGE, fingerprint
-from tracer.tracing.aliases import Relation, relation
+from tracer.operands.stack import Operand
 from tracer.tracing.kinds import kind_holds
-from tracer.tracing.stack import Operand
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Capture, Tracing

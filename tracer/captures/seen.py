@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ir.source import is_library
-from tracer.tracing.stack import Operand
+from tracer.operands.stack import Operand
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 SEQUENCES: tuple[type[Any], ...] = (list, tuple, collections.deque, type({}.values()), type({}.keys()), type({}.items()))

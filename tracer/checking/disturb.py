@@ -22,7 +22,7 @@ from ir.source import is_library
 from tracer.captures.capture import Reach
 from tracer.captures.draws import sources_within
 from tracer.captures.seen import PLAIN, file_of, is_open, slots_of
-from tracer.tracing.stack import Operand
+from tracer.operands.stack import Operand
 
 SECONDS = 400 * 86_400 + 5 * 3600 + 17 * 60 + 11  # later: another year, month, hour, minute and second
 SEED = 271_828

@@ -20,11 +20,11 @@ from ir.graph import Graph
 from ir.op import Op
 from ir.source import user_line
 from ir.spec import Spec, weak_spec
-from tracer.calls.sharing import copied
 from tracer.config import SWITCHES
 from tracer.eager.pending import PIECE, flush, trim
 from tracer.eager.records import PENDING, TAPE, Entry, Held, Input, Part, Place, Raw, Record, Several, array_spec, shared
-from tracer.tracing.stack import Operand
+from tracer.eager.sharing import copied
+from tracer.operands.stack import Operand
 
 ENTRIES = 8192
 NUMBERS = 256

@@ -21,9 +21,9 @@ from ir.op import Trait
 from ir.passes import optimize
 from ir.planning import plan
 from ir.source import Spot, line_at
-from tracer.calls.sharing import read_eagerly
 from tracer.eager.fingerprint import Wiring, needs, pending
 from tracer.eager.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
+from tracer.eager.sharing import read_eagerly
 
 PIECE = 1000  # records in one program at the most
 HALF = PIECE // 2  # in one piece of a loop

@@ -24,7 +24,7 @@ from ir.graph import Graph, Value
 from ir.op import Op
 from ir.source import user_spot
 from ir.spec import Spec, check_dtype, weak_spec
-from tracer.tracing.stack import Operand
+from tracer.operands.stack import Operand
 
 
 class Pending:

@@ -15,11 +15,11 @@ from ir.gradient import append_gradient
 from ir.graph import Value
 from ir.ops import TABLE
 from ir.source import user_line
+from tracer.arrays.traced import TracedArray
 from tracer.config import using_config
 from tracer.eager.fingerprint import extract
 from tracer.eager.records import Held
-from tracer.tracing.stack import current
-from tracer.tracing.traced import TracedArray
+from tracer.operands.stack import current
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing

@@ -15,9 +15,9 @@ from ir.op import Op
 from ir.ops import TABLE
 from tracer import numpy_api
 from tracer.eager.records import Held
-from tracer.tracing.apply import apply
-from tracer.tracing.index import parse
-from tracer.tracing.refusal import refuse
+from tracer.operands.apply import apply
+from tracer.operands.index import parse
+from tracer.operands.refusal import refuse
 
 if TYPE_CHECKING:
     from tracer.variable import Variable

@@ -18,8 +18,8 @@ from tracer.numpy_api.common import operand, plain
 from tracer.numpy_api.common import spec as spec_of
 from tracer.numpy_api.creation import astype
 from tracer.numpy_api.creation import copied as copy
-from tracer.tracing.refusal import refuse
-from tracer.tracing.stack import current
+from tracer.operands.refusal import refuse
+from tracer.operands.stack import current
 
 __all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain", "spec_of"]
 

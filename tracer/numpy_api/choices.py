@@ -11,9 +11,9 @@ import numpy as np
 
 from tracer.numpy_api import reductions
 from tracer.numpy_api.common import array, cast, given, in_order, known, operand, rounds_apart, settled, spec, store
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_dtype, refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_dtype, refuse
+from tracer.operands.stack import Operand
 
 
 def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:

@@ -10,9 +10,9 @@ import numpy as np
 from ir.errors import TraceError
 from ir.ops.views import resolve_axes, resolve_axis
 from ir.spec import Spec, spec_of
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_dtype, bad_shape, refuse
-from tracer.tracing.stack import Operand, current
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_dtype, bad_shape, refuse
+from tracer.operands.stack import Operand, current
 
 
 def operand(x: Any) -> Any:

@@ -15,9 +15,9 @@ from ir.spec import Spec, check_dtype
 from tracer.numpy_api.common import array, given, in_order, leaves, operand, plain, spec
 from tracer.numpy_api.joins import stack
 from tracer.numpy_api.shapes import _ints
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_dtype, refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_dtype, refuse
+from tracer.operands.stack import Operand
 
 
 def astype(x: Any, dtype: Any, *, casting: Any = "unsafe", copy: bool = True, order: Any = "K") -> Any:

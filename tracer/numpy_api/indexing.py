@@ -10,9 +10,9 @@ import numpy as np
 
 from ir.ops.views import resolve_axis
 from tracer.numpy_api.common import array, cast, is_traced, one_axis, operand, plain_target, spec, store
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_dtype, bad_shape, checked_indices, refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_dtype, bad_shape, checked_indices, refuse
+from tracer.operands.stack import Operand
 
 
 def take(a: Any, indices: Any, axis: int | None = None, out: Any = None, mode: str = "raise") -> Any:

@@ -13,9 +13,9 @@ from ir.ops.views import resolve_axis
 from tracer.numpy_api.common import array, cast, given, in_order, settled, store
 from tracer.numpy_api.shapes import TABLE as SHAPES
 from tracer.numpy_api.shapes import cut, expand_dims, is_fortran
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_shape, checked_indices, refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_shape, checked_indices, refuse
+from tracer.operands.stack import Operand
 
 
 def concatenate(arrays: Any, /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:

@@ -12,8 +12,8 @@ from ir.ops.views import resolve_axes
 from tracer.numpy_api import reductions
 from tracer.numpy_api.common import all_axes, array, operand, rounds_apart, store, truth
 from tracer.numpy_api.shapes import swapaxes, transpose
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_shape, refuse
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_shape, refuse
 
 
 def dot(a: Any, b: Any, out: Any = None) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tracer.numpy_api.common import array, known, spec
-from tracer.tracing.refusal import needs_value
-from tracer.tracing.stack import Operand
+from tracer.operands.refusal import needs_value
+from tracer.operands.stack import Operand
 
 
 def _asked(x: Any) -> Any:

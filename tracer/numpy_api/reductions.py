@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from tracer.numpy_api.common import all_axes, array, cast, given, known, one_axis, operand, rounds_apart, settled, spec, store, truth
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import refuse
+from tracer.operands.stack import Operand
 
 NO: Any = np._NoValue
 

@@ -11,9 +11,9 @@ import numpy as np
 from ir.ops.places import everything, triple
 from ir.ops.views import inverse, resolve_axes, resolve_axis, resolve_shape, whole
 from tracer.numpy_api.common import array, in_order, operand, settled, spec
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_shape, refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_shape, refuse
+from tracer.operands.stack import Operand
 
 
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:

@@ -12,8 +12,8 @@ from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
 from tracer.numpy_api import reductions, shapes
 from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, plain_target, rounds_apart, settled, spec, store
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_shape, refuse
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_shape, refuse
 
 # a ufunc and the operation that it is
 NAMES: dict[np.ufunc, str] = {

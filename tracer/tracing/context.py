@@ -23,17 +23,18 @@ from ir.planning.select import slot_dtype
 from ir.planning.strides import c_strides
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
+from tracer.arrays import aliases
+from tracer.arrays.scalar import TracedScalar
+from tracer.arrays.storage import Step, Storage, stand_in
+from tracer.arrays.traced import TracedArray, leaked
 from tracer.captures.capture import Reach
-from tracer.captures.numbers import Numbers
 from tracer.captures.paths import Found
 from tracer.captures.seen import fingerprint
-from tracer.tracing import aliases, stack
+from tracer.operands import stack
+from tracer.operands.refusal import refuse
+from tracer.operands.stack import current, entered
 from tracer.tracing.errstate import Errstate
-from tracer.tracing.refusal import refuse
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.stack import current, entered
-from tracer.tracing.storage import Step, Storage, stand_in
-from tracer.tracing.traced import TracedArray, leaked
+from tracer.tracing.numbers import Numbers
 
 VIEWS = frozenset(["reshape", "transpose", "broadcast_to", "expand_dims", "squeeze", "slice", "real", "imag"])
 

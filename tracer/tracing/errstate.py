@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.support import setting
-from tracer.tracing.refusal import refuse
+from tracer.operands.refusal import refuse
 
 Modes = tuple[tuple[str, str], ...]
 _TEXTS = {  # how NumPy's warnings of each kind begin

@@ -11,11 +11,11 @@ import numpy as np
 
 from ir.errors import TraceError
 from ir.source import Line
+from tracer.arrays.scalar import TracedScalar
+from tracer.arrays.traced import TracedArray
 from tracer.captures.changes import line_of_change
 from tracer.captures.paths import Found, now
 from tracer.captures.seen import fingerprint
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.traced import TracedArray
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing

@@ -21,20 +21,20 @@ from ir.graph import Graph, Value
 from ir.source import Line, user_line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import trees
+from tracer.arrays import aliases
+from tracer.arrays.scalar import TracedScalar
+from tracer.arrays.storage import Storage, stand_in
+from tracer.arrays.traced import TracedArray
+from tracer.arrays.truth import TracedTruth
 from tracer.captures.changes import line_of_change
 from tracer.captures.draws import Drawn, no_draws
 from tracer.captures.holds import Guard, guards_of
 from tracer.captures.paths import now
 from tracer.captures.seen import PLAIN, comparable, fingerprint
-from tracer.tracing import aliases
+from tracer.operands.refusal import in_our_words, refuse, remembered, swallowed, where_raised
+from tracer.operands.stack import Operand, current
 from tracer.tracing.context import Capture, Tracing, check_array, entered, native
 from tracer.tracing.leftovers import no_gradients_left, no_plain_writes, nothing_left
-from tracer.tracing.refusal import in_our_words, refuse, remembered, swallowed, where_raised
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.stack import Operand, current
-from tracer.tracing.storage import Storage, stand_in
-from tracer.tracing.traced import TracedArray
-from tracer.tracing.truth import TracedTruth
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from backends.numpy.support import finish
 from ir.errors import ArgumentError
 from ir.source import Line, user_line
 from tracer import trees
-from tracer.calls.sharing import shared_by, standing
+from tracer.eager.sharing import shared_by, standing
 from tracer.optimizers import Optimizer
 from tracer.variable import Variable
 

@@ -17,9 +17,9 @@ from ir.errors import ArgumentError, GradientError
 from ir.ops import elementwise
 from ir.source import Line
 from tracer import trees
+from tracer.arrays.traced import TracedArray
+from tracer.operands import stack
 from tracer.optimizers import Optimizer
-from tracer.tracing import stack
-from tracer.tracing.traced import TracedArray
 from tracer.training.train_state import Trained
 from tracer.variable import Parameter, Variable
 

@@ -15,8 +15,8 @@ import numpy as np
 from ir.errors import ArgumentError, ValueArgumentError
 from ir.ops.places import everything, triple
 from ir.source import user_line
-from tracer.tracing import refusal
-from tracer.tracing.stack import Operand, current
+from tracer.operands import refusal
+from tracer.operands.stack import Operand, current
 
 refuse = partial(refusal.refuse, op="index")
 _no_index = partial(refusal.bad_index, op="index")

@@ -19,10 +19,10 @@ from ir.op import Op
 from ir.ops import TABLE
 from ir.spec import WEAK
 from tracer import numpy_api
-from tracer.tracing import stack
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import needs_value, refuse
-from tracer.tracing.stack import Operand, current
+from tracer.operands import stack
+from tracer.operands.apply import apply
+from tracer.operands.refusal import needs_value, refuse
+from tracer.operands.stack import Operand, current
 
 _MEND = "pass the number itself in place of a Spec where Python must know it"
 _ARRAY_OP = {

@@ -11,11 +11,11 @@ from typing import Any
 
 from ir.graph import Graph
 from ir.spec import Spec
+from tracer.arrays.scalar import TracedScalar
 from tracer.config import using_config
 from tracer.eager.lazy import record_graph
+from tracer.operands.stack import current, entered
 from tracer.tracing.context import Tracing
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.stack import current, entered
 from tracer.variable import Variable
 
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from tracer import numpy_api
 from tracer.numpy_api.common import array
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_shape, needs_value, refuse
-from tracer.tracing.stack import Operand
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_shape, needs_value, refuse
+from tracer.operands.stack import Operand
 
 
 class Flat:

@@ -14,11 +14,11 @@ import numpy as np
 
 from ir.errors import ArgumentError
 from ir.spec import Spec
+from tracer.arrays.scalar import TracedScalar
+from tracer.arrays.traced import TracedArray, leaked
 from tracer.captures.paths import always, weakly
 from tracer.captures.seen import fingerprint, is_open
 from tracer.tracing.context import check_array
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.traced import TracedArray, leaked
 from tracer.variable import Variable
 
 SWITCHES = ("enable_backprop", "train")  # of Config, in the order in which they stand in a key

@@ -12,12 +12,12 @@ import numpy as np
 
 from ir.spec import Spec
 from tracer import numpy_api
-from tracer.tracing.apply import apply
-from tracer.tracing.conversions import to_array, to_float
-from tracer.tracing.flat import Flat
-from tracer.tracing.refusal import bad_dtype, bad_shape, needs_value, refuse
-from tracer.tracing.shown import described
-from tracer.tracing.stack import Operand, current
+from tracer.arrays.flat import Flat
+from tracer.operands.apply import apply
+from tracer.operands.conversions import to_array, to_float
+from tracer.operands.refusal import bad_dtype, bad_shape, needs_value, refuse
+from tracer.operands.shown import described
+from tracer.operands.stack import Operand, current
 
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
 _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from backends.numpy import workers
 from ir.graph import Value
 from ir.spec import weak_spec
+from tracer.arrays.scalar import TracedScalar
 from tracer.captures.capture import NUMBERS
 from tracer.captures.paths import Found, always, filled, now
-from tracer.tracing.refusal import refuse
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.stack import Operand
+from tracer.operands.refusal import refuse
+from tracer.operands.stack import Operand
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing

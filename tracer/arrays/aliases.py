@@ -15,8 +15,8 @@ import numpy as np
 from ir.graph import Value
 from ir.ops import TABLE
 from ir.ops.places import Index, triple
-from tracer.tracing.refusal import refuse
-from tracer.tracing.storage import Storage
+from tracer.arrays.storage import Storage
+from tracer.operands.refusal import refuse
 
 Relation = tuple[int, tuple[int, ...], tuple[int, ...], np.dtype, np.dtype]
 

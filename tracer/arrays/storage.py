@@ -24,7 +24,7 @@ from ir.planning.strides import c_strides
 from ir.spec import Spec
 
 if TYPE_CHECKING:
-    from tracer.tracing.aliases import Shared
+    from tracer.arrays.aliases import Shared
     from tracer.tracing.context import Tracing
 
 

@@ -13,7 +13,7 @@ from types import CodeType
 from ir.errors import TraceError
 from ir.source import user_spot
 from ir.spec import Spec
-from tracer.tracing.refusal import needs_value
+from tracer.operands.refusal import needs_value
 
 _BUFFER = "make the buffer with np.zeros_like(x), or np.zeros(shape, like=x), or pass an array from outside as an argument"
 _ANY = (

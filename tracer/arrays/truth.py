@@ -13,10 +13,10 @@ import numpy as np
 from ir.errors import Error
 from ir.op import Op
 from tracer import numpy_api
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import needs_value, refuse
-from tracer.tracing.shown import described
-from tracer.tracing.stack import Operand, current
+from tracer.operands.apply import apply
+from tracer.operands.refusal import needs_value, refuse
+from tracer.operands.shown import described
+from tracer.operands.stack import Operand, current
 
 _LOGIC = {
     "bitwise_and": "logical_and", "bitwise_or": "logical_or", "bitwise_xor": "logical_xor", "equal": "equal", "not_equal": "not_equal",

@@ -11,7 +11,7 @@ from typing import Any
 
 from ir.op import Op
 from ir.ops import TABLE
-from tracer.tracing.stack import Operand, current
+from tracer.operands.stack import Operand, current
 
 
 def apply(op: Op | str, *operands: Any, **attrs: Any) -> Any:

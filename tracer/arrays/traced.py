@@ -18,17 +18,17 @@ from ir.ops import TABLE
 from ir.source import user_line
 from ir.spec import Spec
 from tracer import numpy_api
+from tracer.arrays import selected
+from tracer.arrays.scalar import TracedScalar
+from tracer.arrays.selected import Selected
+from tracer.arrays.storage import Path, Step, Storage, read, stand_in, write
+from tracer.arrays.surface import Surface
+from tracer.arrays.truth import TracedTruth
 from tracer.numpy_api.common import leaves
-from tracer.tracing import selected
-from tracer.tracing.apply import apply
-from tracer.tracing.index import Parsed, parse
-from tracer.tracing.refusal import bad_dtype, bad_shape, refuse, remembered
-from tracer.tracing.scalar import TracedScalar
-from tracer.tracing.selected import Selected
-from tracer.tracing.stack import Operand, current, running
-from tracer.tracing.storage import Path, Step, Storage, read, stand_in, write
-from tracer.tracing.surface import Surface
-from tracer.tracing.truth import TracedTruth
+from tracer.operands.apply import apply
+from tracer.operands.index import Parsed, parse
+from tracer.operands.refusal import bad_dtype, bad_shape, refuse, remembered
+from tracer.operands.stack import Operand, current, running
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing

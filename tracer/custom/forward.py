@@ -12,17 +12,17 @@ import numpy as np
 
 from ir.graph import Graph
 from ir.ops import TABLE
+from tracer.arrays.traced import TracedArray
 from tracer.captures.capture import Reach
 from tracer.captures.draws import no_draws, sources_within
 from tracer.captures.paths import now
 from tracer.captures.seen import PLAIN, comparable, fingerprint
 from tracer.config import Config, using_config
+from tracer.custom.rule import Rule, exchange, state_of
 from tracer.eager.records import array_spec
-from tracer.eager.rule import Rule, exchange, state_of
+from tracer.operands.stack import entered
 from tracer.tracing.context import Tracing
-from tracer.tracing.stack import entered
 from tracer.tracing.trace import hidden
-from tracer.tracing.traced import TracedArray
 from tracer.variable import Variable, as_array
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import numpy as np
 from ir.errors import ArgumentError, DTypeError, Error, IndexRangeError, NumberRangeError, ShapeError, TraceError, ValueArgumentError
 from ir.source import Line, is_library, user_line
 from ir.spec import Spec
-from tracer.tracing.stack import Operand, current
+from tracer.operands.stack import Operand, current
 
 if TYPE_CHECKING:
     from tracer.tracing.context import Tracing

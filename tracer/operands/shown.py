@@ -15,8 +15,8 @@ from types import CodeType, FrameType
 
 from ir.source import is_library
 from ir.spec import Spec
-from tracer.tracing.refusal import needs_value
-from tracer.tracing.stack import current
+from tracer.operands.refusal import needs_value
+from tracer.operands.stack import current
 
 _LOOKERS = frozenset(["logging", "warnings", "traceback", "pdb", "bdb", "unittest", "_pytest", "IPython", "pydevd"])
 _DESCRIBERS = frozenset(["__repr__", "__str__", "__format__"])  # of the user's objects: whoever asks for their text decides

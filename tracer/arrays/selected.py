@@ -16,11 +16,11 @@ from ir.graph import CONSTANT, Node, Value
 from ir.op import Op, Trait
 from ir.source import user_line
 from tracer import numpy_api
+from tracer.arrays.surface import Surface
 from tracer.numpy_api import reductions
-from tracer.tracing.apply import apply
-from tracer.tracing.refusal import bad_dtype, bad_shape, refuse
-from tracer.tracing.stack import Operand
-from tracer.tracing.surface import Surface
+from tracer.operands.apply import apply
+from tracer.operands.refusal import bad_dtype, bad_shape, refuse
+from tracer.operands.stack import Operand
 
 _MEND = "np.where(mask, x, fill), or np.sum(x, where=mask); x[mask] goes only into arithmetic with other y[mask], sums and x[mask] = ..."
 

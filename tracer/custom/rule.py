@@ -15,11 +15,11 @@ from ir.graph import Value
 from ir.ops import TABLE
 from ir.source import user_line
 from ir.spec import Spec, check_dtype
+from tracer.arrays.traced import TracedArray
 from tracer.config import using_config
 from tracer.eager.records import Held
+from tracer.operands.stack import suspended
 from tracer.tracing.context import Tracing, resume
-from tracer.tracing.stack import suspended
-from tracer.tracing.traced import TracedArray
 from tracer.variable import Variable, as_array, wrapped
 
 

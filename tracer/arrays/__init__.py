@@ -1,0 +1,1 @@
+"""What a function sees while it is traced: arrays that record, numbers, truths, selections; and the storages behind them."""
