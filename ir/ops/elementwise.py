@@ -122,7 +122,10 @@ def _power_vjp(g: Value, z: Value, x: Value, p: Value) -> tuple[Value | None, Va
     """By x: `p * x**(p - 1)`, 0 where p is 0. By p: `z * log(x)`, 0 where x is 0 and p is not negative."""
     n = _number(p)
     if n is not None:
-        return None if n == 0 else g if n == 1 else 2 * g * _c(x) if n == 2 else g * _c(n * power(x, n - 1)), None
+        if n in (0, 1):
+            return None if n == 0 else g, None
+        steep = n.conjugate() * g  # first: constants run together
+        return steep * _c(x if n == 2 else power(x, n - 1)), None
     x, q = _as(x, z.dtype), _as(p, z.dtype)
     at_zero = equal(x, 0)
     less_one = where(logical_and(at_zero, equal(q, 0)), 1, q - 1)  # there 0 * 0**-1 would be NaN; elsewhere p = 0 has a slope by p

@@ -3,7 +3,7 @@ each family has a file in `rules/`.
 
 What never changes, asked for exactness or not: NaN, infinities and the sign of a zero. So `x + 0.0` stays (for -0.0 it is 0.0), as do
 `x * 0`, `0 - x`, `x - x`, and complex products with 1. `1 / (1 + exp(-x))` stays too: `sigmoid` is another formula, whose result at -40
-is 0 and not 4e-18. A rule that is not exact moves roundings or only the layout in memory; `scaled twice` says what it does near overflow.
+is 0 and not 4e-18. A rule that is not exact moves roundings or only the layout in memory; two steps where one over- or underflows stay two.
 A rule that drops an operation is exact where what is left owns its memory: then NumPy's layout is the same.
 
 Before:

@@ -12,7 +12,6 @@ from ir.ops.shape import reshape
 from ir.passes.rules.constants import FLOAT, fill_of, is_scalar, scalar
 from ir.rules import Condition, Match, Rule, kind, one_use, rank, same, single
 
-_MODERATE = 2.0**16
 _LONGEST = 1 << 16
 
 
@@ -38,8 +37,11 @@ def _squares(m: Match) -> bool:
 def _factor(m: Match, first: tuple[str, int], second: tuple[str, int]) -> Any:
     """The product of two constants, each to the power 1 or -1, in the best precision there is; None where combining could show.
 
-    Two steps that both enlarge (or both shrink) overflow (underflow) where their product does. Where one enlarges and the other
-    shrinks, both must be within 2**16, so that only values within that factor of overflow (underflow) can now come out right.
+    Let |c| >= 1 and |d| >= 1. Where x*c overflows, |x*c*d| >= |x*c| does too; where it does not, rounding x*c loses no more than a change
+    of x by half of its last bit, subnormal or not, so (x*c)*d and x*(c*d) differ by rounding. Let |c| <= 1 and |d| <= 1. Nothing
+    overflows; where x*c is subnormal, x*(c*d) is smaller still, and the two are less than two of the smallest subnormal numbers apart.
+    Where one enlarges and the other shrinks neither holds: in NumPy 1e308*2/2 is infinite and 5e-324/2*2 is 0, and as one product they
+    would be 1e308 and 5e-324. Those stay two steps.
     """
     with np.errstate(all="ignore"):
         given = [m.root.dtype.type(fill_of(m, name)) for name, _ in (first, second)]
@@ -47,9 +49,8 @@ def _factor(m: Match, first: tuple[str, int], second: tuple[str, int]) -> Any:
         return None
     one, two = [np.longdouble(g) ** power for g, (_, power) in zip(given, (first, second))]
     product = one * two
-    same_way = (abs(one) >= 1) == (abs(two) >= 1)
-    moderate = all(1 / _MODERATE <= abs(f) <= _MODERATE for f in (one, two)) and m.root.dtype.itemsize > 2
-    return product if (same_way or moderate) and _normal(product, m.root.dtype) else None
+    same_way = abs(one) == 1 or abs(two) == 1 or (abs(one) > 1) == (abs(two) > 1)
+    return product if same_way and _normal(product, m.root.dtype) else None
 
 
 def _scaled_twice(first: int, second: int) -> Any:
