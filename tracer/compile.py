@@ -32,6 +32,7 @@ from tracer.checking.check import CheckedEntry
 from tracer.config import Config
 from tracer.explain import Explanation, History
 from tracer.operands import stack
+from tracer.operands.refusal import refuse
 from tracer.tracing import context
 from tracer.tracing.pause import no_collection
 from tracer.tracing.trace import Trace, run_trace
@@ -87,7 +88,7 @@ class Compiled(Copies):
     ):
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
-        self._backend, self._entry_kind, self._exact = backends.get(backend), CheckedEntry if check else Entry, exact
+        self._backend, self._entry_kind, self.exact = backends.get(backend), CheckedEntry if check else Entry, exact
         self._ticks = ticks  # whose next is taken with each write of states
         self._fn, self._captures_of = fn, captures_of or fn
         self._options: dict[str, Any] = {"backend": backend, "check": check, "audit": audit, "exact": exact}  # for methods and copies
@@ -103,8 +104,8 @@ class Compiled(Copies):
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if context.current() is not None:  # inlined: what it does belongs to the trace around it
-            return stack.called(self._fn)(*args, **kwargs)
+        if context.current() is not None:
+            return self._inlined(*args, **kwargs)
         self._history.calls += 1
         last = self._last
         if last is not None and last.call is not None and not kwargs:
@@ -119,6 +120,23 @@ class Compiled(Copies):
         entry, inputs = self._find(leaves, structure)
         self._last = entry
         return entry.run(inputs, leaves)
+
+    def _inlined(self, *args: Any, **kwargs: Any) -> Any:
+        """In a running trace: what it does belongs to the trace around it, which must be exact for its sake."""
+        tracing = context.current()
+        if tracing is None or tracing.exact or not self.exact:
+            return stack.called(self._fn)(*args, **kwargs)
+        if tracing.exact is False:
+            outer, name = getattr(tracing.fn, "__name__", "a function"), self._history.name
+            raise refuse(
+                f"{name}, which is compiled with exact=True, is called inside {outer}, which runs without it: its bits would be others",
+                f"compile {outer} with exact=True as well, or call {name}.__wrapped__, where the bits don't matter", op="exact",
+            )
+        tracing.exact = True
+        try:
+            return stack.called(self._fn)(*args, **kwargs)
+        finally:
+            tracing.exact = None
 
     def loop(self, trips: int, changing: Mapping[int, Sequence[Any]], *args: Any) -> Any:
         """`trips` runs in one call, as one Loop step; each output stacked. `changing` has the numbers of each trip for arguments that are
@@ -151,7 +169,7 @@ class Compiled(Copies):
 
     def _find(self, leaves: list[Any], structure: trees.Structure) -> tuple[Entry, list[Any]]:
         """The entry for these leaves, traced now if there is none, and its inputs."""
-        key = (structure, (Config.enable_backprop, Config.train), *map(exact_key if self._exact else leaf_key, leaves))
+        key = (structure, (Config.enable_backprop, Config.train), *map(exact_key if self.exact else leaf_key, leaves))
         with self._lock:
             held = self._entries.get(key)
             if held is None:
@@ -180,7 +198,7 @@ class Compiled(Copies):
     def _trace(self, leaves: list[Any], structure: trees.Structure, key: Any, why: tuple[str, bool] | None) -> Entry:
         def run(leaves: list[Any], numbers: bool = self._captured_numbers) -> Trace:
             args, kwargs = trees.unflatten(structure, leaves)
-            return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self._exact, numbers=numbers)
+            return run_trace(self._fn, args, kwargs, captures_of=self._captures_of, exact=self.exact, numbers=numbers)
 
         with no_collection():
             if self._options["audit"]:
@@ -192,7 +210,7 @@ class Compiled(Copies):
                 if any(line is not None for _, line in traced.impure):  # what no line changes, another thread does
                     settles(traced, functools.partial(run, leaves, False), self._captures_of)
         self._captured_numbers = traced.numbers
-        entry = self._entry_kind(traced, self._backend, leaves, exact=self._exact, ticks=self._ticks)
+        entry = self._entry_kind(traced, self._backend, leaves, exact=self.exact, ticks=self._ticks)
         because, of_values = why or (changes(self._last_key, key, [leaf.name for leaf in traced.leaves]), False)
         self._history.add(entry.record(because), self._used if of_values else None)
         self._last_key = key

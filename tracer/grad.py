@@ -19,6 +19,7 @@ from tracer import trees
 from tracer.arrays.storage import stand_in
 from tracer.arrays.traced import TracedArray, TracedScalar
 from tracer.calls.copies import Copies
+from tracer.calls.method import Method
 from tracer.compile import Compiled
 from tracer.numpy_api.common import spec as numpy_spec
 from tracer.operands import stack
@@ -30,10 +31,11 @@ from tracer.variable import Variable
 def grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False) -> Callable[..., Any]:
     """The gradient of `fn`, which returns a 0-d float, by the arguments numbered `argnums` (trees of float arrays or numbers).
 
-    The result has the tree of the argument, each leaf with the argument's shape and dtype; a tuple of them where `argnums` is a tuple.
-    With `has_aux`, `fn` returns (loss, aux) and the result is (gradient, aux). Reverse mode, on the graph: it composes with `compile`,
-    `trace`, itself and `value_and_grad`. Raises GradientError where the loss is not a 0-d float, an argument is not floating, or an
-    operation without a gradient lies in the way. What holds at kinks, ties and zeros is written down in docs/gradients.md.
+    The result has the tree of the argument, each leaf with the argument's shape, dtype and kind (array or scalar); a tuple of them where
+    `argnums` is a tuple. With `has_aux`, `fn` returns (loss, aux) and the result is (gradient, aux). Reverse mode, on the graph: it
+    composes with `compile`, `trace`, itself and `value_and_grad`; of what is compiled with exact=True it is exact as well. Raises
+    GradientError where the loss is not a 0-d float, an argument is not floating, or an operation without a gradient lies in the way.
+    What holds at kinks, ties and zeros is written down in docs/gradients.md.
 
     What `fn` writes into its arguments is written, as a call of `fn` would; the gradient is that by the values they came with.
 
@@ -85,7 +87,7 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
             one = graph.constant(np.ones((), loss.dtype))
         sought = [v for _, values in wrt.values() for v in values if v is not None]
         found = iter(gradient.append_gradient(graph, [loss], [one], sought))
-        by_number = {n: _unmark(tree, [None if v is None else next(found) for v in values]) for n, (tree, values) in wrt.items()}
+        by_number = {n: _unmark(marked[n], tree, [None if v is None else next(found) for v in values]) for n, (tree, values) in wrt.items()}
         grads = tuple([by_number[n % len(args)] for n in numbers])
         return result, (grads if isinstance(argnums, tuple) else grads[0])
 
@@ -95,11 +97,13 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
 class Transform(Copies):
     """A transformed function: on the running graph inside a trace, through a compiled object of its own outside."""
 
+    __wrapped__: Callable[..., Any]
+
     def __init__(self, body: Callable[..., Any], recipe: tuple[Any, ...]):
         name, fn = recipe[0].__name__, recipe[1]
         functools.update_wrapper(self, fn, updated=())
         self._body, self._recipe = body, recipe
-        self._compiled = Compiled(self._on_graph, captures_of=fn)
+        self._compiled = Compiled(self._on_graph, captures_of=fn, exact=_is_exact(fn))
         self.__name__ = f"{name}({getattr(fn, '__name__', type(fn).__name__)})"
 
     def _on_graph(self, *args: Any, **kwargs: Any) -> Any:
@@ -107,6 +111,12 @@ class Transform(Copies):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._body(*args, **kwargs) if context.current() is not None else self._compiled(*args, **kwargs)
+
+
+def _is_exact(fn: Any) -> bool:
+    while isinstance(fn, (Transform, Method)):
+        fn = fn.__wrapped__
+    return isinstance(fn, Compiled) and fn.exact
 
 
 def _kind(leaf: Any) -> str:
@@ -170,9 +180,13 @@ class _Copies:
             mine.assign(copy)
 
 
-def _unmark(tree: trees.Structure, values: list[Any]) -> Any:
-    """The gradients in the tree of their argument."""
-    return trees.unflatten(tree, [None if v is None else TracedArray.of(v) for v in values])
+def _unmark(marked: Any, tree: trees.Structure, values: list[Any]) -> Any:
+    """The gradients in the tree of their argument: arrays by arrays, also by 0-d ones, NumPy scalars by scalars and Python numbers."""
+    tracing = context.current()
+    assert tracing is not None
+    held = [leaf.data if isinstance(leaf, Variable) else leaf for leaf in trees.flatten(marked)[0]]
+    arrays = [type(leaf) is TracedArray and not leaf.scalar for leaf in held]
+    return trees.unflatten(tree, [None if v is None else tracing.wrap(v, array=a) for v, a in zip(values, arrays, strict=True)])
 
 
 def _loss(result: Any) -> Any:

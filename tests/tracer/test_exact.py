@@ -211,6 +211,46 @@ def test_the_plan_says_that_it_is_exact() -> None:
     assert "matmul" in fast.source(X)  # as the user wrote it, not by dot
 
 
+# ---- exact inside not exact
+@tracer.compile(exact=True)
+def exact_loss(x: Any) -> Any:
+    return np.sum(np.tanh(x @ x.T) ** 2)
+
+
+class Holder:
+    @tracer.compile(exact=True)
+    def loss(self, x: Any) -> Any:
+        return exact_loss(x)
+
+
+@pytest.mark.parametrize(
+    "outer",
+    [
+        tracer.compile(lambda x: exact_loss(x)), tracer.compile(exact_loss), tracer.compile(tracer.grad(exact_loss)),
+        tracer.compile(lambda x: Holder().loss(x)), tracer.grad(lambda x: exact_loss(x) * 2),
+        tracer.value_and_grad(lambda x: exact_loss(x)),
+        lambda x: tracer.train_step(exact_loss, optimizers.SGD(lr=0.1), x)(),
+        lambda x: tracer.train_step(lambda p, x: exact_loss(p), optimizers.SGD(lr=0.1), x)(x),
+    ],
+)
+def test_exact_inside_not_exact_is_refused(outer: Any) -> None:
+    with pytest.raises(TraceError, match=r"loss, which is compiled with exact=True, is called inside .*[\s\S]*mend: compile .* exact=True"):
+        outer(X)
+
+
+def test_exact_inside_exact_and_inside_what_has_no_plan() -> None:
+    exactly(lambda x: exact_loss(x) + 1, X)
+    exactly(lambda x: exact_loss.__wrapped__(x), X)
+    same_bits(tracer.train_step(exact_loss, optimizers.SGD(lr=0.1), X, exact=True)(), exact_loss.__wrapped__(X))
+    assert len(tracer.trace(lambda x: exact_loss(x) * 2, X)) == len(tracer.trace(lambda x: exact_loss.__wrapped__(x) * 2, X))
+    with pytest.raises(TraceError, match="keeps every bit"):  # it is exact there too
+        tracer.trace(lambda x: tracer.compile(lambda x: np.nanmean(x), exact=True)(x), X)
+    tracer.trace(lambda x: (exact_loss(x), np.nanmean(x)), X)
+    for fn in (exact_loss, Holder().loss):
+        want = evaluate(tracer.trace(tracer.grad(exact_loss.__wrapped__), X), [X])[0][0]
+        same_bits([tracer.grad(fn)(X), tracer.value_and_grad(fn)(X)[1], tracer.compile(tracer.grad(fn), exact=True)(X)], [want] * 3)
+
+
 # ---- what drawn programs found
 @pytest.mark.parametrize("dtype", ["complex64", "complex128", "float32"])
 @pytest.mark.parametrize("power", [2, -1, 0.5, 3, 2.0])

@@ -108,6 +108,39 @@ def test_dtype_stays():
     assert gx.dtype == np.float32 and gy.dtype == np.float64
 
 
+@pytest.mark.parametrize("wrap", [lambda f: f, tracer.compile], ids=["plain", "compiled"])
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [
+        (np.array(2.0), np.ndarray), (np.array(2.0, "f4"), np.ndarray), (Variable(np.array(2.0)), np.ndarray), (np.float64(2), np.float64),
+        (np.float32(2), np.float32), (2.0, np.float64), (np.array([2.0]), np.ndarray),
+    ],
+)
+def test_a_gradient_is_of_the_kind_of_what_it_belongs_to(wrap, x, kind):
+    def loss(x):
+        return np.sum(F.sum(x**3).data if isinstance(x, Variable) else x * x * x)
+
+    value, (g, (again,)) = wrap(value_and_grad(lambda x, y: loss(x) + loss(y[0]), (0, 1)))(x, [x])
+    assert type(g) is kind and type(again) is kind and g.shape == np.shape(x) and g == 12
+    assert g.dtype == (x.dtype if hasattr(x, "dtype") else np.float64)
+    if not isinstance(x, Variable):
+        second = wrap(grad(lambda x: np.sum(grad(loss)(x))))(x)
+        assert type(second) is kind and second == 12
+
+
+def test_what_a_loss_reads_of_a_gradient_inside_is_of_its_kind_too():
+    seen = []
+
+    def outer(x):
+        g = grad(lambda x: np.sum(x * x))(x)
+        seen.append((isinstance(g, np.ndarray), isinstance(g, np.float64)))
+        return g
+
+    assert [type(outer(x)) for x in (np.array(1.0), np.float64(1))] == [np.ndarray, np.float64]
+    assert [tracer.trace(outer, x).outputs[0].shape for x in (np.array(1.0), np.float64(1), 1.0)] == [()] * 3
+    assert seen == [(True, False), (False, True), (True, False), (False, True), (False, True)]
+
+
 def test_python_and_numpy_numbers():
     g = grad(lambda x: x * x * x)(2.0)
     assert float(g) == 12.0 and np.ndim(g) == 0

@@ -278,7 +278,7 @@ class Surface(Operand):
     def _keeps_bits() -> bool:
         """Whether a trace runs that was asked to be exact."""
         tracing = current()
-        return tracing is not None and tracing.exact
+        return tracing is not None and bool(tracing.exact)
 
     def _fast_power(self, other: Any) -> str | None:
         """The operation that NumPy's operator takes for some powers by Python numbers: other bits or dtypes than np.power gives."""

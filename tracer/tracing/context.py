@@ -66,7 +66,7 @@ class Tracing:
     """One run of a function on traced arrays. `closed` once the run is over: its arrays then refuse every use."""
 
     def __init__(
-        self, fn: Callable[..., Any] | None = None, graph: Graph | None = None, exact: bool = False, numbers: bool = True
+        self, fn: Callable[..., Any] | None = None, graph: Graph | None = None, exact: bool | None = False, numbers: bool = True
     ):
         self.fn, self.exact = fn, exact
         self.errstate = Errstate()  # of the code around the function
@@ -378,7 +378,8 @@ def check_array(array: Any, what: str = "array") -> None:
 @contextmanager
 def resume(graph: Graph) -> Iterator[Tracing]:
     """Records onto an existing graph: `tracing.wrap(value)` makes traced arrays of its Values. For gradient rules of the user's."""
-    with entered(Tracing(graph=graph)) as tracing:
+    around = current()
+    with entered(Tracing(graph=graph, exact=around is not None and around.graph is graph and around.exact)) as tracing:
         try:
             yield tracing
         finally:

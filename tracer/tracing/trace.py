@@ -93,15 +93,15 @@ def trace(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Graph:
     Raises TraceError where the function needs a value, draws random numbers, or uses what is not traced; ShapeError and DTypeError
     as the operations do. Each names the user's line.
     """
-    return run_trace(fn, args, kwargs).graph
+    return run_trace(fn, args, kwargs, exact=None).graph
 
 
 def run_trace(
     fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], captures_of: Callable[..., Any] | None = None,
-    exact: bool = False, numbers: bool = True,
+    exact: bool | None = False, numbers: bool = True,
 ) -> Trace:
     """Traces one call. `captures_of` is the function whose closure counts, where `fn` is a wrapper around it. `exact`: what is composed
-    in another way than in NumPy is refused.
+    in another way than in NumPy is refused; None, where the graph is all that is wanted: what is compiled exactly is exact in it.
 
     With `numbers` captured Python numbers are inputs, unless the function does with them what their stand-ins don't take: then it is
     traced again with the numbers themselves, as guards.
