@@ -134,7 +134,7 @@ STAY = [
     "divide(1, add(1, exp(negative(x))))", "multiply(add(tanh(multiply(x, 0.5)), 1), 0.5)",
     "cast(cast(x, dtype=dtype('f4')), dtype=dtype('f8'))", "cast(cast(i, dtype=dtype('f4')), dtype=dtype('f8'))",
     "cast(cast(f, dtype=dtype('f8')), dtype=dtype('i4'))", "cast(cast(i, dtype=dtype('f8')), dtype=dtype('i2'))",
-    "cast(n, dtype=dtype('f8'))", "multiply(cast(n, dtype=dtype('f4')), f64(0.1))", "multiply(x, cast(n, dtype=dtype('f4')))",
+    "cast(n, dtype=dtype('f8'))", "multiply(cast(n, dtype=dtype('f4')), f64(0.1))", "multiply(cast(n, dtype=dtype('f2')), 0.5)", "multiply(x, cast(n, dtype=dtype('f4')))",
     "matmul(cube, W)", "add(dot(x, W), s)", "add(dot(x, W), gy)", "transpose(x, axes=(1, 0))",
     "broadcast_to(v, shape=(2, 3))", "reshape(sum(x, axis=(1,), keepdims=False), shape=(2, 1))", "where(p, x, y)",
     "sum(h, axis=(0,), keepdims=False, dtype=dtype('f4'))",
