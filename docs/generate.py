@@ -59,18 +59,20 @@ data for the planner and an emitter; `tracer` is what a user holds.
 
 | stage | files |
 | --- | --- |
-| run the function once on traced arrays | `tracer/tracing/`: `trace.py`, `context.py`, `traced.py`; `tracer/numpy_api/` |
+| what records operations, and who is asked for them | `tracer/operands/` |
+| the function's arrays and numbers while it is traced | `tracer/arrays/`, `tracer/numpy_api/` |
+| run the function once on them | `tracer/tracing/`: `trace.py`, `context.py`, `outside.py` |
 | a view of a storage, writes as functional updates | `tracer/arrays/storage.py`, `ir/ops/update.py` |
 | the graph, its operations, its text | `ir/graph.py`, `ir/ops/`, `ir/text.py`, `ir/parse.py`, `ir/verify.py` |
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/rules.py`, `ir/rewrite.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
-| what the function reaches besides its arguments, the key, the guards | `tracer/captures/` |
-| the cache of traces, a call | `tracer/compile.py`, `tracer/calls/` |
+| what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
+| the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
 | training | `tracer/train.py`, `tracer/training/`, `tracer/optimizers.py`, `tracer/schedules.py` |
 | the end of a run: states written in place, all or none | `ir/planning/commit.py` |
-| define-by-run Variables, recorded lazily | `tracer/variable.py`, `tracer/eager/` |
+| define-by-run Variables, recorded lazily; functions recorded as one | `tracer/variable.py`, `tracer/eager/`, `tracer/custom/` |
 | the lockstep checker, the audit | `tracer/checking/` |
 
 ## The worked example
@@ -85,7 +87,7 @@ All that follows is what `docs/predict.py` gives when it is run. The first layer
 whose current value is a `Value` of the graph; each operator, method and NumPy function on it adds a node (`ir/graph.py`) for an
 operation of the table in `ir/ops/`, whose record gives the spec of the result. What the function closes over becomes an input as well,
 fetched again at each call (`tracer/captures/capture.py`); Python numbers too, for which a twin of the function sees stand-ins
-(`tracer/tracing/numbers.py`). What can't be an input is a guard (`tracer/captures/holds.py`). Every node keeps the user's line.
+(`tracer/tracing/numbers.py`). What can't be an input is a guard (`tracer/tracing/guards/`). Every node keeps the user's line.
 
 {traced}
 ## After each pass

@@ -31,11 +31,11 @@ from tracer.checking.audit import audited, repeats, settles
 from tracer.checking.check import CheckedEntry
 from tracer.config import Config
 from tracer.explain import Explanation, History
-from tracer.operands import stack
 from tracer.operands.refusal import refuse
-from tracer.tracing import context
+from tracer.tracing.context import called, current
+from tracer.tracing.outcome import Trace
 from tracer.tracing.pause import no_collection
-from tracer.tracing.trace import Trace, run_trace
+from tracer.tracing.trace import run_trace
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRIES = 10  # traces in one call, where another thread changes what they rest on
@@ -104,7 +104,7 @@ class Compiled(Copies):
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if context.current() is not None:
+        if current() is not None:
             return self._inlined(*args, **kwargs)
         self._history.calls += 1
         last = self._last
@@ -123,18 +123,18 @@ class Compiled(Copies):
 
     def _inlined(self, *args: Any, **kwargs: Any) -> Any:
         """In a running trace: what it does belongs to the trace around it, which must be exact for its sake."""
-        tracing = context.current()
+        tracing = current()
         if tracing is None or tracing.exact or not self.exact:
-            return stack.called(self._fn)(*args, **kwargs)
+            return called(self._fn)(*args, **kwargs)
         if tracing.exact is False:
-            outer, name = getattr(tracing.fn, "__name__", "a function"), self._history.name
+            outer, name = getattr(tracing.outside.fn, "__name__", "a function"), self._history.name
             raise refuse(
                 f"{name}, which is compiled with exact=True, is called inside {outer}, which runs without it: its bits would be others",
                 f"compile {outer} with exact=True as well, or call {name}.__wrapped__, where the bits don't matter", op="exact",
             )
         tracing.exact = True
         try:
-            return stack.called(self._fn)(*args, **kwargs)
+            return called(self._fn)(*args, **kwargs)
         finally:
             tracing.exact = None
 

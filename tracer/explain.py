@@ -16,8 +16,8 @@ from ir.passes import Record
 from ir.source import Line
 from ir.spec import Spec
 from tracer.captures.paths import GONE, now
-from tracer.tracing.context import Capture
-from tracer.tracing.trace import Trace
+from tracer.tracing.outcome import Trace
+from tracer.tracing.outside import Capture
 from tracer.variable import Variable
 
 MANY = 16  # traces in as many calls before a warning says so

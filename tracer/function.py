@@ -21,8 +21,7 @@ from tracer.config import Config
 from tracer.custom.forward import applied
 from tracer.custom.rule import Rule, exchange, hosted, state_of
 from tracer.eager.lazy import record_graph
-from tracer.operands.stack import current
-from tracer.tracing.context import Tracing
+from tracer.tracing.context import Tracing, current
 from tracer.variable import Variable, as_array, as_variable, wrapped
 
 

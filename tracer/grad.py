@@ -22,9 +22,8 @@ from tracer.calls.copies import Copies
 from tracer.calls.method import Method
 from tracer.compile import Compiled
 from tracer.numpy_api.common import spec as numpy_spec
-from tracer.operands import stack
 from tracer.operands.stack import Operand
-from tracer.tracing import context
+from tracer.tracing.context import called, current
 from tracer.variable import Variable
 
 
@@ -74,7 +73,7 @@ def value_and_grad(fn: Callable[..., Any], argnums: int | tuple[int, ...] = 0, h
             marked[n] = trees.unflatten(tree, [new for new, _ in pairs])
             wrt[n] = tree, [value for _, value in pairs]
         copies = _Copies(args, marked, wrt)
-        result = stack.called(fn)(*marked, **kwargs)
+        result = called(fn)(*marked, **kwargs)
         if has_aux and not (isinstance(result, (tuple, list)) and len(result) == 2):
             raise GradientError(
                 f"with has_aux=True the function returned {type(result).__name__}, not a pair",
@@ -110,7 +109,7 @@ class Transform(Copies):
         return self._body(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._body(*args, **kwargs) if context.current() is not None else self._compiled(*args, **kwargs)
+        return self._body(*args, **kwargs) if current() is not None else self._compiled(*args, **kwargs)
 
 
 def _is_exact(fn: Any) -> bool:
@@ -145,7 +144,7 @@ def _mark(leaf: Any, name: str) -> tuple[Any, Any]:
     if isinstance(leaf, TracedScalar):
         value = scalar.python(leaf.value, fn="pos")
         return TracedScalar(value, leaf.concrete, differentiated=True), value
-    tracing = context.current()
+    tracing = current()
     assert tracing is not None
     value = elementwise.copy(tracing.value_of(leaf))
     copy = tracing.wrap(value, array=not getattr(leaf, "scalar", isinstance(leaf, np.generic)))
@@ -182,7 +181,7 @@ class _Copies:
 
 def _unmark(marked: Any, tree: trees.Structure, values: list[Any]) -> Any:
     """The gradients in the tree of their argument: arrays by arrays, also by 0-d ones, NumPy scalars by scalars and Python numbers."""
-    tracing = context.current()
+    tracing = current()
     assert tracing is not None
     held = [leaf.data if isinstance(leaf, Variable) else leaf for leaf in trees.flatten(marked)[0]]
     arrays = [type(leaf) is TracedArray and not leaf.scalar for leaf in held]

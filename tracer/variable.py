@@ -22,7 +22,7 @@ from tracer.eager.records import PENDING, TAPE, Application
 from tracer.eager.traced_history import HISTORY, traced_backward
 from tracer.eager.variable_surface import ArrayLike
 from tracer.operands.refusal import refuse
-from tracer.operands.stack import current
+from tracer.tracing.context import current
 
 
 class Variable(ArrayLike):
@@ -45,7 +45,7 @@ class Variable(ArrayLike):
         if type(data) is TracedArray:
             HISTORY.leaf(self, data)
         elif (tracing := current()) is not None:
-            tracing.made[id(self)] = self
+            tracing.outside.made[id(self)] = self
 
     @classmethod
     def record(cls, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
@@ -65,10 +65,10 @@ class Variable(ArrayLike):
         if tracing is not None:
             if value is None or type(value) is TracedArray:
                 return value
-            if tracing.is_own(self):
+            if tracing.outside.is_own(self):
                 HISTORY.rebind(self, value)
                 return self._value
-            return tracing.lift(self)
+            return tracing.outside.lift(self)
         if value is PENDING:
             flush(self)
             return self._value

@@ -13,7 +13,8 @@ from tests.tracer.twins import agree, replay
 from tracer import trees
 from tracer.operands.stack import current
 from tracer.tracing.context import Tracing, entered, resume
-from tracer.tracing.trace import Trace, run_trace, trace
+from tracer.tracing.outcome import Trace
+from tracer.tracing.trace import run_trace, trace
 from tracer.variable import Variable
 
 SCALE = 2.0
@@ -191,11 +192,11 @@ def test_variables_from_outside_are_states_met_once() -> None:
     W, b = Variable(np.ones((3, 2))), Variable(np.zeros(2))
     with entered(Tracing(lambda: (W, b))) as tracing:
         first, second = W.data, W.data
-        assert first is second and tracing.variables() == [W]
+        assert first is second and tracing.outside.variables() == [W]
         (W + 1).data.value.graph.outputs.append((W * 2 + b).data.value)
     kinds = [v.node.attrs["kind"] for v in tracing.graph.inputs]
     assert kinds == ["state", "state"]
-    assert [c.name for c in tracing.captured] == ["W", "b"]
+    assert [c.name for c in tracing.outside.captured] == ["W", "b"]
     assert type(W.data) is np.ndarray
 
 

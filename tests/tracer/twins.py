@@ -10,7 +10,8 @@ import numpy as np
 
 from ir.evaluate import evaluate
 from tracer import trees
-from tracer.tracing.trace import Trace, run_trace
+from tracer.tracing.outcome import Trace
+from tracer.tracing.trace import run_trace
 
 
 def replay(traced: Trace, leaves: list[Any]) -> Any:

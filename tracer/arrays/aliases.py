@@ -8,15 +8,12 @@ are compared by address, so any views of one memory will do: the same array twic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from ir.graph import Value
-from ir.ops import TABLE
 from ir.ops.places import Index, triple
+from tracer.arrays.shared import Shared
 from tracer.arrays.storage import Storage
-from tracer.operands.refusal import refuse
 
 Relation = tuple[int, tuple[int, ...], tuple[int, ...], np.dtype, np.dtype]
 
@@ -32,33 +29,6 @@ def relation(a: np.ndarray, b: np.ndarray) -> Relation | None:
         return None
     apart = b.__array_interface__["data"][0] - a.__array_interface__["data"][0]
     return apart, a.strides, b.strides, a.dtype, b.dtype
-
-
-class Shared(NamedTuple):
-    """The elements that two arrays share: in each the slices that show them, or else their index arrays, in one order.
-
-    `torn`: the elements of one lie across those of the other, so a write into one can't be shown in the other.
-    """
-
-    here: Any = None
-    there: Any = None
-    sliced: bool = False
-    torn: bool = False
-
-    def mirrored(self, here: Value, there: Value) -> Value:
-        """`there` with the shared elements as they are `here`."""
-        if self.torn:
-            raise refuse(
-                "an array is written that shares memory with another in parts of elements", "pass a copy of one of them", op="assignment",
-                operands=[("x", here.spec), ("y", there.spec)],
-            )
-        if self.sliced:
-            return TABLE["set_slice"](there, TABLE["slice"](here, index=self.here), index=self.there)
-        mine, theirs = [[here.graph.constant(i) for i in index] for index in (self.here, self.there)]
-        moved = TABLE["gather"](here, *mine, axes=tuple(range(len(mine)))) if mine else here
-        if theirs:
-            return TABLE["set_at"](there, moved, *theirs, axes=tuple(range(len(theirs))))
-        return TABLE["reshape"](moved, shape=())
 
 
 def link(storages: Sequence[tuple[Storage, np.ndarray]], new: int = 0) -> None:

@@ -100,7 +100,7 @@ class TracedScalar(Operand):
             raise needs_value(what, _MEND, number=self.value.spec)
         tracing = next((t for t in stack.running() if t.graph is self.value.graph), None)
         if tracing is not None:
-            tracing.pin(_sources(self.value), what)
+            tracing.noted.pin(_sources(self.value), what)
             self.known = True
         elif not self.known:
             raise self.leaked()
@@ -246,7 +246,7 @@ def _numbers(fn: str, *numbers: Any) -> Any:
             x.convert(f"the kind of {fn}")
         return found
     if fn == "pow":
-        tracing.powers.append(value)
+        tracing.noted.powers.append(value)
     return TracedScalar(value, found, any(x.differentiated for x in traced))
 
 

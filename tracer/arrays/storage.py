@@ -10,7 +10,7 @@ and strides over one element of memory, never read, on which NumPy itself does t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -22,10 +22,8 @@ from ir.ops.places import Index, composed
 from ir.ops.views import inverse
 from ir.planning.strides import c_strides
 from ir.spec import Spec
-
-if TYPE_CHECKING:
-    from tracer.arrays.aliases import Shared
-    from tracer.tracing.context import Tracing
+from tracer.arrays.shared import Shared
+from tracer.operands.stack import Recorder
 
 
 class Storage:
@@ -38,7 +36,7 @@ class Storage:
 
     __slots__ = ("tracing", "_value", "version", "writeable", "source", "peers", "swapped", "_stale", "__weakref__")
 
-    def __init__(self, tracing: Tracing, value: Value, *, writeable: bool = True, source: int | None = None):
+    def __init__(self, tracing: Recorder, value: Value, *, writeable: bool = True, source: int | None = None):
         self.tracing, self._value, self.writeable, self.source = tracing, value, writeable, source
         self.version, self.swapped = 0, False
         self.peers: list[tuple[Storage, Shared]] = []

@@ -7,7 +7,7 @@ elements are read and written. What the user's code calls on it (operators, meth
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -28,10 +28,7 @@ from tracer.numpy_api.common import leaves
 from tracer.operands.apply import apply
 from tracer.operands.index import Parsed, parse
 from tracer.operands.refusal import bad_dtype, bad_shape, refuse, remembered
-from tracer.operands.stack import Operand, current, running
-
-if TYPE_CHECKING:
-    from tracer.tracing.context import Tracing
+from tracer.operands.stack import Operand, Recorder, current, running
 
 __all__ = ["TracedArray", "TracedScalar", "leaked"]
 
@@ -72,7 +69,7 @@ class TracedArray(Surface):
         return tracing.record(op, operands, attrs)
 
     @property
-    def tracing(self) -> Tracing:
+    def tracing(self) -> Recorder:
         return self.storage.tracing
 
     @property
@@ -232,7 +229,7 @@ class TracedArray(Surface):
         if not self.writeable:
             raise refuse("assignment destination is read-only", "write into x.copy()", op="assignment", operands=[("x", self.spec)])
 
-    def _tracing_now(self) -> Tracing:
+    def _tracing_now(self) -> Recorder:
         tracing = current()
         if tracing is None or self.storage.tracing.closed:
             raise leaked(self)

@@ -25,13 +25,13 @@ from tracer import trees
 from tracer.calls.interrupts import without_interrupts
 from tracer.calls.keys import check_native, lies
 from tracer.calls.shortcut import Call, is_plain, shortcut
-from tracer.captures.holds import SHARING, memory
 from tracer.eager.lazy import record_graph
 from tracer.eager.sharing import Reading, Writing, shared_by, standing
 from tracer.explain import TraceRecord, baked_texts, other_thing, record_of
-from tracer.tracing.context import Capture
+from tracer.tracing.guards.memory import SHARING, memory
+from tracer.tracing.outcome import LeafIn, LeafOut, Trace
+from tracer.tracing.outside import Capture
 from tracer.tracing.pause import no_collection
-from tracer.tracing.trace import LeafIn, LeafOut, Trace
 from tracer.variable import Variable
 
 

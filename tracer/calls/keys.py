@@ -18,7 +18,7 @@ from tracer.arrays.scalar import TracedScalar
 from tracer.arrays.traced import TracedArray, leaked
 from tracer.captures.paths import always, weakly
 from tracer.captures.seen import fingerprint, is_open
-from tracer.tracing.context import check_array
+from tracer.tracing.outside import check_array
 from tracer.variable import Variable
 
 SWITCHES = ("enable_backprop", "train")  # of Config, in the order in which they stand in a key

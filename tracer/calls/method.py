@@ -3,18 +3,38 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from tracer.operands.stack import called
+from tracer.tracing.context import called
 
-if TYPE_CHECKING:
-    from tracer.compile import Compiled
+
+class CompiledFunction(Protocol):
+    """What a compiled function offers."""
+
+    @property
+    def graph(self) -> Callable[..., Any]:
+        """Of a call with these arguments the graph."""
+
+    @property
+    def plan(self) -> Callable[..., Any]:
+        """The plan."""
+
+    @property
+    def source(self) -> Callable[..., Any]:
+        """The program."""
+
+    @property
+    def explain(self) -> Callable[..., Any]:
+        """What happened so far."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """A call."""
 
 
 class Method:
-    """A compiled method of one object, which it keeps alive as a bound method does. It offers what `Compiled` does."""
+    """A compiled method of one object, which it keeps alive as a bound method does. It offers what a compiled function does."""
 
-    def __init__(self, holder: Any, compiled: Compiled):
+    def __init__(self, holder: Any, compiled: CompiledFunction):
         self.__self__, self.__wrapped__ = holder, compiled
         self.__name__: str = compiled.__name__  # type: ignore[attr-defined]
         self.__doc__ = compiled.__doc__

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +18,8 @@ from tracer.captures.seen import fingerprint
 from tracer.config import SWITCHES
 from tracer.eager.records import PENDING, TAPE
 from tracer.eager.sharing import Writing
-
-if TYPE_CHECKING:
-    from tracer.captures.holds import Guard
-    from tracer.tracing.trace import LeafOut
+from tracer.tracing.guards.guard import Guard
+from tracer.tracing.outcome import LeafOut
 
 MISSED = object()
 BY_VALUE = (bool, int, str, bytes)

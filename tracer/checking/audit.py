@@ -24,7 +24,7 @@ from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import Trait
 from ir.source import Line, is_library
 from tracer.checking.disturb import other_clock, other_random_states, others, put_back
-from tracer.tracing.trace import Trace
+from tracer.tracing.outcome import Trace
 
 EVENTS = 2_000_000  # lines of a run that are remembered at the most
 _STDLIB = os.path.join(os.path.dirname(os.__file__), "")

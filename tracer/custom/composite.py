@@ -14,8 +14,8 @@ from ir.spec import Spec
 from tracer.arrays.scalar import TracedScalar
 from tracer.config import using_config
 from tracer.eager.lazy import record_graph
-from tracer.operands.stack import current, entered
-from tracer.tracing.context import Tracing
+from tracer.operands.stack import entered
+from tracer.tracing.context import Tracing, current
 from tracer.variable import Variable
 
 

@@ -6,7 +6,7 @@ A forward is traced for each class, state and kind of operands. Where it needs v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -25,11 +25,18 @@ from tracer.tracing.context import Tracing
 from tracer.tracing.trace import hidden
 from tracer.variable import Variable, as_array
 
-if TYPE_CHECKING:
-    from tracer.function import Function
-
 FORWARDS = 1024  # traced forwards kept
 _ARRAYS = (np.ndarray, np.generic)
+
+
+class OwnFunction(Protocol):
+    """A `Function` of the user's, as far as its forward goes."""
+
+    def forward(self, *xs: Any) -> Any:
+        """The result for arrays."""
+
+    def _traced(self, tracing: Tracing, inputs: tuple[Any, ...]) -> list[Variable]:
+        """What it does in a trace."""
 
 
 class _Forward:
@@ -43,7 +50,7 @@ class _Forward:
     def __init__(self, graph: Graph, arrays: list[str], fetch: list[Callable[[], Any]], guards: Sequence[tuple[Callable[[], Any], Any]]):
         self.graph, self.arrays, self.fetch, self.guards = graph, arrays, fetch, guards
 
-    def operands(self, function: Function, variables: list[Variable]) -> list[Any]:
+    def operands(self, function: OwnFunction, variables: list[Variable]) -> list[Any]:
         """What the graph takes, for a call."""
         given: list[Any] = [v for v in variables if not v.absent]
         return given + [getattr(function, name) for name in self.arrays] + [fetch() for fetch in self.fetch]
@@ -57,7 +64,7 @@ _forwards: dict[tuple[Any, ...], _Forward | None] = {}
 _customs: dict[tuple[Any, ...], Graph] = {}
 
 
-def applied(function: Function, variables: list[Variable]) -> tuple[Graph, list[Any]]:
+def applied(function: OwnFunction, variables: list[Variable]) -> tuple[Graph, list[Any]]:
     """The graph to record for a call, and what it takes.
 
     The first call of a kind runs on the arrays and is watched: if it drew random numbers or changed anything within its reach, so will
@@ -85,7 +92,7 @@ _UNTRACED: Any = object()
 class _Watched:
     """What a function's forward can reach, and the state of random numbers, as they were before it ran."""
 
-    def __init__(self, function: Function):
+    def __init__(self, function: OwnFunction):
         reach = Reach(function.forward)
         self._sources = sources_within(reach.found)
         self._seen = [(found.fetch, fingerprint(found.thing)) for found in reach.found if comparable(found.thing)]
@@ -102,12 +109,12 @@ def _remember(cache: dict[tuple[Any, ...], Any], key: tuple[Any, ...], made: Any
     return made
 
 
-def _trace_forward(function: Function, variables: list[Variable], arrays: list[str], state: dict[str, Any]) -> _Forward | None:
+def _trace_forward(function: OwnFunction, variables: list[Variable], arrays: list[str], state: dict[str, Any]) -> _Forward | None:
     """None where forward needs values."""
     twin = type(function).__new__(type(function))
     vars(twin).update(state)
     tracing = Tracing(fn=twin.forward)
-    graph, reach = tracing.graph, tracing.reach
+    graph, reach = tracing.graph, tracing.outside.reach
     try:
         with no_draws(twin.forward, reach.found), entered(tracing), using_config("enable_backprop", True):
             operands = [None if v.absent else tracing.wrap(graph.input(array_spec_of(v)), array=True) for v in variables]
@@ -115,13 +122,13 @@ def _trace_forward(function: Function, variables: list[Variable], arrays: list[s
                 setattr(twin, name, tracing.wrap(graph.input(array_spec(state[name])), array=True))
             outs = twin._traced(tracing, tuple(operands))
             graph.outputs = [out.data.value for out in outs]
-        inside = tracing.entered_ids()
+        inside = tracing.outside.entered_ids()
         guards = [
             (found.fetch, fingerprint(found.thing))
             for found in reach.found
             if not found.name.startswith("self") and id(found.thing) not in inside and comparable(found.thing)
         ]
-        return _Forward(graph, arrays, [c.fetch for c in tracing.captured], guards)
+        return _Forward(graph, arrays, [c.fetch for c in tracing.outside.captured], guards)
     except Exception as error:
         if hidden(error) is None:
             raise
@@ -130,7 +137,7 @@ def _trace_forward(function: Function, variables: list[Variable], arrays: list[s
         tracing.forget()
 
 
-def at_once(function: Function, variables: list[Variable]) -> tuple[Graph, list[Any]]:
+def at_once(function: OwnFunction, variables: list[Variable]) -> tuple[Graph, list[Any]]:
     """Runs forward on the arrays; gives the graph that ties its results to the operands by its rule, and what that graph takes."""
     made = function.forward(*[v.data for v in variables])
     results = [np.asarray(as_array(y)) for y in (made if isinstance(made, tuple) else (made,))]
@@ -150,7 +157,7 @@ def at_once(function: Function, variables: list[Variable]) -> tuple[Graph, list[
     return graph, [*results, *given, *kept]
 
 
-def _custom(function: Function, state: dict[str, Any], results: list[Any], variables: list[Variable]) -> Graph:
+def _custom(function: OwnFunction, state: dict[str, Any], results: list[Any], variables: list[Variable]) -> Graph:
     tracing = Tracing()
     graph = tracing.graph
 

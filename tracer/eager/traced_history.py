@@ -6,7 +6,7 @@ passes is a `custom` node without inputs: the identity, whose rule has nobody to
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +19,7 @@ from tracer.arrays.traced import TracedArray
 from tracer.config import using_config
 from tracer.eager.fingerprint import extract
 from tracer.eager.records import Held
-from tracer.operands.stack import current
-
-if TYPE_CHECKING:
-    from tracer.tracing.context import Tracing
+from tracer.tracing.context import Tracing, current
 
 
 class Stop:
@@ -73,7 +70,7 @@ class History:
         tracing = current()
         assert tracing is not None, "there is no running trace"
         if held._value is not None and type(held._value) is not TracedArray and new is not held._value:
-            tracing.assign(held, new)
+            tracing.outside.assign(held, new)
         elif new is not held._value or type(new) is not TracedArray:
             held._value = new if new is None or type(new) is TracedArray else tracing.wrap(tracing.value_of(new), array=True)
             if new is not None:
@@ -81,7 +78,7 @@ class History:
 
     def variables(self, tracing: Tracing) -> list[tuple[Any, bool]]:
         """The living Variables of a trace, captured ones first, and whether each has no history."""
-        captured = [(c.holder, True) for c in tracing.captured if c.kind == "variable"]
+        captured = [(c.holder, True) for c in tracing.outside.captured if c.kind == "variable"]
         made = [(held, leaf) for ref, leaf in self._made.get(tracing, {}).items() if (held := ref()) is not None]
         return [(held, leaf) for held, leaf in captured + made if held._value is not None]
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -18,9 +18,6 @@ from tracer.eager.records import Held
 from tracer.operands.apply import apply
 from tracer.operands.index import parse
 from tracer.operands.refusal import refuse
-
-if TYPE_CHECKING:
-    from tracer.variable import Variable
 
 _OPERANDS = (Held, np.ndarray, np.generic, int, float, complex)
 
@@ -53,7 +50,7 @@ def _method(name: str) -> Callable[..., Any]:
     """The NumPy function of that name with the Variable as its first argument."""
     fn = numpy_api.TABLE[getattr(np, name)]
 
-    def method(self: Variable, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         return fn(self, *args, **kwargs)
 
     method.__name__, method.__doc__ = name, f"As `np.{name}`; a Variable."
@@ -142,7 +139,7 @@ class ArrayLike(Held):
     def __rdivmod__(self, other: Any) -> Any:
         return other // self, other % self
 
-    def __getitem__(self, key: Any) -> Variable:
+    def __getitem__(self, key: Any) -> Self:
         parsed = parse(key, self.shape)
         if parsed.mask is not None:
             raise refuse("the length of x[mask] depends on the data", "np.where(mask, x, fill), or np.sum(x, where=mask)")
@@ -151,31 +148,31 @@ class ArrayLike(Held):
             found = apply(name, found, **attrs)
         return apply("gather", found, *parsed.indices, axes=parsed.axes) if parsed.indices else found
 
-    def __iter__(self) -> Iterator[Variable]:
+    def __iter__(self) -> Iterator[Self]:
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
         return iter([self[k] for k in range(len(self))])
 
-    def reshape(self, *shape: Any) -> Variable:
+    def reshape(self, *shape: Any) -> Self:
         """As `ndarray.reshape`: `reshape(2, 3)` or `reshape((2, 3))`."""
         return numpy_api.TABLE[np.reshape](self, shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, *axes: Any) -> Variable:
+    def transpose(self, *axes: Any) -> Self:
         """As `ndarray.transpose`."""
         return numpy_api.TABLE[np.transpose](self, (axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes) or None)
 
     @property
-    def T(self) -> Variable:
+    def T(self) -> Self:
         """The axes in reverse order."""
         return self.transpose()
 
     @property
-    def real(self) -> Variable:
+    def real(self) -> Self:
         """The real part."""
         return numpy_api.TABLE[np.real](self)
 
     @property
-    def imag(self) -> Variable:
+    def imag(self) -> Self:
         """The imaginary part."""
         return numpy_api.TABLE[np.imag](self)
 
@@ -188,7 +185,7 @@ class ArrayLike(Held):
     conj = conjugate = _unary("conj")
     dot = matmul = _method("dot")
 
-    def astype(self, dtype: Any) -> Variable:
+    def astype(self, dtype: Any) -> Self:
         """In another dtype; gradients come back in the old one."""
         return apply("cast", self, dtype=np.dtype(dtype))
 

@@ -121,13 +121,13 @@ def plain_target(target: Any, name: str) -> TraceError:
     tracing = current()
     found = None
     while found is None and isinstance(target, np.ndarray) and tracing is not None:
-        found, target = tracing.reach.path_to(target), target.base
+        found, target = tracing.name_of(target), target.base
     if found is None:
         mend = "start from np.zeros_like(x), or np.zeros(shape, like=x)"
         return refuse("a traced value is written into a plain array (out=, +=)", mend, op=name)
     return refuse(
-        f"{found.name}, an array that the function reaches by itself, is written", op=name,
-        mend=f"pass it as an argument, which is written when the call is over, or keep it in a Variable and write {found.name}.data[...]",
+        f"{found}, an array that the function reaches by itself, is written", op=name,
+        mend=f"pass it as an argument, which is written when the call is over, or keep it in a Variable and write {found}.data[...]",
     )
 
 

@@ -167,7 +167,7 @@ def _item(k: Any) -> Any:
 def _integer(k: Any) -> int:
     """An index as a Python int. Where NumPy made it, it may come from an array within reach, which the trace is told."""
     if isinstance(k, (np.ndarray, np.generic)) and (tracing := current()) is not None:
-        tracing.bake("a NumPy integer as an index", user_line())
+        tracing.noted.bake("a NumPy integer as an index", user_line())
     return operator.index(k)
 
 
@@ -230,7 +230,7 @@ def _without_masks(k: Any) -> list[Any]:
         raise refuse("a bool is an index", "use x[None] or an empty slice")
     tracing = current()
     if tracing is not None:
-        tracing.bake("a boolean mask", user_line())
+        tracing.noted.bake("a boolean mask", user_line())
     return list(np.nonzero(k))
 
 

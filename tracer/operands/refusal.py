@@ -7,17 +7,14 @@ is not traced, an assignment does not fit).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ir.errors import ArgumentError, DTypeError, Error, IndexRangeError, NumberRangeError, ShapeError, TraceError, ValueArgumentError
 from ir.source import Line, is_library, user_line
 from ir.spec import Spec
-from tracer.operands.stack import Operand, current
-
-if TYPE_CHECKING:
-    from tracer.tracing.context import Tracing
+from tracer.operands.stack import Operand, Recorder, current
 
 
 def refuse(cause: str, mend: str, op: str | None = None, operands: Iterable[tuple[str, Spec]] = ()) -> TraceError:
@@ -25,10 +22,10 @@ def refuse(cause: str, mend: str, op: str | None = None, operands: Iterable[tupl
     return remembered(TraceError(cause, mend=mend, op=op, operands=operands, line=user_line()), current())
 
 
-def remembered(error: TraceError, tracing: Tracing | None) -> TraceError:
+def remembered(error: TraceError, tracing: Recorder | None) -> TraceError:
     """The error, which a trace takes note of: with values there would be none, so whoever catches it goes another way."""
-    if tracing is not None and tracing.refused is None:
-        tracing.refused = error
+    if tracing is not None and tracing.noted.refused is None:
+        tracing.noted.refused = error
     return error
 
 

@@ -1,6 +1,6 @@
-"""The stack of running traces, one for each thread, and the protocol of what records operations.
+"""The stack of running traces, one for each thread, and the protocols: what records operations, and what of a trace records them.
 
-This is the lowest file of the tracer: it knows neither arrays nor graphs, so everything above may import it.
+This is the lowest file of the tracer: it knows neither arrays nor how a trace works, so everything above may import it.
 """
 
 from __future__ import annotations
@@ -8,13 +8,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from ir.op import Op
-    from tracer.tracing.context import Tracing
+from ir.graph import Graph, Value
+from ir.op import Op
+from tracer.operands.notes import Notes
+
+R = TypeVar("R", bound="Recorder")
 
 
 class Operand:
@@ -37,33 +39,54 @@ class Operand:
         return None
 
 
+class Recorder(Protocol):
+    """A running trace as stand-ins see it: its graph, its notes, and how operands of every kind become Values and traced arrays.
+
+    `exact`: whether every bit counts. `closed` once the run is over: its arrays then refuse every use.
+    """
+
+    graph: Graph
+    noted: Notes
+    exact: bool | None
+    closed: bool
+
+    def record(self, op: Op, operands: tuple[Any, ...], attrs: dict[str, Any]) -> Any:
+        """Adds a node and wraps what it gives. A view operation on a traced array gives a view instead."""
+
+    def wrap(self, value: Value, strides: np.ndarray | None = None, *, array: bool = False) -> Any:
+        """A traced array on a storage of its own. A 0-d one is a NumPy scalar unless `array`."""
+
+    def value_of(self, operand: Any) -> Value:
+        """The Value of an operand of any kind."""
+
+    def adopt(self, array: Any) -> Any:
+        """A traced array as this trace sees it: itself, or an input where it belongs to a trace around this one."""
+
+    def name_of(self, array: np.ndarray) -> str | None:
+        """How the function reaches a plain array by itself; None where it does not."""
+
+
 class _Local(threading.local):
     def __init__(self) -> None:
-        self.running: list[Tracing] = []
+        self.running: list[Any] = []
 
 
 _local = _Local()
 
 
-def current() -> Tracing | None:
+def current() -> Recorder | None:
     """The innermost trace that runs in this thread, or None."""
     running = _local.running
     return running[-1] if running else None
 
 
-def running() -> tuple[Tracing, ...]:
+def running() -> tuple[Recorder, ...]:
     """All running traces of this thread, the outermost first."""
     return tuple(_local.running)
 
 
-def called(fn: Any) -> Any:
-    """What is called in place of a function that the user gave: in a running trace a twin that sees its captured numbers as inputs."""
-    tracing = current()
-    return fn if tracing is None else tracing.numbers.twin(fn)
-
-
 @contextmanager
-def entered(tracing: Tracing) -> Iterator[Tracing]:
+def entered(tracing: R) -> Iterator[R]:
     """Makes `tracing` the current one; whatever happens inside, it is taken off again."""
     _local.running.append(tracing)
     try:

@@ -5,7 +5,7 @@ In: the trace that has just run, and what was within the function's reach before
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,7 @@ from tracer.arrays.traced import TracedArray
 from tracer.captures.changes import line_of_change
 from tracer.captures.paths import Found, now
 from tracer.captures.seen import fingerprint
-
-if TYPE_CHECKING:
-    from tracer.tracing.context import Tracing
+from tracer.tracing.context import Tracing
 
 
 def nothing_left(tracing: Tracing, before: list[tuple[Found, Any]]) -> None:
@@ -30,7 +28,7 @@ def nothing_left(tracing: Tracing, before: list[tuple[Found, Any]]) -> None:
         name = left[0].name
         raise TraceError(
             f"the function leaves a traced value as {name}; a later call would not", op="assignment",
-            line=line_of_change(name, tracing.fn, tracing.reach.found) if tracing.fn is not None else None,
+            line=line_of_change(name, tracing.outside.fn, tracing.outside.reach.found) if tracing.outside.fn is not None else None,
             mend=f"return the new value; or hold it in a Variable and write {name}.data = ..., which is done in each call",
         )  # fmt: skip
 
@@ -43,7 +41,7 @@ def no_plain_writes(tracing: Tracing, impure: list[tuple[str, Line | None]], bef
             found.thing[...] = np.frombuffer(data, dtype).reshape(found.thing.shape)
     if written:
         name = written[0][0].name
-        code = getattr(inspect.unwrap(tracing.fn), "__code__", None) if tracing.fn is not None else None
+        code = getattr(inspect.unwrap(tracing.outside.fn), "__code__", None) if tracing.outside.fn is not None else None
         line = next((line for changed, line in impure if changed == name), None)
         if line is None and code is not None:
             line = Line(code.co_filename, code.co_firstlineno, code.co_name)
@@ -56,7 +54,7 @@ def no_plain_writes(tracing: Tracing, impure: list[tuple[str, Line | None]], bef
 def no_gradients_left(tracing: Tracing) -> None:
     """TraceError where gradients go to Variables from outside and the function uses none of them: a later call would not set them."""
     graph = tracing.graph
-    left = [(v, v.grad.data.value) for v, before in tracing.grads if v.grad is not None and v.grad is not before]
+    left = [(v, v.grad.data.value) for v, before in tracing.outside.grads if v.grad is not None and v.grad is not before]
     if left and not any(value in graph.results() or graph.uses(value) for _, value in left):
         variable, value = left[0]
         raise TraceError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import types
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from backends.numpy import workers
 from ir.graph import Value
@@ -20,16 +20,14 @@ from tracer.captures.capture import NUMBERS
 from tracer.captures.paths import Found, always, filled, now
 from tracer.operands.refusal import refuse
 from tracer.operands.stack import Operand
-
-if TYPE_CHECKING:
-    from tracer.tracing.context import Tracing
+from tracer.tracing.outside import Outside
 
 
 class Numbers:
     """The captured numbers of one trace. `entered`: graph input -> the number; `stood_in`: the places where functions see stand-ins."""
 
-    def __init__(self, tracing: Tracing, enabled: bool = True):
-        self._tracing, self.enabled = tracing, enabled
+    def __init__(self, outside: Outside, enabled: bool = True):
+        self._outside, self.enabled = outside, enabled
         self.entered: dict[int, Found] = {}
         self.stood_in: set[Any] = set()
         self._twins: dict[int, types.FunctionType] = {}
@@ -40,13 +38,13 @@ class Numbers:
 
     def twin(self, fn: Any) -> Any:
         """What to call in place of `fn`: a twin where `fn` is the user's and nothing tells the two apart, else `fn`."""
-        if not self.enabled and not self._tracing.reach.asks_type:
+        if not self.enabled and not self._outside.reach.asks_type:
             return fn
         kind = type(fn)
         if kind is types.MethodType:
             func = self.twin(fn.__func__)
             return fn if func is fn.__func__ else types.MethodType(func, fn.__self__)
-        known = id(fn) in self._tracing.reach.only_called
+        known = id(fn) in self._outside.reach.only_called
         if kind is functools.partial:
             if not known:
                 return fn
@@ -69,7 +67,7 @@ class Numbers:
 
         TraceError where one was changed in its cell behind the back of the stand-in, so that the trace did not see the new one.
         """
-        captured = self._tracing.captured
+        captured = self._outside.captured
         for k, capture in enumerate(captured):
             found = self.entered.get(capture.input)
             if found is not None and now(found.fetch) is not found.thing and not self.is_others(found):
@@ -89,7 +87,7 @@ class Numbers:
             held.clear()
 
     def _is_known(self, fn: types.FunctionType) -> bool:
-        return id(fn) in self._tracing.reach.only_called
+        return id(fn) in self._outside.reach.only_called
 
     def _twin(self, fn: types.FunctionType) -> types.FunctionType:
         known = self._twins.get(id(fn))
@@ -110,8 +108,8 @@ class Numbers:
         known = self._globals.get(id(held))
         if known is None:
             known = self._globals[id(held)] = Globals(self, held)
-        for name in self._tracing.reach.globals_of(fn):
-            found = self._tracing.reach.number(fn, "global", name) if self.enabled else None
+        for name in self._outside.reach.globals_of(fn):
+            found = self._outside.reach.number(fn, "global", name) if self.enabled else None
             if found is not None and not name.startswith("__"):
                 known.numbers[name] = found
                 self.stood_in.add(found.place)
@@ -123,7 +121,7 @@ class Numbers:
             if type(known[1]) in NUMBERS:
                 self.stood_in.add((id(fn), "cell", name))
             return known[2]
-        if not filled(cell) or id(cell) in self._tracing.reach.stored:
+        if not filled(cell) or id(cell) in self._outside.reach.stored:
             return cell
         content = cell.cell_contents
         if type(content) is types.FunctionType and self._is_known(content):
@@ -139,7 +137,7 @@ class Numbers:
 
     def _number(self, holder: Any, part: str, key: Any, thing: Any) -> Any:
         """The stand-in for a number in its place, or the thing as it is."""
-        found = self._tracing.reach.number(holder, part, key) if self.enabled else None
+        found = self._outside.reach.number(holder, part, key) if self.enabled else None
         if found is None or (found.thing is not thing and not self.is_others(found)):
             return thing
         self.stood_in.add(found.place)
@@ -158,14 +156,14 @@ class Numbers:
 
     def is_others(self, found: Found) -> bool:
         """Whether no function within reach rebinds this number, but another thread may: it is given as it was when the trace began."""
-        return self._tracing.reach.is_others(found)
+        return self._outside.reach.is_others(found)
 
     @property
     def closed(self) -> bool:
-        return self._tracing.closed
+        return self._outside.closed
 
     def _enter(self, found: Found) -> Value:
-        value, index = self._tracing.enter_number(found, weak_spec(type(found.thing).__name__))
+        value, index = self._outside.enter_number(found, weak_spec(type(found.thing).__name__))
         self.entered[index] = found
         return value
 

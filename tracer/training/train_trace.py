@@ -18,8 +18,9 @@ from ir.ops import elementwise
 from ir.source import Line
 from tracer import trees
 from tracer.arrays.traced import TracedArray
-from tracer.operands import stack
+from tracer.operands.stack import running
 from tracer.optimizers import Optimizer
+from tracer.tracing.context import called, current
 from tracer.training.train_state import Trained
 from tracer.variable import Parameter, Variable
 
@@ -67,9 +68,9 @@ class StepFunction:
             ) from None
 
     def __call__(self, *numbers_and_batch: Any) -> Any:
-        running = stack.running()
-        tracing = running[-1]
-        if len(running) > 1 or tracing.fn is not self._loss_fn:
+        tracing = current()
+        assert tracing is not None, "a loss runs in a trace"
+        if len(running()) > 1 or tracing.outside.fn is not self._loss_fn:
             raise ArgumentError(
                 "a train step is called inside a traced function: its parameters and its count of iterations change at each call",
                 op="train_step", mend="call the step outside; inside, compute the loss and take tracer.grad of it",
@@ -78,13 +79,13 @@ class StepFunction:
         scalars, batch = dict(zip(names, numbers_and_batch)), numbers_and_batch[len(names) :]
         self._check_count(len(batch))
         if trained.closed_over:
-            result = stack.called(self._loss_fn)(*batch)
+            result = called(self._loss_fn)(*batch)
         else:
-            result = stack.called(self._loss_fn)(trained.tree([tracing.lift(v) for v in trained.holders]), *batch)
+            result = called(self._loss_fn)(trained.tree([tracing.outside.lift(v) for v in trained.holders]), *batch)
         loss, aux = self._parts(result)
         value = _loss_value(loss, self._line)
         holders = trained.holders if trained.given else self._found(tracing)
-        states = [tracing.state(v) for v in holders]
+        states = [tracing.outside.state(v) for v in holders]
         graph: Graph = tracing.graph
         weight, start = self._weighted(tracing, value, states, scalars)
         grads = gradient.append_gradient(graph, [value], [start], states)
@@ -123,16 +124,16 @@ class StepFunction:
 
     def _found(self, tracing: Any) -> list[Variable]:
         """The Variables to train where none were given: the float Parameters met, else all float Variables met that are no arguments."""
-        met = [v for v in tracing.variables() if v.dtype.kind in "fc" and all(v is not given for given in tracing.given)]
+        met = [v for v in tracing.outside.variables() if v.dtype.kind in "fc" and all(v is not given for given in tracing.outside.given)]
         parameters: list[Variable] = [v for v in met if isinstance(v, Parameter)]
         found = parameters or met
         if not found:
             raise GradientError(
                 "the loss uses no float Variable to train", mend="close over tracer.Parameter(array), or give params"
             ).at(op="train_step", line=self._line)
-        names = {id(c.holder): c.name for c in tracing.captured if c.kind == "variable"}
+        names = {id(c.holder): c.name for c in tracing.outside.captured if c.kind == "variable"}
         which = "the Parameters that the loss uses" if parameters else "all float Variables that it closes over, none being a Parameter"
-        tracing.notes.append(f"trains {', '.join([names[id(v)] or 'a Variable without a name' for v in found])}: {which}")
+        tracing.noted.remarks.append(f"trains {', '.join([names[id(v)] or 'a Variable without a name' for v in found])}: {which}")
         self._trained.add(found)
         return found
 
@@ -144,17 +145,17 @@ class StepFunction:
                 mend="train its real and its imaginary part as two parameters, or use SGD",
             ).at(line=self._line)
         kept = self._trained.kept(holder)
-        whose = next((c.name for c in tracing.captured if c.holder is holder), "")
+        whose = next((c.name for c in tracing.outside.captured if c.holder is holder), "")
         for name, v in kept.items():
             v.name = v.name or (f"{whose}_{name}" if whose else None)  # as the step's texts show it
-        held = {name: TracedArray.of(tracing.state(v)) for name, v in kept.items()}
+        held = {name: TracedArray.of(tracing.outside.state(v)) for name, v in kept.items()}
         new, news = optimizer.update(TracedArray.of(state), grad, held, scalars)
         if sorted(news) != sorted(kept):
             raise ArgumentError(
                 f"update gave new values of {sorted(news)}, and state keeps {sorted(kept)}", op=type(optimizer).__name__,
                 mend="give update's second result the names that state has",
             ).at(line=self._line)
-        for place, value in [(state, new), *[(tracing.state(v), news[name]) for name, v in kept.items()]]:
+        for place, value in [(state, new), *[(tracing.outside.state(v), news[name]) for name, v in kept.items()]]:
             tracing.update(place, gradient.fit(tracing.value_of(value), place))
 
 
