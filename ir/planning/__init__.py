@@ -10,6 +10,7 @@ from ir.graph import CONSTANT, Graph, Node, Value
 from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
 from ir.planning import arena, commit, lifetimes, order, places, results
 from ir.planning.draft import Draft
+from ir.planning.inside import Inside
 from ir.planning.reuse import settle_writes
 from ir.planning.select import choose
 from ir.planning.strides import c_strides
@@ -107,15 +108,16 @@ def _plan(
         if node.op is CONSTANT:
             places.place_constant(draft, node)
     draft.hosts = [Host(node) for node in schedule.hosts]
+    inside = Inside(draft, schedule.nodes)
     for node in schedule.nodes:
-        _compute(draft, node)
+        _compute(draft, node, inside)
     rows = results.place_rows(draft) if in_loop else results.place_results(draft)
     aside = results.set_aside(draft)
     if gate is not None:
         draft.steps.append(Gate(draft.places[graph.outputs[gate]], graph.outputs[gate].node.line))
     draft.commit()
     for node in end.nodes:
-        _compute(draft, node, end.homes.get(node))
+        _compute(draft, node, inside, end.homes.get(node))
     results.write_states(draft, aside)
     if counted:
         draft.steps.append(Tick())
@@ -124,17 +126,21 @@ def _plan(
     return made
 
 
-def _compute(draft: Draft, node: Node, home: Value | None = None) -> None:
+def _compute(draft: Draft, node: Node, inside: Inside, home: Value | None = None) -> None:
     """One node: a view, or a Call with what its kernel needs. `home`: the state that it writes over."""
     if commit.is_view(node):
         if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
             draft.order.append(node)
             places.place_view(draft, node)
         return
+    if inside.join(node):
+        return
     kernel, reads, writes = choose(draft, node)
     draft.use(node)
     if home is not None:
         writes = (draft.places[home],)
+    elif lent := inside.lent(node, writes):
+        writes = tuple([lent.get(k) or draft.keep(w) for k, w in enumerate(writes)])
     else:
         reads, writes = settle_writes(draft, node, kernel, reads, writes)
     draft.order.append(node)

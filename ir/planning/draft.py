@@ -125,6 +125,10 @@ class Draft:
         self.steps.append(Copy(place, made, why, line))
         return made
 
+    def copy(self, read: Place, write: Place, why: str, line: Line | None) -> None:
+        """A Copy step."""
+        self.steps.append(Copy(read, write, why, line))
+
     # ---- Python numbers
     def slot(self, value: Value, dtype: np.dtype, line: Line | None, wraps: bool = False) -> Place:
         """The 0-d place that holds the Python number `value` as `dtype`: a constant's is made now, another's is filled at each call.
