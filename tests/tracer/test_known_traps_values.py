@@ -199,6 +199,11 @@ TABLE: dict[str, tuple[Any, str]] = {
     "lengths": (lambda x, y: (np.hypot(x, y), np.hypot(x * 1e-170, y * 1e-170), np.arctan2(x, y), np.sqrt(x * x + y * y)),
      "f8[15] f8[15]"),
     "far angles": (lambda x: (np.sin(x), np.cos(x), np.tan(x), np.tanh(x), np.arctan(x), np.sinh(x)), "f8[15]"),
+    "unit steps": (lambda x, y: (np.heaviside(x, 0.5), np.heaviside(x, y), np.heaviside(x > 0, 0.5), np.heaviside(0.0, y)),
+     "f8[15] f8[15]"),
+    "unit steps of ints": (lambda x, y: (np.heaviside(x, 0.5), np.heaviside(y, np.float32(0.5)), np.heaviside(y, 1)), "i1[9] f4[9]"),
+    "rounded elements": (lambda x, y: (round(x[0], 1), round(x[2], 0), round(y[1], -1), round(y.sum(), 2), round(x.mean(), 3)),
+     "f8+[4] i2[4]"),
     "steps": (lambda x, y: (np.deg2rad(x), np.isclose(x, y)), "f8[15] f8[15]"),
     # ---- reductions
     # small ints add up in int64, bools count, halves in halves; mean of ints is float64
@@ -225,6 +230,13 @@ TABLE: dict[str, tuple[Any, str]] = {
      x.any(where=x > 5)), "f8[3,5]"),
     "spread": (lambda x: (x.var(), x.var(ddof=1), x.std(0, ddof=2), x.var(1, keepdims=True), np.std(x, ddof=3)), "f8+[3,4]"),
     "spread of nans": (lambda x: (np.nansum(x), np.nanmean(x), np.nansum(x, 1), x.max(0), x.min()), "f8[3,5]"),
+    "spread of nans, more": (lambda x: (np.nanmax(x), np.nanmin(x, 1), np.nanmax(x, 0, keepdims=True), np.nanprod(x), np.nanprod(x, 1)),
+     "f8[3,5]"),
+    "cumulated nans": (lambda x: (np.nancumsum(x), np.nancumprod(x, 0), np.cumulative_sum(x[0]), np.cumulative_prod(x, axis=1)), "f8[3,5]"),
+    "nothing but nans": (lambda x: (np.nanmax(x * NAN, 0), np.nanmin(np.where(x > 9, x, NAN)), np.nansum(x * NAN), np.nanprod(x * NAN)),
+     "f8[3,5]"),
+    "spread of ints": (lambda x: (np.nanmax(x), np.nanmin(x, 0), np.nanprod(x, 1), np.nancumsum(x), np.cumulative_sum(x, axis=0)),
+     "i1[3,5]"),
     # the first of equals, and the first NaN
     "first of equals": (lambda x: (x.argmax(), x.argmin(0), np.argmax(x == x, 1), x.argmax(1), np.argmax(x * 0), np.argmin(-x),
      x.argmax(0, keepdims=True)), "f8[3,5]"),
@@ -257,6 +269,7 @@ TABLE: dict[str, tuple[Any, str]] = {
     "moved": (lambda x: (x.transpose(2, 0, 1), np.moveaxis(x, 0, -1), np.swapaxes(x, -1, 0), x.T, np.rollaxis(x, 2), x.transpose(-1,
      -3, -2)), "i1[2,3,2]"),
     "pieces": (lambda x: (*np.split(x, 3), *np.array_split(x, 4), *np.split(x, [2, 5, 12]), np.tile(x, 2), np.repeat(x, 2)), "f4[9]"),
+    "resized": (lambda x: (np.resize(x, 7), np.resize(x, (2, 2)), np.resize(x, 0), np.resize(x[:0], 2), np.resize(x[0], (2, 3))), "i2[3]"),
     "repeated": (lambda x: (np.repeat(x, [0, 2, 1]), np.repeat(x[None], 2, 0), np.tile(x, (2, 2)), np.tile(x, 0)), "i2[3]"),
     "broadcast": (lambda x, y: (np.broadcast_to(x, (2, 3)), x + y, np.broadcast_arrays(x, y)[1], np.meshgrid(x[0], y[:, 0])[1],
      np.atleast_2d(x[0])), "f8[1,3] f8[2,1]"),

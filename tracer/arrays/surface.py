@@ -399,8 +399,14 @@ class Surface(Operand):
     tofile = _no_value("x.tofile()", "return x and save the result")
     dump = dumps = _no_value("x.dump()", "return x and save the result")
     __reduce__ = __reduce_ex__ = _no_value("pickle", "return x and pickle the result")
-    __round__ = _no_value("round()", "np.round(x)")
     __trunc__ = _no_value("math.trunc()", "np.trunc(x)")
+
+    def __round__(self, ndigits: Any = None) -> Any:
+        if not self.scalar:
+            raise TypeError("type numpy.ndarray doesn't define __round__ method")
+        if ndigits is None:
+            raise needs_value("round(), which gives a Python int,", "np.round(x), a float", value=self.spec)
+        return self.round(ndigits)
 
     def __format__(self, spec: str) -> str:
         if not spec:

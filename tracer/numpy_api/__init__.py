@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.errors import Error
 from ir.source import user_line
-from tracer.numpy_api import choices, creation, indexing, joins, linalg, meta, reductions, shapes, ufuncs
+from tracer.numpy_api import choices, creation, indexing, joins, linalg, meta, nans, reductions, refused, shapes, ufuncs
 from tracer.numpy_api.common import operand, plain
 from tracer.numpy_api.common import spec as spec_of
 from tracer.numpy_api.creation import astype
@@ -24,7 +24,8 @@ from tracer.operands.stack import current
 __all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain", "spec_of"]
 
 TABLE: dict[Any, Callable[..., Any]] = {
-    **reductions.TABLE, **shapes.TABLE, **joins.TABLE, **choices.TABLE, **indexing.TABLE, **linalg.TABLE, **creation.TABLE, **meta.TABLE,
+    **reductions.TABLE, **nans.TABLE, **shapes.TABLE, **joins.TABLE, **choices.TABLE, **indexing.TABLE, **linalg.TABLE, **creation.TABLE,
+    **meta.TABLE,
 }  # fmt: skip
 
 _METHODS: dict[str, Callable[..., Any]] = {
@@ -36,7 +37,7 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
     """`__array_ufunc__`: calls of ufuncs and of their methods on traced operands."""
     if method not in _METHODS:
         raise refuse(
-            f"np.{ufunc.__name__}.{method} is not traced", "write it with np.add.at, sums over slices, or np.cumsum", op=ufunc.__name__
+            f"np.{ufunc.__name__}.{method} is not traced", "np.stack of sums over slices, or differences of np.cumsum", op=ufunc.__name__
         )
     try:
         return _METHODS[method](ufunc, *inputs, **kwargs)
@@ -49,8 +50,8 @@ def array_function(self: Any, func: Callable[..., Any], types: Any, args: tuple[
     implementation = TABLE.get(func)
     if implementation is None:
         name = func.__name__
-        where = {"numpy.linalg": "np.linalg.", "numpy.fft": "np.fft."}.get(func.__module__ or "", "np.")
-        mend = meta.REFUSED.get(name, "compose it from traced functions, or compute it outside the traced function and pass the result in")
+        where = {"numpy.linalg": "np.linalg.", "numpy.fft": "np.fft.", "numpy.lib.scimath": "np.emath."}.get(func.__module__ or "", "np.")
+        mend = refused.SCIMATH if where == "np.emath." else refused.MENDS.get(name, refused.ANY)
         if current() is None:
             mend = f"{where}{name} of x.data, a plain array, if no gradient is to go through; otherwise {mend}"
         raise refuse(f"{where}{name} is not traced", mend, op=name)

@@ -194,11 +194,6 @@ def sinc(x: Any) -> Any:
     return settled(result)
 
 
-def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    """Refused: there is no operation that finds intervals yet."""
-    raise refuse("np.interp is not traced", "compute it outside and pass it in, or use np.where on the intervals", op="interp")
-
-
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
     """As `np.cross` of vectors with three components along the last axis."""
     x, y = array(a), array(b)
@@ -230,7 +225,7 @@ def _infinite(name: str, side: str) -> Callable[..., Any]:
 TABLE: dict[Any, Callable[..., Any]] = {
     np.where: where, np.clip: clip, np.round: round, np.around: round, np.select: select, np.choose: choose, np.nan_to_num: nan_to_num,
     np.isclose: isclose, np.allclose: allclose, np.array_equal: array_equal, np.real: real, np.imag: imag, np.angle: angle, np.sinc: sinc,
-    np.interp: interp, np.cross: cross, np.fix: lambda x, out=None: store(out, apply("trunc", operand(x)), "fix"),
+    np.cross: cross, np.fix: lambda x, out=None: store(out, apply("trunc", operand(x)), "fix"),
     np.isposinf: _infinite("isposinf", "greater"), np.isneginf: _infinite("isneginf", "less"),
     np.isreal: isreal, np.iscomplex: lambda x: apply("not_equal", imag(x), 0),
 }  # fmt: skip

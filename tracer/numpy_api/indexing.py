@@ -137,13 +137,7 @@ def argsort(a: Any, axis: Any = -1, kind: str | None = None, order: Any = None, 
     return apply("argsort", x, axis=one_axis(axis, x.ndim), kind="stable" if stable else kind)
 
 
-def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    """As `np.median` over all axes or one, of arrays without NaN."""
-    raise refuse("np.median is not traced", "s = np.sort(x, axis); the mean of its middle elements", op="median")
-
-
 TABLE: dict[Any, Callable[..., Any]] = {
     np.take: take, np.take_along_axis: take_along_axis, np.put_along_axis: put_along_axis, np.put: put, np.copyto: copyto,
     np.putmask: putmask, np.place: place, np.fill_diagonal: fill_diagonal, np.compress: compress, np.sort: sort, np.argsort: argsort,
-    np.median: median,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Questions about shapes and dtypes, which need no value; and the functions that are refused, each with its mend."""
+"""Questions about shapes and dtypes, which need no value."""
 
 from __future__ import annotations
 
@@ -52,45 +52,3 @@ TABLE: dict[Any, Callable[..., Any]] = {
     np.triu_indices_from: lambda arr, k=0: np.triu_indices(arr.shape[-2], k, arr.shape[-1]),
     np.isfortran: lambda a: bool(a.stand_in().flags.fnc) if hasattr(a, "stand_in") else False,
 }  # fmt: skip
-
-_LENGTH = "use the mask itself: np.where(c, a, b); np.argsort(~c, kind='stable') lists the true places first"
-_UNIQUE = "np.bincount outside; np.sort(x) and a mask of first occurrences keep the length fixed"
-_SET = "np.sort and a mask: the length of the result must not depend on the data"
-_SAVE = "return x and save the result"
-_LAYOUT = "drop the call: the plan chooses the layout"
-_SCIMATH = "np.sqrt(x.astype(complex)) and its kin: the dtype would depend on the values"
-_SOLVE = "compute it outside and pass the result in; for small fixed sizes write the formula with @, np.sum and products"
-
-REFUSED: dict[str, str] = {
-    **dict.fromkeys(["nonzero", "flatnonzero", "argwhere", "extract"], _LENGTH),
-    **dict.fromkeys(["unique", "unique_all", "unique_counts", "unique_inverse", "unique_values"], _UNIQUE),
-    **dict.fromkeys(["setdiff1d", "intersect1d", "union1d", "setxor1d"], _SET),
-    **dict.fromkeys(["save", "savez", "savez_compressed", "savetxt"], _SAVE),
-    **dict.fromkeys(["ascontiguousarray", "asfortranarray", "require", "asarray_chkfinite"], _LAYOUT),
-    **dict.fromkeys(["real_if_close", "logn"], _SCIMATH),
-    **dict.fromkeys(["inv", "solve", "det", "slogdet", "cholesky", "svd", "qr", "pinv", "lstsq"], _SOLVE),
-    **dict.fromkeys(["eig", "eigh", "eigvals", "eigvalsh"], _SOLVE),
-    "einsum": "np.tensordot, np.matmul or @, and transpose; sums of products with np.sum(x * y, axis)",
-    "trim_zeros": _LENGTH,
-    "may_share_memory": "compare the names instead",
-    "shares_memory": "compare the names instead",
-    "vectorize": "write it on whole arrays",
-    "apply_along_axis": "write it on whole arrays with axis=",
-    "piecewise": "np.select",
-    "bincount": "np.add.at(np.zeros(n, like=w), k, w)",
-    "histogram": "np.add.at on computed bins",
-    "searchsorted": "np.sum(a[:, None] < v, axis=0)",
-    "percentile": "np.sort(x, axis), then take and weigh",
-    "quantile": "np.sort(x, axis), then take and weigh",
-    "lexsort": "np.argsort(kind='stable') key by key",
-    "partition": "np.sort",
-    "argpartition": "np.argsort",
-    "cov": "d = x - x.mean(0, keepdims=True), then d.T @ d / (len(x) - 1)",
-    "polyval": "Horner's rule in a loop: y = y * x + c",
-    "trapezoid": "np.sum((y[1:] + y[:-1]) / 2 * dx)",
-    "gradient": "(x[2:] - x[:-2]) / 2, and the ends by np.concatenate",
-    "convolve": "sums of shifted slices",
-    "resize": "np.tile and a slice",
-    "as_strided": "slices and np.stack",
-    "sliding_window_view": "x[i[:, None] + np.arange(n)] with a plain i",
-}

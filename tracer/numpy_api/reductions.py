@@ -227,26 +227,24 @@ cumsum = _cumulated("cumsum")
 cumprod = _cumulated("cumprod")
 
 
-def nansum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Any:
-    """As `np.nansum`."""
-    x = array(a)
-    x = apply("where", apply("isnan", x), np.zeros((), x.dtype), x) if x.dtype.kind in "fc" else x
-    return sum(x, axis, dtype, out, keepdims, initial, where)
+def _from_the_front(name: str, of: Callable[..., Any], first: int) -> Callable[..., Any]:
+    def reduction(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Any:
+        a = array(x)
+        if axis is None and a.ndim != 1:
+            raise ValueError("For arrays which have more than one dimension ``axis`` argument is required.")
+        if include_initial:
+            mend = f"np.concatenate with {'zeros' if first == 0 else 'ones'} in front"
+            raise refuse("include_initial= is not traced", mend, op=name)
+        return of(a, axis, dtype, out)
 
-
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO) -> Any:
-    """As `np.nanmean`."""
-    x = array(a)
-    if x.dtype.kind not in "fc":
-        return mean(x, axis, dtype, out, keepdims, where=where)
-    if given(dtype) and np.dtype(dtype).kind not in "fc":
-        raise TypeError("If a is inexact, then dtype must be inexact")
-    there = apply("logical_not", apply("isnan", x))
-    return mean(x, axis, dtype, out, keepdims, where=apply("logical_and", there, operand(where)) if given(where) else there)
+    reduction.__name__, reduction.__qualname__ = name, f"np.{name}"
+    reduction.__doc__ = f"As `np.{name}`."
+    return reduction
 
 
 TABLE: dict[Any, Callable[..., Any]] = {
     np.sum: sum, np.prod: prod, np.max: max, np.min: min, np.amax: max, np.amin: min, np.mean: mean, np.var: var, np.std: std,
     np.all: all, np.any: any, np.count_nonzero: count_nonzero, np.ptp: ptp, np.average: average, np.argmax: argmax, np.argmin: argmin,
-    np.cumsum: cumsum, np.cumprod: cumprod, np.nansum: nansum, np.nanmean: nanmean,
+    np.cumsum: cumsum, np.cumprod: cumprod, np.cumulative_sum: _from_the_front("cumulative_sum", cumsum, 0),
+    np.cumulative_prod: _from_the_front("cumulative_prod", cumprod, 1),
 }  # fmt: skip

@@ -41,7 +41,7 @@ def _ints(shape: Any) -> Any:
 def ravel(a: Any, order: str = "C") -> Any:
     """As `np.ravel`."""
     if order == "K":
-        raise refuse("ravel in order 'K' is not traced", "order='C' or 'F'", op="ravel")
+        raise refuse("ravel in order 'K' is not traced: the order would hang on how x lies", "order='C', 'F' or 'A'", op="ravel")
     x = array(a)
     strides = x.stand_in() if hasattr(x, "stand_in") else None
     order = "F" if order == "A" and is_fortran(x) else "C" if order == "A" else order
@@ -191,6 +191,16 @@ def tile(A: Any, reps: Any) -> Any:
     return apply("copy", apply("reshape", wide, shape=tuple([size * count for size, count in zip(old, times)])))
 
 
+def resize(a: Any, new_shape: Any) -> Any:
+    """As `np.resize`: the elements in C order, again and again."""
+    x, shape = ravel(array(a)), _ints(new_shape)
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    size = math.prod(shape)
+    if not (x.size and size):
+        return apply("copy", np.zeros(shape, x.dtype))
+    return reshape(tile(x, -(-size // x.size))[:size], shape)
+
+
 def repeat(a: Any, repeats: Any, axis: int | None = None) -> Any:
     """As `np.repeat`, with repeats known while tracing."""
     x = array(a)
@@ -307,7 +317,7 @@ TABLE: dict[Any, Callable[..., Any]] = {
     np.swapaxes: swapaxes, np.moveaxis: moveaxis, np.rollaxis: rollaxis, np.expand_dims: expand_dims, np.squeeze: squeeze,
     np.broadcast_to: broadcast_to, np.broadcast_arrays: broadcast_arrays, np.atleast_1d: _at_least(1), np.atleast_2d: _at_least(2),
     np.atleast_3d: _at_least(3), np.flip: flip, np.fliplr: lambda m: flip(m, 1), np.flipud: lambda m: flip(m, 0), np.roll: roll,
-    np.rot90: rot90, np.tile: tile, np.repeat: repeat, np.diagonal: diagonal, np.trace: trace, np.diag: diag,
+    np.rot90: rot90, np.tile: tile, np.resize: resize, np.repeat: repeat, np.diagonal: diagonal, np.trace: trace, np.diag: diag,
     np.diagflat: lambda v, k=0: diag(ravel(v), k), np.tril: _triangle(True), np.triu: _triangle(False), np.meshgrid: meshgrid, np.pad: pad,
     np.linalg.matrix_transpose: matrix_transpose,
     np.linalg.diagonal: lambda x, /, *, offset=0: diagonal(x, offset, -2, -1),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
-from tracer.numpy_api import reductions, shapes
+from tracer.numpy_api import reductions, refused, shapes
 from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, plain_target, rounds_apart, settled, spec, store
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_shape, refuse
@@ -124,6 +124,13 @@ def _modf(x: Any) -> Any:
     return apply("multiply", finite - apply("trunc", finite), turn), apply("trunc", x)
 
 
+def _heaviside(x: Any, at_zero: Any) -> Any:
+    dtype = ufunc_dtypes(np.heaviside, (spec(x), spec(at_zero)))[0]
+    x, at_zero = cast(x, dtype), cast(at_zero, dtype)
+    step = apply("where", apply("less", x, 0), np.zeros((), dtype), np.ones((), dtype))
+    return apply("where", apply("equal", x, 0), at_zero, apply("where", apply("isnan", x), x, step))
+
+
 def _float_power(x: Any, p: Any) -> Any:
     x, p = array(x), array(p)
     dtype = ufunc_dtypes(np.float_power, (spec(x), spec(p)))[0]
@@ -162,7 +169,7 @@ def _matrix(x: Any, name: str) -> None:
 COMPOSED: dict[np.ufunc, Callable[..., Any]] = {
     np.fabs: _fabs, np.divmod: _divmod, np.modf: _modf,
     np.deg2rad: _scaled(math.pi / 180), np.radians: _scaled(math.pi / 180), np.rad2deg: _scaled(180 / math.pi),
-    np.degrees: _scaled(180 / math.pi), np.float_power: _float_power,
+    np.degrees: _scaled(180 / math.pi), np.heaviside: _heaviside, np.float_power: _float_power,
     np.vecdot: _vecdot, np.matvec: _matvec, np.vecmat: _vecmat,
 }  # fmt: skip
 
@@ -202,12 +209,9 @@ def _apply(ufunc: np.ufunc, operands: list[Any], rest: dict[str, Any]) -> Any:
         if ufunc in ROUND_APART or (ufunc is np.float_power and spec(operands[1]).shape == ()):
             rounds_apart(f"np.{ufunc.__name__}", "compute it outside and pass it in, or compile without exact=True")
         return composed(*operands, **rest)
-    ours = getattr(np, ufunc.__name__, None) is ufunc
-    raise refuse(
-        f"np.{ufunc.__name__} is not traced" if ours else f"the ufunc {ufunc.__name__} is not NumPy's",
-        "compose it from traced functions (arithmetic, exp, log, where, ...), or compute it outside and pass the result in",
-        op=ufunc.__name__,
-    )
+    if getattr(np, ufunc.__name__, None) is ufunc:
+        raise refuse(f"np.{ufunc.__name__} is not traced", refused.MENDS.get(ufunc.__name__, refused.ANY), op=ufunc.__name__)
+    raise refuse(f"the ufunc {ufunc.__name__} is not NumPy's", refused.ANY, op=ufunc.__name__)
 
 
 def _loop_cast(x: Any, dtype: np.dtype, casting: Any, ufunc: np.ufunc) -> Any:
@@ -237,9 +241,7 @@ def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any =
     """`ufunc.reduce(x)`, along axis 0 by default."""
     if ufunc not in _REDUCE:
         mend = "np.sum, np.prod, np.max, np.min, np.all, np.any; others over slices in a loop"
-        if ufunc is np.logaddexp:
-            mend = "m = np.max(x, axis, keepdims=True), then m + np.log(np.sum(np.exp(x - m), axis, keepdims=True))"
-        raise refuse(f"np.{ufunc.__name__}.reduce is not traced", mend, op=ufunc.__name__)
+        raise refuse(f"np.{ufunc.__name__}.reduce is not traced", refused.METHODS.get((ufunc, "reduce"), mend), op=ufunc.__name__)
     if given(dtype):
         rest["dtype"] = dtype
     target = out[0] if type(out) is tuple else out
@@ -251,7 +253,8 @@ def reduce(ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: Any = None, out: Any =
 def accumulate(ufunc: np.ufunc, x: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
     """`ufunc.accumulate(x)`."""
     if ufunc not in (np.add, np.multiply):
-        raise refuse(f"np.{ufunc.__name__}.accumulate is not traced", "np.cumsum for sums, np.cumprod for products", op=ufunc.__name__)
+        mend = refused.METHODS.get((ufunc, "accumulate"), "np.cumsum for sums, np.cumprod for products, a loop over slices for others")
+        raise refuse(f"np.{ufunc.__name__}.accumulate is not traced", mend, op=ufunc.__name__)
     cumulate = reductions.cumsum if ufunc is np.add else reductions.cumprod
     return cumulate(x, axis, dtype, out[0] if type(out) is tuple else out)
 
