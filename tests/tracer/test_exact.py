@@ -211,6 +211,26 @@ def test_the_plan_says_that_it_is_exact() -> None:
     assert "matmul" in fast.source(X)  # as the user wrote it, not by dot
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_constants_lie_as_they_lie(layout: str) -> None:
+    """An array that NumPy computes while tracing, and that no path leads to: views of it are computed anew."""
+    lay = LAYOUTS[layout]
+    plain, deep = lay(Y), lay(Z)
+
+    def fn(x: Any) -> Any:
+        a, one = x[0, 0], x[:, 0]
+        views = [
+            plain.T, plain[:, ::3], plain[1:, 2:-2], plain[::-1], plain[:, 0], np.broadcast_to(plain[0], (3, 45)), plain.T[:, ::-1],
+            deep[1:].transpose(2, 0, 1), deep[:, :, 3], deep[:, ::2], deep.swapaxes(0, 1), np.broadcast_to(deep[:, :1], (5, 4, 45)),
+        ]
+        sums = [(np.add(v, a), np.add(v, a).sum(0), np.square(v - a).sum(), np.cumsum(v - a)) for v in views]
+        products = x @ plain.T, x.T @ plain, one @ plain, x[0] @ plain.T, plain[:, 1] @ one, plain[::-1] @ x[0], deep @ x.T, x @ deep[1].T
+        return sums, products
+
+    exactly(fn, X)
+    same_bits(tracer.compile(lambda x: (x, plain.T * 1.0), exact=True)(X)[1], plain.T * 1.0)
+
+
 # ---- exact inside not exact
 @tracer.compile(exact=True)
 def exact_loss(x: Any) -> Any:

@@ -306,7 +306,7 @@ def _layout(thing: Any, exact: bool) -> str | tuple[int, ...]:
 def _given(out: LeafOut, results: Sequence[Any]) -> Any:
     """A leaf of the result; a plain array that the function returned is the caller's own copy."""
     if out.output is None:
-        return out.value.copy() if type(out.value) is np.ndarray else out.value
+        return out.value.copy("K") if type(out.value) is np.ndarray else out.value
     return _plain(out.kind, results[out.output])
 
 

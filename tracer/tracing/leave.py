@@ -71,7 +71,7 @@ def _leave_leaf(tracing: Tracing, leaf: Any, outputs: list[Value]) -> LeafOut:
     if isinstance(leaf, np.ndarray):
         tracing.noted.bake("a plain array is returned", None)
         tracing.noted.plain_result = True
-        return LeafOut("static", None, leaf.copy())
+        return LeafOut("static", None, leaf.copy("K"))
     if kind is str:
         _no_text_of_traced(leaf)
     if isinstance(leaf, (np.generic, int, float, complex)) and not isinstance(leaf, bool):

@@ -18,6 +18,7 @@ from ir.graph import Value
 from ir.source import Line, user_line
 from ir.spec import Spec, check_dtype
 from tracer.arrays import aliases
+from tracer.arrays.lying import constant_as_it_lies
 from tracer.arrays.scalar import TracedScalar
 from tracer.arrays.storage import Storage, stand_in
 from tracer.arrays.traced import TracedArray, leaked
@@ -97,7 +98,8 @@ class Outside:
         if found is None:
             self._recorder.noted.meet_unknown()
             self.pathless.append((weakref.ref(array), fingerprint(array)))
-            return self._recorder.graph.constant(array, user_line())
+            graph = self._recorder.graph
+            return constant_as_it_lies(graph, array, user_line()) if self._recorder.exact else graph.constant(array, user_line())
         spec = Spec(array.shape, native(array.dtype))
         return self._enter(array, found.fetch, "array", spec, found.name, array).value
 
