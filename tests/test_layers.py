@@ -17,9 +17,9 @@ ALLOWED = {
     "tracer": {"numpy", "networkx", "graphviz", "optree"},
 }
 IR_ORDER = (
-    "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.parse", "ir.dot", "ir.verify", "ir.evaluate",
-    "ir.pattern", "ir.facts", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.passes", "ir.target", "ir.plan", "ir.plan_dot",
-    "ir.planning",
+    "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.scanner", "ir.parse", "ir.dot", "ir.verify",
+    "ir.evaluate", "ir.pattern", "ir.facts", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.passes", "ir.target", "ir.plan",
+    "ir.plan_dot", "ir.planning",
 )
 TRACER_ORDER = (
     "tracer.config", "tracer.trees", "tracer.schedules", "tracer.optimizers", "tracer.operands", "tracer.captures", "tracer.numpy_api",

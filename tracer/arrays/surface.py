@@ -1,6 +1,7 @@
-"""What a traced array offers to the user's code: attributes, operators, NumPy's protocols, ndarray's methods, and the refusals.
+"""What a traced array offers to the user's code: attributes, operators, NumPy's protocols, ndarray's methods.
 
-Nothing here knows of storages: operators and methods go to `apply` and to the tables of `numpy_api`; what would need a value raises.
+Nothing here knows of storages: operators and methods go to `apply` and to the tables of `numpy_api`; what would need a value
+raises (`refusing.py`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ir.spec import Spec
 from tracer import numpy_api
 from tracer.arrays.flat import Flat
+from tracer.arrays.refusing import Flags, Refusing
 from tracer.operands.apply import apply
-from tracer.operands.conversions import to_array, to_float
 from tracer.operands.refusal import bad_dtype, bad_shape, needs_value, refuse
 from tracer.operands.shown import described
 from tracer.operands.stack import Operand, current
@@ -69,45 +69,12 @@ def _method(fn: Callable[..., Any], name: str | None = None) -> Callable[..., An
     return method
 
 
-def _no_value(what: str, mend: str) -> Callable[..., NoReturn]:
-    def method(self: Surface, *args: Any, **kwargs: Any) -> NoReturn:
-        raise needs_value(what, mend, value=self.spec)
-
-    return method
-
-
-class Flags:
-    """`x.flags`: what is known of the memory's order, and whether it can be written; nothing can be set."""
-
-    __slots__ = ("_of",)
-    _KNOWN = ("c_contiguous", "f_contiguous", "contiguous", "fortran", "fnc", "forc", "aligned")
-
-    def __init__(self, of: Any):
-        object.__setattr__(self, "_of", of)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "writeable":
-            return self._of.writeable
-        if name not in self._KNOWN:
-            raise refuse(f"x.flags.{name} is not known while tracing", "leave memory to the plan", op="flags")
-        return getattr(self._of.stand_in().flags, name)
-
-    def __getitem__(self, name: str) -> Any:
-        return getattr(self, name.lower())
-
-    def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise refuse(f"x.flags.{name} is set", "leave the flags alone, or set them on the result", op="flags")
-
-    __setitem__ = __setattr__
-
-
-class Surface(Operand):
+class Surface(Refusing):
     """The public face of a traced array, which has `spec`, `scalar` (NumPy would have a scalar here), `stand_in` and `assign`."""
 
     __slots__ = ()
     rank = 2
     __array_priority__ = 1000
-    spec: Spec
     scalar: bool
 
     def stand_in(self) -> np.ndarray:
@@ -151,10 +118,6 @@ class Surface(Operand):
         return self.spec.nbytes
 
     @property
-    def strides(self) -> NoReturn:
-        raise refuse("x.strides is asked while tracing", "leave the layout to the plan", op="strides")
-
-    @property
     def T(self) -> Any:
         return self.transpose()
 
@@ -192,10 +155,6 @@ class Surface(Operand):
     @flat.setter
     def flat(self, values: Any) -> None:
         self.flat.fill(values)
-
-    @property
-    def base(self) -> NoReturn:
-        raise refuse("x.base is not known while tracing", "compare the names instead", op="base")
 
     @property
     def flags(self) -> Flags:
@@ -258,6 +217,7 @@ class Surface(Operand):
     __lt__, __le__ = _binary(np.less, "less"), _binary(np.less_equal, "less_equal")
     __gt__, __ge__ = _binary(np.greater, "greater"), _binary(np.greater_equal, "greater_equal")
     __eq__, __ne__ = _binary(np.equal, "equal"), _binary(np.not_equal, "not_equal")
+    __hash__ = Refusing.__hash__  # type: ignore[assignment]  # a class with an `__eq__` of its own has none otherwise
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
         """`self ** other`; a modulus is refused."""
@@ -362,44 +322,11 @@ class Surface(Operand):
             return self[...]
         raise refuse("x.view is not traced", "x.astype(dtype) converts the values; x[...] is a view of the same dtype", op="view")
 
-    def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a traced array has no flags of its own."""
-        raise refuse("x.setflags is not traced", "leave the flags alone, or set them on the result", op="setflags")
-
-    def resize(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a traced array keeps its shape."""
-        raise refuse("x.resize is not traced", "np.tile and a slice give a new array", op="resize")
-
-    def __getattr__(self, name: str) -> Any:
-        if not name.startswith("_") and hasattr(np.ndarray, name):
-            raise refuse(f"x.{name} is not traced", "use NumPy functions on whole arrays, or return x and do it on the result", op=name)
-        raise AttributeError(f"'numpy.ndarray' object has no attribute '{name}'")
-
     def __copy__(self) -> Any:
         return self.copy("K")
 
     def __deepcopy__(self, memo: Any) -> Any:
         return self.copy("K")
-
-    # ---- what needs a value
-    def __contains__(self, item: Any) -> NoReturn:
-        raise needs_value("`v in x`", "np.any(x == v)", x=self.spec)
-
-    __hash__ = _no_value("hash()", "use id(x), or a name, as the key")
-    __bool__ = _no_value(
-        "a branch (if, while, and, or, not, chained comparison)",
-        "np.where(c, a, b), or &, |, ~; (a < x) & (x < c) for a < x < c; pass a Python number if each value should have its own trace",
-    )
-    __int__ = _no_value("int()", "keep the 0-d array, return it to read its value; x.astype(np.int64) rounds towards 0")
-    __complex__ = _no_value("complex()", "keep the 0-d array, return it to read its value; x.astype(complex)")
-    __index__ = _no_value("an index, range() or a list's [x]", "pass it as a Python int, or np.array(list, like=x)[x]")
-    item = _no_value("x.item()", "keep the 0-d array; return it to read its value")
-    tolist = _no_value("x.tolist()", "return x and convert the result")
-    tobytes = _no_value("x.tobytes()", "return x and convert the result")
-    tofile = _no_value("x.tofile()", "return x and save the result")
-    dump = dumps = _no_value("x.dump()", "return x and save the result")
-    __reduce__ = __reduce_ex__ = _no_value("pickle", "return x and pickle the result")
-    __trunc__ = _no_value("math.trunc()", "np.trunc(x)")
 
     def __round__(self, ndigits: Any = None) -> Any:
         if not self.scalar:
@@ -407,14 +334,3 @@ class Surface(Operand):
         if ndigits is None:
             raise needs_value("round(), which gives a Python int,", "np.round(x), a float", value=self.spec)
         return self.round(ndigits)
-
-    def __format__(self, spec: str) -> str:
-        if not spec:
-            return repr(self)
-        raise needs_value("a format", "return x and format the result; print(x) describes the traced array", x=self.spec)
-
-    def __float__(self) -> NoReturn:
-        raise to_float(self.spec)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NoReturn:
-        raise to_array(self.spec)
