@@ -34,7 +34,7 @@ def default_threads() -> int:
 
 def threads() -> int:
     """How many threads work on one fork, the one that calls among them."""
-    return _limit
+    return _pool.size
 
 
 def set_threads(n: int | None) -> int:
@@ -51,11 +51,14 @@ def set_threads(n: int | None) -> int:
 
     Raises ArgumentError where `n` is not an integer from 1.
     """
-    global _limit
+    global _pool
     if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__") or n.__index__() < 1):
         raise ArgumentError(f"the number of threads is {n!r}", op="set_threads", mend="an integer from 1, or None for the default")
-    _limit = default_threads() if n is None else n.__index__()
-    return _limit
+    count = default_threads() if n is None else n.__index__()
+    if count != _pool.size:
+        old, _pool = _pool, _Pool(count)
+        old.close()
+    return count
 
 
 def fork(tasks: Tasks) -> None:
@@ -65,12 +68,13 @@ def fork(tasks: Tasks) -> None:
     error by position is raised. What is no Exception (an interrupt of the main thread, say) keeps tasks from being begun; it is raised
     when those that run have ended. A task that forks runs its tasks itself.
     """
-    if _limit < 2 or len(tasks) < 2 or _here.inside:
+    pool, count = _pool, len(tasks)
+    if pool.size < 2 or count < 2 or _here.inside:
         _run_alone(tasks)
         return
     _here.inside = True
     try:
-        _run_together(_pool, _Job(tasks, min(_limit, len(tasks)) - 1))
+        _run_together(pool, _Job(tasks, min(pool.size, count) - 1))
     finally:
         _here.inside = False
 
@@ -102,7 +106,7 @@ def _run_together(pool: _Pool, job: _Job) -> None:
     except BaseException as error:
         raised = error
         job.left.clear()
-    while pool is _pool:  # a forked child has another pool, and nobody to wait for
+    while not pool.dead:
         try:
             with pool.lock:
                 job.room = 0
@@ -119,7 +123,7 @@ def _run_together(pool: _Pool, job: _Job) -> None:
     if raised is None and job.failed:
         raised = job.failed[min(job.failed)]
     job.failed.clear()  # their frames hold the job
-    if raised is None and pool is not _pool and job.inside:
+    if raised is None and pool.dead and job.inside:
         raised = RuntimeError("this process was forked inside a task: the other tasks' threads are not here")
     if raised is not None:
         try:
@@ -162,45 +166,51 @@ class _Job:
 
 
 class _Pool:
-    """Workers and the jobs that want some. `offers` are in the order in which they came."""
+    """Workers for `size` threads, and the jobs that want some, in the order in which they came. `dead`: in a forked child."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
+    def __init__(self, size: int):
+        self.size, self.closed, self.dead, self.lock = size, False, False, threading.Lock()
         self.offers: list[_Job] = []
         self.workers: list[_Worker] = []
+        self.asleep: list[_Worker] = []
 
     def offer(self, job: _Job) -> None:
         """Wakes as many sleeping workers as the job has room for, or starts new ones."""
-        wanted = job.room
         with self.lock:
             self.offers.append(job)
-            for worker in self.workers[: _limit - 1]:
-                if worker.asleep:
-                    wanted -= 1
-                    worker.call()
-                    if not wanted:
-                        return
-            for number in range(len(self.workers), min(len(self.workers) + wanted, _limit - 1)):
-                worker = _Worker(self, number)
-                self.workers.append(worker)
-                try:
-                    worker.start()
-                except BaseException as error:
-                    self.workers.remove(worker)
-                    if not isinstance(error, RuntimeError):
-                        raise
-                    return  # the system has no thread to give: the others do the work
+            called = self.asleep[: job.room]
+            self.asleep = self.asleep[job.room :] + called  # the next to come calls others first
+            if len(called) < job.room:
+                for _ in range(min(job.room - len(called), self.size - 1 - len(self.workers))):
+                    self.start()
+        for worker in called:  # after the lock, or they would wait for that too
+            worker.call()
+
+    def start(self) -> None:
+        """Under the lock. Where the system has no thread to give, the others do the work."""
+        worker = _Worker(self)
+        self.workers.append(worker)
+        try:
+            worker.start()
+        except BaseException as error:
+            self.workers.remove(worker)
+            if not isinstance(error, RuntimeError):
+                raise
 
     def take(self, worker: _Worker) -> _Job | None:
         """A job for this worker; without one it is noted as asleep."""
         with self.lock:
-            job = self.offers[0] if self.offers and worker.number < _limit - 1 else None
-            worker.asleep = job is None
-            if job is not None:
-                job.inside += 1
-                job.room -= 1
-                if not job.room:
-                    self.offers.remove(job)
+            if not self.offers:
+                if worker not in self.asleep:
+                    self.asleep.append(worker)
+                return None
+            if worker in self.asleep:
+                self.asleep.remove(worker)
+            job = self.offers[0]
+            job.inside += 1
+            job.room -= 1
+            if not job.room:
+                del self.offers[0]
             return job
 
     def leave(self, job: _Job) -> None:
@@ -210,24 +220,33 @@ class _Pool:
             if not job.inside and job.over is not None:
                 job.over.release()
 
+    def close(self) -> None:
+        """Ends the workers when they are through. Jobs that still come are done by those who bring them."""
+        self.closed = True
+        for worker in list(self.workers):
+            worker.call()
+
 
 class _Worker(threading.Thread):
     """Sleeps until called, works on jobs while there are any. A daemon: it holds up no end of the interpreter."""
 
-    def __init__(self, pool: _Pool, number: int):
-        super().__init__(name=f"gradplan-{number + 1}", daemon=True)
-        self.pool, self.number, self.asleep = pool, number, False
+    def __init__(self, pool: _Pool):
+        super().__init__(name="gradplan-worker", daemon=True)
+        self.pool = pool
         self._wake = threading.Lock()
         self._wake.acquire()
 
     def call(self) -> None:
         """Wakes it. Where it is awake it looks for work once more."""
         if self._wake.locked():
-            self._wake.release()
+            try:
+                self._wake.release()
+            except RuntimeError:
+                return  # another thread was faster
 
     def run(self) -> None:
         _here.inside = True
-        while self in self.pool.workers:
+        while not self.pool.closed:
             job = self.pool.take(self)
             if job is None:
                 self._wake.acquire()
@@ -246,9 +265,10 @@ class _Here(threading.local):
 def _renew() -> None:
     """In a forked child: the workers are not there any more, and somebody may have held the lock."""
     global _pool
-    _pool = _Pool()
+    _pool.dead = True
+    _pool = _Pool(_pool.size)
 
 
-_limit, _here, _pool = default_threads(), _Here(), _Pool()
+_here, _pool = _Here(), _Pool(default_threads())
 if hasattr(os, "register_at_fork"):  # not on Windows
     os.register_at_fork(after_in_child=_renew)

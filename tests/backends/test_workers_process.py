@@ -32,7 +32,7 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_threads_start_with_the_first_fork_that_needs_them() -> None:
+def test_threads_start_when_needed_and_end_when_there_are_too_many() -> None:
     code = """
 assert threading.active_count() == 1
 workers.fork(tasks()[:1]); workers.fork([])
@@ -41,6 +41,12 @@ workers.fork(tasks()[:2])
 assert threading.active_count() == 2
 workers.fork(tasks())
 assert threading.active_count() <= 3
+for n in (2, 8, 4, 2, 1):
+    workers.set_threads(n)
+    workers.fork(tasks())
+until = time.monotonic() + 20
+while threading.active_count() > 1 and time.monotonic() < until: time.sleep(0.01)
+assert threading.active_count() == 1
 """
     assert run(code) == ""
 
