@@ -135,6 +135,34 @@ class Loop:
 
 
 @dataclass(frozen=True, eq=False)
+class Region:
+    """`body` run on block after block of `rows` along an axis of `size`; the last block, of `last_rows`, has a plan of its own, `last`.
+
+    `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut, or None for what every block reads
+    whole. The last `parts` of the writes have a row for each of as many shares of the blocks, which begins as `starts` says and is
+    carried from block to block as a state of the body. `private`: a buffer for each worker that runs shares, the body's arena.
+    """
+
+    node: Node
+    size: int
+    rows: int
+    last_rows: int
+    body: Plan
+    last: Plan | None
+    reads: tuple[Place, ...]
+    writes: tuple[Place, ...]
+    cuts: tuple[int | None, ...]
+    parts: int
+    shares: int
+    starts: tuple[Any, ...]
+    private: tuple[Place, ...]
+
+    @property
+    def line(self) -> Line | None:
+        return self.node.line
+
+
+@dataclass(frozen=True, eq=False)
 class Gate:
     """The run ends here with NotFiniteError, and nothing is written, where the bool at `read` is false: the last step before `tail`."""
 
@@ -149,7 +177,7 @@ class Tick:
     line: Line | None = None
 
 
-Step = Call | Copy | Fill | Host | Loop | Gate | Tick
+Step = Call | Copy | Fill | Host | Loop | Region | Gate | Tick
 
 
 @dataclass(eq=False)
@@ -246,7 +274,7 @@ def _table(plan: Plan, lines: bool) -> list[str]:
         step = plan.steps[k - 1] if k else None
         line = step.line if step is not None and lines else None
         found.append(f"  {text}".rstrip() + (f"   # {comment(line)}" if line is not None else ""))
-        if isinstance(step, Loop):
+        if isinstance(step, (Loop, Region)):
             found += [f"    {inner}".rstrip() for inner in _plan_text(step.body, lines)]
     return found
 
@@ -268,6 +296,11 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
         changing = f" over {', '.join([f'input{k}' for k in step.changing])}" if step.changing else ""
         return (f"loop {step.trips} times{changing}", "", "", *_written(step.stacked))
     values = ", ".join([names[v] for v in step.node.outputs])
+    if isinstance(step, Region):
+        private = f" (with {', '.join(map(_place_text, step.private))})" if step.private else ""
+        written = _written(step.writes)
+        reads = ", ".join(map(_place_text, step.reads))
+        return (f"region {step.size} by {step.rows}", values, reads, written[0] + private, *written[1:])
     temps = f" (with {', '.join(map(_place_text, step.temps))})" if step.temps else ""
     written = _written(step.writes)
     return (step.kernel.name, values, ", ".join(map(_place_text, step.reads)), written[0] + temps, *written[1:])

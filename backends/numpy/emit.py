@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.names import Names, body_of, states_of
-from backends.numpy.site import Site
+from backends.numpy.site import Site, type_name
 from ir.errors import VerifyError
 from ir.graph import Value
-from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
+from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
 from ir.planning.results import is_scalar
 from ir.source import Line
 
@@ -64,13 +64,12 @@ def emit_source(plan: Plan, watched: bool = False) -> Source:
 
 
 class _Writer:
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, around: Names | None = None):
         self.plan, self.body = plan, body_of(plan)
-        self.names = Names(plan, self.body)
-        self.lines: list[str] = []
+        self.names = Names(plan, self.body, around)
         self.numbers: dict[Value, str] = {}
         self.uses_support: set[str] = set()
-        self.uses_python = self.uses_partial = False
+        self.uses_python = self.uses_partial = self.uses_blocks = False
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
                 self.numbers[value] = self.names.inputs[index]
@@ -115,6 +114,8 @@ class _Writer:
         bind += ["", "def run(inputs):", *_indent(run), "", "return run"]
         head = ["from functools import partial", ""] if self.uses_partial else []
         head.append("import numpy as np")
+        if self.uses_blocks:
+            head += ["", "from backends.numpy.blocks import Blocks"]
         if self.uses_support:
             head += ["", f"from backends.numpy.support import {', '.join(sorted(self.uses_support))}"]
         if self.uses_python:
@@ -153,6 +154,8 @@ class _Writer:
             case Copy():
                 cast = "" if step.read.dtype == step.write.dtype else ', "unsafe"'
                 return [self.names.functions(f"np.copyto({self.names.place(step.write)}, {self.names.place(step.read)}{cast})")]
+            case Region():
+                return self._region(step)
             case Fill():
                 return [f"{self.names.place(step.write)}[()] = {self._number(step.value)}"]
             case Gate():
@@ -180,6 +183,32 @@ class _Writer:
             if "quiet" in line or "loud" in line or "hosted" in line:
                 self.uses_support.update(re.findall(r"\b(?:quiet|loud|hosted)\b", line))
         return [names.functions(line) for line in lines]
+
+    def _region(self, region: Region) -> list[str]:
+        """One call; the functions of its blocks are made in `bind`, for each worker over its own buffers."""
+        names, self.uses_blocks = self.names, True
+        make = [self._block(plan) for plan in (region.body, region.last) if plan is not None]
+        bodies = []
+        for place in region.private or (None,):
+            work = names.place(place) if place is not None else "None"
+            bodies.append(f"({make[0]}({work}), {f'{make[1]}({work})' if len(make) > 1 else None})")
+        starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
+        name = names.fresh("region_")
+        names.bound += [
+            f"{name} = Blocks(",
+            f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {region.cuts},",
+            f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
+            ").run",
+        ]
+        return [f"{name}({', '.join([names.place(p) for p in (*region.reads, *region.writes)])})"]
+
+    def _block(self, plan: Plan) -> str:
+        """Defines what makes the function of a block over a worker's buffers; gives its name."""
+        writer = _Block(plan, self.names)
+        name = self.names.fresh("block_")
+        self.names.bound += writer.definition(name)
+        self.uses_support |= writer.uses_support
+        return name
 
     def _tail(self, steps: list[Step]) -> list[str]:
         """What writes states and what follows, single calls all: several are made by `finish`, all or none."""
@@ -240,6 +269,21 @@ class _Writer:
         if place is None:
             return self._number(value)
         return self.names.place(place) + ("[()]" if is_scalar(value) else "")
+
+
+class _Block(_Writer):
+    """Writes the body of a region: a function of blocks of its operands and results, then of the parts it adds to."""
+
+    def definition(self, name: str) -> list[str]:
+        steps = self.body.steps
+        main = [line for step in steps if isinstance(step, (Host, Fill)) for line in self._step(step)]
+        main += self._steps([s for s in steps if not isinstance(s, (Host, Fill))])
+        states = states_of(self.plan)
+        names = self.names
+        results = [names.place(p) for p in self.plan.results if p is not None]
+        given = [n for k, n in enumerate(names.inputs) if k not in states] + results + [names.inputs[k] for k in states]
+        inner = [f"def block({', '.join(given)}):", *_indent([*names.called, *main] or ["pass"]), "return block"]
+        return [f"def {name}(arena):", *_indent([*names.bound, *inner])]
 
 
 class _Watched(_Writer):

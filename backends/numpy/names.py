@@ -45,20 +45,24 @@ _FUNCTION = re.compile(r"\bnp((?:\.\w+)+)")
 
 
 class Names:
-    """`once` are lines of the module, `bound` of `bind`, `called` of `run`; `arrays` are the constants that `bind` is given."""
+    """`once` are lines of the module, `bound` of `bind`, `called` of `run`; `arrays` are the constants that `bind` is given.
 
-    def __init__(self, plan: Plan, body: Plan):
-        self.plan, self.body = plan, body
-        self.once: list[str] = []
+    Names for a block of a region are within those `around` them: functions and constants are shared, and what the block is given is no
+    view of the whole's memory but an argument.
+    """
+
+    def __init__(self, plan: Plan, body: Plan, around: Names | None = None):
+        self.plan, self.body, self.around = plan, body, around
+        self.once: list[str] = around.once if around else []
         self.bound: list[str] = []
         self.called: list[str] = []
-        self.arrays: list[Any] = []
-        self.array_names: list[str] = []
-        self._taken = set(RESERVED)
-        self._counts: dict[str, int] = {}  # up to which number a hint is taken
+        self.arrays: list[Any] = around.arrays if around else []
+        self.array_names: list[str] = around.array_names if around else []
+        self._taken = around._taken if around else set(RESERVED)
+        self._counts: dict[str, int] = around._counts if around else {}  # up to which number a hint is taken
         self._names: dict[tuple[Any, ...], str] = {}
-        self._consts: dict[str, str] = {}
-        self._functions: dict[str, str] = {}
+        self._consts: dict[str, str] = around._consts if around else {}
+        self._functions: dict[str, str] = around._functions if around else {}
         self._views: dict[int, View] = {id(view.place): view for view in body.views}
         self._hints = _hints(body)
         self.inputs = [self._input(index, value) for index, value in enumerate(plan.graph.inputs)]
@@ -135,9 +139,9 @@ class Names:
                 self.bound.append(f"{name} = {self._cut('arena', place, (place.buffer.offset or 0) + place.offset)}")
             case "const":
                 self._define_const(name, place)
-            case "state":
+            case "state" if self.around is None:
                 self.bound.append(f"{name} = {self._view_of(place)}")
-            case "input":
+            case "input" | "state":
                 self.called.append(f"{name} = {self._view_of(place)}")
             case "result":
                 self._define_result(name, place)
@@ -166,6 +170,8 @@ class Names:
     def _define_result(self, name: str, place: Place) -> None:
         """The buffer of a result is a fresh array at each call, in the order of axes of the result that owns it."""
         owner = next(p for p in self.plan.results if p is not None and p.buffer is place.buffer)
+        if self.around is not None and place is owner:
+            return  # an argument
         if _spot(place) == _spot(owner) and place.strides == owner.strides:
             self.called.append(f"{name} = {self._empty(owner)}")
         else:

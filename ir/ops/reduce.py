@@ -82,17 +82,18 @@ def _count(x: Value, axis: Axis) -> int:
 
 
 def _reduction(
-    name: str, function: Callable[..., Any], vjp: Vjp, *, needs_one: bool = False, traits: Trait = Trait.ROUNDS, flops: int = 1
-) -> Op:
+    name: str, function: Callable[..., Any], vjp: Vjp, *, needs_one: bool = False, traits: Trait = Trait.ROUNDS, flops: int = 1,
+    combines: Any = None,
+) -> Op:  # fmt: skip
     return Op(
         name, "reduce", ("x",), spec=_spec(function, needs_one), meaning=_meaning(function), vjp=vjp, axes=_axes, flops=_flops(flops),
-        traits=traits, order="K",
+        traits=traits, order="K", combines=combines,
     )
 
 
 # ---- sums
 SUMS = Trait.ROUNDS | Trait.MOVES
-sum = _reduction("sum", np.sum, lambda g, y, x, *, axis, keepdims, dtype=None: spread(g, x, axis, keepdims), traits=SUMS)
+sum = _reduction("sum", np.sum, lambda g, y, x, *, axis, keepdims, dtype=None: spread(g, x, axis, keepdims), traits=SUMS, combines=np.add)
 mean = _reduction(
     "mean", np.mean, lambda g, y, x, *, axis, keepdims, dtype=None: spread(_per(g, _count(x, axis)), x, axis, keepdims), traits=SUMS
 )
@@ -174,8 +175,8 @@ def _extreme_vjp(g: Value, y: Value, x: Value, *, axis: Axis, keepdims: bool) ->
     return _share(_kept(g, axis, keepdims), e.equal(x, _kept(y, axis, keepdims)), axis)
 
 
-max = _reduction("max", np.max, _extreme_vjp, needs_one=True, traits=Trait.NONE)
-min = _reduction("min", np.min, _extreme_vjp, needs_one=True, traits=Trait.NONE)
+max = _reduction("max", np.max, _extreme_vjp, needs_one=True, traits=Trait.NONE, combines=np.maximum)
+min = _reduction("min", np.min, _extreme_vjp, needs_one=True, traits=Trait.NONE, combines=np.minimum)
 any = _reduction("any", np.any, ZERO, traits=Trait.NONE)
 all = _reduction("all", np.all, ZERO, traits=Trait.NONE)
 

@@ -4,11 +4,13 @@
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from ir.graph import CONSTANT, Graph, Node, Value
-from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
-from ir.planning import arena, commit, lifetimes, order, places, results
+from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
+from ir.planning import arena, commit, lifetimes, order, places, region, results
+from ir.planning.blocks import REGION
+from ir.planning.contract import contract
 from ir.planning.draft import Draft
 from ir.planning.inside import Inside
 from ir.planning.reuse import settle_writes
@@ -46,7 +48,7 @@ def plan(
          0  exp     %1     input0   result0     48      0      1
          1  exp     %2     result0  result0     48      0      1
     """
-    return _plan(graph, target, dict(layouts or {}), exact, gate, counted, in_loop=False)
+    return _plan(contract(graph, target, exact), target, dict(layouts or {}), exact, gate, counted)
 
 
 def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
@@ -62,7 +64,7 @@ def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
     >>> loop(once, 10).results[0].shape
     (10, 2, 3)
     """
-    body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, plan.gate, plan.counted, in_loop=True)
+    body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, plan.gate, plan.counted, rows=results.place_rows)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
     first = len(body.buffers)
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
@@ -98,8 +100,10 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
 
 
 def _plan(
-    graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None, counted: bool, in_loop: bool
-) -> Plan:
+    graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None = None, counted: bool = False,
+    rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results,
+) -> Plan:  # fmt: skip
+    """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region."""
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
     end = commit.commit(draft)
@@ -111,7 +115,7 @@ def _plan(
     inside = Inside(draft, schedule.nodes)
     for node in schedule.nodes:
         _compute(draft, node, inside)
-    rows = results.place_rows(draft) if in_loop else results.place_results(draft)
+    ends = rows(draft)
     aside = results.set_aside(draft)
     if gate is not None:
         draft.steps.append(Gate(draft.places[graph.outputs[gate]], graph.outputs[gate].node.line))
@@ -121,7 +125,7 @@ def _plan(
     results.write_states(draft, aside)
     if counted:
         draft.steps.append(Tick())
-    made = _finish(draft, states, rows, schedule)
+    made = _finish(draft, states, ends, schedule)
     made.gate, made.counted = gate, counted
     return made
 
@@ -132,6 +136,9 @@ def _compute(draft: Draft, node: Node, inside: Inside, home: Value | None = None
         if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
             draft.order.append(node)
             places.place_view(draft, node)
+        return
+    if node.op is REGION:
+        region.place(draft, node, _body)
         return
     if inside.join(node):
         return
@@ -150,13 +157,18 @@ def _compute(draft: Draft, node: Node, inside: Inside, home: Value | None = None
         draft.put(value, place)
 
 
+def _body(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, wholes: tuple[Spec, ...]) -> Plan:
+    """The plan of a region's block, whose outputs are blocks of arrays of these specs."""
+    return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes))
+
+
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule) -> Plan:
     front: list[Step] = [*draft.hosts, *draft.fills, *draft.main]
     steps = [*front, *draft.tail]
     lifetimes.set_lifetimes(steps, draft.buffers, draft.kept)
     items = [b for b in draft.buffers if b.kind in IN_ARENA]
     arena_bytes = arena.place_buffers(items, draft.target.alignment)
-    scratch = max([s.kernel.scratch(s.reads, s.writes, s.node.attrs) for s in steps if isinstance(s, Call)], default=0)
+    scratch = max([_scratch(s) for s in steps], default=0)
     made = Plan(
         graph=draft.graph, target=draft.target, steps=steps, buffers=draft.buffers, places=draft.places, views=draft.views,
         results=rows, states=states, order=[*schedule.hosts, *draft.order], arena_bytes=arena_bytes, scratch_bytes=scratch,
@@ -164,6 +176,13 @@ def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, .
     )
     _bill(made, arena.most_live(items))
     return made
+
+
+def _scratch(step: Step) -> int:
+    """Bytes that a step asks for behind our back; each worker of a region may do so at once."""
+    if isinstance(step, Region):
+        return max(1, len(step.private)) * max(step.body.scratch_bytes, step.last.scratch_bytes if step.last else 0)
+    return step.kernel.scratch(step.reads, step.writes, step.node.attrs) if isinstance(step, Call) else 0
 
 
 def _bill(plan: Plan, live: int) -> None:

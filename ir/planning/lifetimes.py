@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ir.plan import Buffer, Call, Copy, Fill, Gate, Place, Step
+from ir.plan import Buffer, Call, Copy, Fill, Gate, Place, Region, Step
 
 
 def touched(step: Step) -> Iterator[Place]:
@@ -16,6 +16,10 @@ def touched(step: Step) -> Iterator[Place]:
         yield from step.reads
         yield from step.writes
         yield from step.temps
+    elif isinstance(step, Region):
+        yield from step.reads
+        yield from step.writes
+        yield from step.private
     elif isinstance(step, Copy):
         yield step.read
         yield step.write

@@ -10,7 +10,8 @@ from ir.graph import Value
 from ir.op import Trait
 from ir.plan import Copy, Place
 from ir.planning.draft import Draft
-from ir.planning.strides import is_dense
+from ir.planning.strides import c_strides, is_dense, k_strides
+from ir.spec import Spec
 
 
 def place_results(draft: Draft) -> tuple[Place | None, ...]:
@@ -45,6 +46,30 @@ def place_rows(draft: Draft) -> tuple[Place | None, ...]:
             draft.kept.append(place.buffer)
         found.append(place)
     return tuple(found)
+
+
+def place_blocks(draft: Draft, wholes: tuple[Spec, ...]) -> tuple[Place | None, ...]:
+    """As `place_results` for the body of a region: output k is the block of an array of spec `wholes[k]`, whose axes will lie in memory
+    in the order in which the block's do.
+    """
+    found = []
+    for index, (value, whole) in enumerate(zip(draft.graph.outputs, wholes)):
+        place = draft.places[value]
+        lies = place.strides or c_strides(place.shape, place.dtype.itemsize)
+        strides = k_strides(whole.shape, whole.dtype.itemsize, ((place.shape, lies),))
+        if place.buffer.kind == "arena" and fills(place) and _alike(place.shape, lies, strides):
+            place.buffer.kind, place.buffer.index = "result", index
+            found.append(place)
+        else:
+            block = Place(draft.buffer("result", value.spec.nbytes, index), 0, place.shape, strides, place.dtype)
+            draft.steps.append(Copy(place, block, "the block of a result", value.node.line))
+            found.append(block)
+    return tuple(found)
+
+
+def _alike(shape: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...]) -> bool:
+    """Whether these strides lead to the same elements."""
+    return all(n == 1 or p == q for n, p, q in zip(shape, a, b))
 
 
 def fills(place: Place) -> bool:

@@ -1,0 +1,68 @@
+"""Regions at run time: the same straight line of calls, block after block, in buffers of a worker's own.
+
+The blocks are dealt to a fixed number of shares, each a run of blocks with a row of its own in what is joined: so the bits depend
+neither on how many workers there are nor on who runs what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Block = Callable[..., None]
+Cut = int | None
+
+
+class Blocks:
+    """`run(*arrays)` with a region's operands and results in its plan's order.
+
+    `bodies`: for each worker the block's function and that of the last, shorter block (None where there is none), over that worker's
+    buffers. `cuts`: the axis along which each array is cut, None for what each block gets whole; the last arrays, one for each of
+    `starts`, have a row a share, which begins as that number.
+    """
+
+    def __init__(self, size: int, rows: int, last: int, shares: int, cuts: Sequence[Cut], starts: Sequence[Any], bodies: Sequence[tuple[Block, Block | None]]):
+        self.spans = spans(size, rows, last, shares)
+        self.rows, self.starts = rows, tuple(starts)
+        self.cuts = tuple([None if axis is None else (slice(None),) * axis for axis in cuts])
+        self.free = list(bodies)
+
+    def run(self, *arrays: Any) -> None:
+        """All shares, one after the other."""
+        for share in range(len(self.spans)):
+            self.share(share, arrays)
+
+    def share(self, share: int, arrays: tuple[Any, ...]) -> None:
+        """The blocks of one share, in the buffers of a worker that is free."""
+        body, last = bodies = self.free.pop()
+        try:
+            whole = len(arrays) - len(self.starts)
+            parts = [array[share, ...] for array in arrays[whole:]]
+            for part, start in zip(parts, self.starts):
+                part.fill(start)
+            given = list(zip(arrays[:whole], self.cuts))
+            for low, high in self.spans[share]:
+                block = [array if cut is None else array[(*cut, slice(low, high))] for array, cut in given]
+                (body if high - low == self.rows else last)(*block, *parts)  # type: ignore[misc]
+        finally:
+            self.free.append(bodies)
+
+
+def spans(size: int, rows: int, last: int, shares: int) -> list[list[tuple[int, int]]]:
+    """(first, end) of each block, the blocks of one share together; all shares have as many, but for the first few.
+
+    >>> spans(10, 3, 1, 2)
+    [[(0, 3), (3, 6)], [(6, 9), (9, 10)]]
+    >>> spans(7, 3, 4, 2)
+    [[(0, 3)], [(3, 7)]]
+    """
+    bounds = [(low, low + rows) for low in range(0, size - last, rows)]
+    if last:
+        bounds.append((size - last, size))
+    each, more = divmod(len(bounds), shares)
+    found, start = [], 0
+    for share in range(shares):
+        end = start + each + (share < more)
+        found.append(bounds[start:end])
+        start = end
+    return found

@@ -1,0 +1,128 @@
+"""A group of nodes as a graph of its own, and that graph for one block: every cut axis as long as the block, all else as it was.
+
+What a group reduces along the cut axis itself a block can only add to: the body carries it as a state, which its update joins with the
+block's own part. So a region is planned as any graph is, and its buffers, in-place results and kernels are the planner's usual ones.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
+from ir.op import Axes, Op, Trait, no_flops, whole_axes
+from ir.ops import TABLE
+from ir.spec import Spec
+
+SHARES = 8  # runs of blocks whose parts of a reduction are added up apart; fixed, so that bits depend on no number of workers
+
+
+def cut_spec(spec: Spec, axis: int, rows: int) -> Spec:
+    """The spec of `rows` along an axis."""
+    return Spec((*spec.shape[:axis], rows, *spec.shape[axis + 1 :]), spec.dtype)
+
+
+def blocked_attrs(node: Node, axis: int | None, rows: int) -> dict[str, Any]:
+    """The attributes of the operation for a block: a shape among them is the block's."""
+    if axis is None or "shape" not in node.attrs:
+        return node.attrs
+    shape = node.attrs["shape"]
+    return {**node.attrs, "shape": (*shape[:axis], rows, *shape[axis + 1 :])}
+
+
+@dataclass(frozen=True, eq=False)
+class Blocked:
+    """`graph`: the group at full size. Its inputs are the region's operands, its outputs first the values given block by block, then the
+    `parts` that are joined. `cuts`: the axis that is cut, of each value that has it. `size`: of the axis.
+    """
+
+    graph: Graph
+    size: int
+    cuts: dict[Value, int]
+    parts: int = 0
+    shares: int = field(default=SHARES)
+
+    @property
+    def whole(self) -> list[Value]:
+        """The outputs that are given block by block."""
+        return self.graph.outputs[: len(self.graph.outputs) - self.parts]
+
+    @property
+    def joined(self) -> list[Value]:
+        """The outputs that come in parts."""
+        return self.graph.outputs[len(self.graph.outputs) - self.parts :]
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """The specs of the region's outputs: parts have an axis more, one row a share."""
+        return (*[v.spec for v in self.whole], *[Spec((self.shares, *v.shape), v.dtype) for v in self.joined])
+
+    def block(self, rows: int) -> Graph:
+        """The graph of a block: the operands' blocks are its arguments; the parts are states, which it updates."""
+        made = Graph()
+        mapped: dict[Value, Value] = {}
+        for value in self.graph.inputs:
+            axis = self.cuts.get(value)
+            mapped[value] = made.input(value.spec if axis is None else cut_spec(value.spec, axis, rows), line=value.node.line)
+        for node in self.graph.order():
+            if node.op is INPUT:
+                continue
+            attrs = blocked_attrs(node, self.cuts.get(node.outputs[0]), rows)
+            mapped[node.outputs[0]] = made.apply(node.op, [mapped[v] for v in node.operands], attrs, node.line)
+        made.outputs = [mapped[v] for v in self.whole]
+        for value in self.joined:
+            part = mapped[value]
+            held = made.input(part.spec, "state", line=value.node.line)
+            join = next(op for op in TABLE.values() if op.ufunc is value.node.op.combines and op.has(Trait.ELEMENTWISE))
+            made.updates.append((held, made.apply(join, [held, part], None, value.node.line)))
+        return made
+
+    def starts(self) -> list[Any]:
+        """For each part the number with which joining begins: it changes nothing that is joined to it (-0.0, since 0.0 + -0.0 is 0.0)."""
+        return [identity(v.node.op.combines, v.dtype) for v in self.joined]
+
+
+def identity(ufunc: np.ufunc, dtype: np.dtype) -> Any:
+    """The number that the ufunc joins to any without changing it, bits included."""
+    if ufunc is np.add:
+        return dtype.type(-0.0) if dtype.kind in "fc" else dtype.type(0)
+    lowest = ufunc is np.maximum
+    if dtype.kind == "f":
+        return dtype.type(-np.inf if lowest else np.inf)
+    if dtype.kind == "b":
+        return np.bool_(not lowest)
+    return dtype.type(np.iinfo(dtype).min if lowest else np.iinfo(dtype).max)
+
+
+def _spec(*specs: Spec, blocked: Blocked) -> tuple[Spec, ...]:
+    return blocked.specs
+
+
+def _axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], *, blocked: Blocked) -> Axes:
+    return whole_axes(out_specs, specs)
+
+
+def _meaning(*operands: Any, blocked: Blocked) -> Any:
+    raise NotImplementedError("a region stands in plans alone")
+
+
+REGION = Op(
+    "region", "region", ("*operands",), spec=_spec, meaning=_meaning, vjp=lambda g, out, *operands, blocked: (None,) * len(operands),
+    axes=_axes, flops=no_flops, traits=Trait.OPAQUE | Trait.HOLDS | Trait.ARRAY,
+)
+
+
+def blocked(nodes: Sequence[Node], size: int, cuts: dict[Value, int], operands: Sequence[Value], outputs: Sequence[Value], parts: int) -> Blocked:
+    """The nodes as a graph of their own. `cuts` and all Values given are of the graph that they stand in."""
+    graph = Graph()
+    mapped = {v: graph.input(v.spec, line=v.node.line) for v in operands}
+    for node in nodes:
+        for value in node.operands:
+            if value not in mapped:
+                assert value.node.op is CONSTANT
+                mapped[value] = graph.constant(value.node.attrs["value"], value.node.line)
+        mapped[node.outputs[0]] = graph.apply(node.op, [mapped[v] for v in node.operands], node.attrs, node.line)
+    graph.outputs = [mapped[v] for v in outputs]
+    return Blocked(graph, size, {mapped[v]: axis for v, axis in cuts.items() if v in mapped}, parts)

@@ -1,0 +1,62 @@
+"""Before anything is placed: each group of nodes that runs block by block becomes one node `region` of a copy of the graph.
+
+    %1 = exp(%0)                  %1, %2 = region(%0)         blocks of rows: exp and multiply without a full-size %1 in between,
+    %2 = multiply(%1, %0)    ->   %3 = sum(%2, axis=0)        the sum in eight parts, which a step of its own joins
+    %3 = sum(%2)
+
+The user's graph keeps its nodes; the copy is the planner's. All that comes after (order, lifetimes, places) knows a region as one step
+with operands and results.
+"""
+from __future__ import annotations
+
+import numpy as np
+
+from ir.graph import Graph, Node, Value
+from ir.ops import elementwise
+from ir.ops import reduce as reductions
+from ir.planning.blocks import REGION, blocked
+from ir.planning.regions import Group, groups
+from ir.target import Target
+
+
+def contract(graph: Graph, target: Target, exact: bool) -> Graph:
+    """The graph to be planned: a copy with regions, or the graph itself where none pays."""
+    if not target.regions or not any(v.spec.nbytes >= target.cache_bytes // 4 for n in graph.order() for v in n.outputs):
+        return graph
+    copy, _ = graph.copy()
+    if not exact:
+        _means_as_sums(copy)
+    found = groups(copy, target, exact)
+    if not found:
+        return graph
+    for group in found:
+        _replace(copy, group)
+    return copy
+
+
+def _means_as_sums(graph: Graph) -> None:
+    """A mean is a sum and a division: the sum can be taken in parts."""
+    for node in list(graph.order()):
+        x, out = (node.operands[0], node.outputs[0]) if node.op is reductions.mean else (None, None)
+        if x is None or out is None or out.dtype.kind not in "fc" or out.dtype != x.dtype or out.dtype.itemsize < 4:
+            continue
+        count = int(np.prod([x.shape[k] for k in node.attrs["axis"]]))
+        with graph.at(node.line):
+            total = graph.apply(reductions.sum, [x], {"axis": node.attrs["axis"], "keepdims": node.attrs["keepdims"]}, node.line)
+            graph.replace(out, elementwise.divide(total, max(count, 1)))
+        graph.remove([node])
+
+
+def _replace(graph: Graph, group: Group) -> None:
+    operands, outputs = group.operands(), group.outputs()
+    parts = sum([v.node in group.parts for v in outputs])
+    held = blocked(group.nodes, group.size, group.cuts, operands, outputs, parts)
+    made = graph.apply(REGION, operands, {"blocked": held}, group.nodes[0].line)
+    given: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
+    for old, new in zip(outputs, given):
+        if old.node in group.parts:
+            op: Node = old.node
+            whole = reductions.sum if op.op.combines is np.add else op.op
+            new = graph.apply(whole, [new], {"axis": (0,), "keepdims": False}, op.line)
+        graph.replace(old, new)
+    graph.remove(group.nodes)

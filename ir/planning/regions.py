@@ -1,0 +1,245 @@
+"""Which nodes run block by block: a graph in, groups of its nodes out, each with the axis along which all it computes is cut.
+
+Axes are followed from operand to result by the operations' `axes` records, so that "the rows" of a whole network are one class of
+(value, axis). Each node joins the class along which most of what it reads and gives is cut; classes give groups:
+
+    e = exp(x - max(x, 1))      max and sum read whole rows: the rows are the class, and one group holds all three.
+    s = sum(e, 1)
+    b = sum(e, 0)               along the class: computed in parts, which a step of its own adds up. Who reads b is in a later group.
+
+A group is convex: a level is counted along every path, and it rises wherever a path leaves a group. Whether a group pays is a matter of
+bytes: what a block reads and writes in its own buffers stays in the cache, what crosses the group's border is moved.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
+from ir.op import Op, Same, Trait
+from ir.planning.blocks import blocked_attrs, cut_spec
+from ir.target import Target
+
+Spot = tuple[Value, int]  # a value and one of its axes
+
+
+@dataclass
+class Group:
+    """Nodes in the order of the graph, the `size` of the axis and where it is in each value that varies along it."""
+
+    nodes: list[Node]
+    size: int
+    cuts: dict[Value, int]
+    parts: set[Node] = field(default_factory=set)  # reductions along the axis itself
+
+    def operands(self) -> list[Value]:
+        """What the group reads of others, constants left out."""
+        inside = set(self.nodes)
+        found = [v for n in self.nodes for v in n.operands if v.node not in inside and v.node.op is not CONSTANT]
+        return list(dict.fromkeys(found))
+
+    def outputs(self) -> list[Value]:
+        """What others read of the group, parts of reductions last."""
+        inside = set(self.nodes)
+        graph = self.nodes[0].graph
+        wanted = set(graph.results())
+        found = [n.outputs[0] for n in self.nodes if n.outputs[0] in wanted or any(u not in inside for u in graph.users(n))]
+        return [v for v in found if v.node not in self.parts] + [v for v in found if v.node in self.parts]
+
+
+def groups(graph: Graph, target: Target, exact: bool) -> list[Group]:
+    """The groups that pay, in the order of their first nodes; they share no nodes and may be contracted all together."""
+    order = graph.order()
+    large = target.cache_bytes // 4
+    if not any(v.spec.nbytes >= large for n in order for v in n.outputs):
+        return []
+    finder = _Finder(graph, order, exact)
+    return [g for g in finder.found() if _pays(g, target)]
+
+
+class _Finder:
+    def __init__(self, graph: Graph, order: list[Node], exact: bool):
+        self.graph, self.order, self.exact = graph, order, exact
+        self.parents: dict[Spot, Spot] = {}
+        self.nodes = [n for n in order if _may_join(n)]
+        for node in self.nodes:
+            for spot, axis in self._same(node):
+                self._unite(spot, (node.outputs[0], axis))
+
+    # ---- classes of axes
+    def _root(self, spot: Spot) -> Spot:
+        path = []
+        while (above := self.parents.get(spot, spot)) != spot:
+            path.append(spot)
+            spot = above
+        for below in path:
+            self.parents[below] = spot
+        return spot
+
+    def _unite(self, a: Spot, b: Spot) -> None:
+        a, b = self._root(a), self._root(b)
+        if a != b:
+            self.parents[a] = b
+
+    @staticmethod
+    def _axes(node: Node) -> Iterator[tuple[Value, int, object]]:
+        """(operand, its axis, how the output reads it)."""
+        operands = node.operands
+        for value, axes in zip(operands, node.op.axes(node.specs, tuple([v.spec for v in operands]), **node.attrs)):
+            for axis, how in enumerate(axes):
+                yield value, axis, how
+
+    def _same(self, node: Node) -> Iterator[tuple[Spot, int]]:
+        """The axes of operands that the output follows index by index, and its own."""
+        shape = node.outputs[0].shape
+        for value, axis, how in self._axes(node):
+            if type(how) is Same and value.shape[axis] == shape[how.axis] > 1:
+                yield (value, axis), how.axis
+
+    def found(self) -> list[Group]:
+        chosen = self._choose()
+        level: dict[Node, int] = {}
+        gathered: dict[tuple[Spot, int], list[Node]] = {}
+        for node in self.order:
+            mine = chosen.get(node)
+            high = 0
+            for value in node.operands:
+                there = level.get(value.node, 0)
+                other = chosen.get(value.node)
+                inside = mine is not None and other is not None and other[0] == mine[0] and other[1] is not None
+                high = max(high, there + (other is not None and not inside))
+            level[node] = high
+            if mine is not None:
+                gathered.setdefault((mine[0], high), []).append(node)
+        made = [g for (spot, _), nodes in gathered.items() for g in self._connected(nodes, spot, chosen)]
+        position = {node: k for k, node in enumerate(self.order)}
+        return sorted(made, key=lambda g: position[g.nodes[0]])
+
+    def _choose(self) -> dict[Node, tuple[Spot, int | None]]:
+        """For each node that joins one: its class, and the axis of its output that is cut (None: the class is reduced)."""
+        ways = {node: dict(self._ways(node)) for node in self.nodes}
+        score: dict[Spot, int] = {}
+        for node, mine in ways.items():
+            for spot in mine:
+                score.setdefault(spot, 0)
+                for value in node.operands:
+                    if ways.get(value.node, {}).get(spot) is not None:
+                        score[spot] += value.spec.nbytes
+        found = {}
+        for node, mine in ways.items():
+            if mine:  # of equals the outermost axis: its blocks lie together
+                spot = max(mine, key=lambda s: (score[s], mine[s] is not None, -(mine[s] or 0)))
+                found[node] = (spot, mine[spot])
+        return found
+
+    def _ways(self, node: Node) -> Iterator[tuple[Spot, int | None]]:
+        """The classes along which the node can be computed in blocks."""
+        out = node.outputs[0]
+        spots: dict[Spot, list[int]] = {}
+        for axis, n in enumerate(out.shape):
+            if n > 1:
+                spots.setdefault(self._root((out, axis)), []).append(axis)
+        for spot, axes in spots.items():
+            if len(axes) == 1 and self._legal(node, spot, axes[0]):
+                yield spot, axes[0]
+        if node.op.combines is not None and not self.exact:
+            reduced: dict[Spot, int] = {}
+            for value, axis, how in self._axes(node):
+                if type(how) is not Same and value.shape[axis] > 1:
+                    reduced[self._root((value, axis))] = value.shape[axis]
+            for spot in reduced:
+                if spot not in spots and all(len(self._along(v, spot)) == 1 for v in node.operands):
+                    yield spot, None
+
+    def _along(self, value: Value, spot: Spot) -> list[int]:
+        return [axis for axis, n in enumerate(value.shape) if n > 1 and self._root((value, axis)) == spot]
+
+    def _legal(self, node: Node, spot: Spot, axis: int) -> bool:
+        """Whether the operation, given blocks, gives the block: its own spec rule is asked."""
+        specs, size = [], node.outputs[0].shape[axis]
+        how_of = {(id(v), a): how for v, a, how in self._axes(node)}
+        for value in node.operands:
+            along = self._along(value, spot)
+            if len(along) > 1 or (along and how_of.get((id(value), along[0])) != Same(axis)):
+                return False
+            specs.append(cut_spec(value.spec, along[0], 2) if along else value.spec)
+        if size < 2:
+            return False
+        wanted = cut_spec(node.outputs[0].spec, axis, 2)
+        try:
+            return node.op.infer(tuple(specs), blocked_attrs(node, axis, 2)) == (wanted,)
+        except Exception:  # noqa: BLE001  the rule refuses: not in blocks
+            return False
+
+    # ---- groups
+    def _connected(self, nodes: list[Node], spot: Spot, chosen: dict[Node, tuple[Spot, int | None]]) -> Iterator[Group]:
+        """The nodes as groups that share what they read or give; views that no node of the group needs are left outside."""
+        nodes = _without_loose_views(nodes)
+        near: dict[Value, list[Node]] = {}
+        for node in nodes:
+            for value in (*node.operands, *node.outputs):
+                if self._along(value, spot):
+                    near.setdefault(value, []).append(node)
+        left = dict.fromkeys(nodes)
+        while left:
+            first = next(iter(left))
+            todo, seen = [first], {first}
+            while todo:
+                node = todo.pop()
+                for value in (*node.operands, *node.outputs):
+                    for other in near.get(value, ()):
+                        if other not in seen:
+                            seen.add(other)
+                            todo.append(other)
+            mine = [n for n in nodes if n in seen]
+            for node in mine:
+                del left[node]
+            cuts = {v: along[0] for n in mine for v in (*n.operands, *n.outputs) if (along := self._along(v, spot))}
+            size = next(v.shape[a] for v, a in cuts.items())
+            parts = {n for n in mine if chosen[n][1] is None}
+            yield Group(mine, size, cuts, parts)
+
+
+def _may_join(node: Node) -> bool:
+    """Whether the operation may be computed in blocks of some axis, as far as its record says."""
+    op = node.op
+    if op in (INPUT, CONSTANT) or len(node.outputs) != 1 or node.outputs[0].spec.weak is not None:
+        return False
+    if op.has(Trait.OPAQUE) or op.has(Trait.HOLDS):
+        return False
+    return op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op)
+
+
+def is_view(op: Op) -> bool:
+    """Views that show all of their operand in another shape."""
+    return op.view_of == 0 and not op.has(Trait.SELECTS) and not op.has(Trait.HOLDS)
+
+
+def _without_loose_views(nodes: list[Node]) -> list[Node]:
+    """Without views of what the group does not compute, and views that nothing of the group reads."""
+    inside = dict.fromkeys(nodes)
+    for node in nodes:
+        if is_view(node.op) and node.operands[0].node not in inside:
+            del inside[node]
+    for node in reversed(nodes):
+        if node in inside and is_view(node.op) and not any(u in inside for u in node.graph.users(node)):
+            del inside[node]
+    return list(inside)
+
+
+def moved_bytes(group: Group) -> tuple[int, int]:
+    """Bytes that the nodes read and write as single steps, and those that cross the border of the group."""
+    steps = [n for n in group.nodes if not is_view(n.op)]
+    single = sum([v.spec.nbytes for n in steps for v in (*n.operands, *n.outputs)])
+    border = sum([v.spec.nbytes for v in (*group.operands(), *group.outputs())])
+    return single, border
+
+
+def _pays(group: Group, target: Target) -> bool:
+    """Whether a group is large enough to be cut, and worth it: fewer bytes moved, or work enough for several workers."""
+    steps = [n for n in group.nodes if not is_view(n.op)]
+    if len(steps) < 2:
+        return False
+    largest = max([v.spec.nbytes for n in steps for v in n.operands + n.outputs if v in group.cuts])
+    single, border = moved_bytes(group)
+    return largest >= target.cache_bytes // 4 and border < single
