@@ -242,17 +242,19 @@ class Graph:
             raise VerifyError(f"a rewrite replaces {old.spec} by {new.spec}").at(op=old.node.op.name, line=old.node.line)
         uses = self.uses(old)
         for node, position in uses:
-            self._rewire(node, position, new)
+            self.rewire(node, position, new)
         self.outputs = [new if v is old else v for v in self.outputs]
         self.updates = [(state, new if v is old else v) for state, v in self.updates]
         self._order = None
         return [node for node, _ in uses]
 
-    def _rewire(self, node: Node, position: int, new: Value) -> None:
+    def rewire(self, node: Node, position: int, new: Value) -> None:
+        """Operand `position` of the node becomes `new`; its outputs keep their specs."""
         old = node.operands[position]
         node.operands = (*node.operands[:position], new, *node.operands[position + 1 :])
         self.nx.remove_edge(old.node, node, key=position)
         self.nx.add_edge(new.node, node, position, index=new.index)
+        self._order = None
 
     def remove(self, nodes: Iterable[Node]) -> None:
         """Removes nodes that nothing else uses."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ir.dot import COLOURS, escape, input_name, new_digraph, render_text, shorten
 from ir.graph import Value
-from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Step, Tick
+from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
 from ir.text import comment, value_names
 
 FILLS = {"arena": "#dcebfa", "scalar": "#f4f4e4", "result": "#d6f0da", "state": "#fff6d6", "input": "#ffffff", "const": "#ececec"}
@@ -116,6 +116,11 @@ def _step_texts(step: Step, names: dict[Value, str]) -> tuple[str, str, str, str
         return "count", "", "", "", COLOURS["scalar"]
     if isinstance(step, Copy):
         return f"copy ({step.why})", "", _places((step.read,)), _places((step.write,)), COLOURS["shape"]
+    if isinstance(step, Region):
+        values = ", ".join([names[v] for v in step.node.outputs])
+        kernel = f"region {step.size} by {step.rows}, {len(step.body.steps)} steps a block"
+        private = f" (with {_places(step.private)})" if step.private else ""
+        return kernel, values, _places(step.reads), _places(step.writes) + private, "#ffffff"
     return f"loop {step.trips} times", "", "", _places(step.stacked), "#ffffff"
 
 

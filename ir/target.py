@@ -60,7 +60,7 @@ class Target:
 
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
-    operand's memory.
+    operand's memory. `regions`: whether nodes may run block by block; `block_elements`: what the largest array of a block has at least.
     """
 
     name: str
@@ -72,5 +72,6 @@ class Target:
     bandwidth: float = 10.0
     alignment: int = 64
     regions: bool = False
+    block_elements: int = 1 << 14
     control: tuple[str, ...] = ("loop",)
     in_place_from: int = 0

@@ -21,7 +21,10 @@ class Blocks:
     `starts`, have a row a share, which begins as that number.
     """
 
-    def __init__(self, size: int, rows: int, last: int, shares: int, cuts: Sequence[Cut], starts: Sequence[Any], bodies: Sequence[tuple[Block, Block | None]]):
+    def __init__(
+        self, size: int, rows: int, last: int, shares: int, cuts: Sequence[Cut], starts: Sequence[Any],
+        bodies: Sequence[tuple[Block, Block | None]],
+    ):  # fmt: skip
         self.spans = spans(size, rows, last, shares)
         self.rows, self.starts = rows, tuple(starts)
         self.cuts = tuple([None if axis is None else (slice(None),) * axis for axis in cuts])

@@ -195,6 +195,7 @@ class _Writer:
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
         names.bound += [
+            "",
             f"{name} = Blocks(",
             f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {region.cuts},",
             f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
@@ -282,8 +283,8 @@ class _Block(_Writer):
         names = self.names
         results = [names.place(p) for p in self.plan.results if p is not None]
         given = [n for k, n in enumerate(names.inputs) if k not in states] + results + [names.inputs[k] for k in states]
-        inner = [f"def block({', '.join(given)}):", *_indent([*names.called, *main] or ["pass"]), "return block"]
-        return [f"def {name}(arena):", *_indent([*names.bound, *inner])]
+        inner = ["", f"def block({', '.join(given)}):", *_indent([*names.called, *main] or ["pass"]), "", "return block"]
+        return ["", f"def {name}(arena):", *_indent([*names.bound, *inner])]
 
 
 class _Watched(_Writer):

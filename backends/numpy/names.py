@@ -58,7 +58,7 @@ class Names:
         self.called: list[str] = []
         self.arrays: list[Any] = around.arrays if around else []
         self.array_names: list[str] = around.array_names if around else []
-        self._taken = around._taken if around else set(RESERVED)
+        self._taken: set[str] = around._taken if around else set(RESERVED)
         self._counts: dict[str, int] = around._counts if around else {}  # up to which number a hint is taken
         self._names: dict[tuple[Any, ...], str] = {}
         self._consts: dict[str, str] = around._consts if around else {}
@@ -170,10 +170,9 @@ class Names:
     def _define_result(self, name: str, place: Place) -> None:
         """The buffer of a result is a fresh array at each call, in the order of axes of the result that owns it."""
         owner = next(p for p in self.plan.results if p is not None and p.buffer is place.buffer)
-        if self.around is not None and place is owner:
-            return  # an argument
         if _spot(place) == _spot(owner) and place.strides == owner.strides:
-            self.called.append(f"{name} = {self._empty(owner)}")
+            if self.around is None:  # else an argument of the block
+                self.called.append(f"{name} = {self._empty(owner)}")
         else:
             self.called.append(f"{name} = {self._geometry(self.place(owner), owner, place)}")
 

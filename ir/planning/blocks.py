@@ -114,7 +114,9 @@ REGION = Op(
 )
 
 
-def blocked(nodes: Sequence[Node], size: int, cuts: dict[Value, int], operands: Sequence[Value], outputs: Sequence[Value], parts: int) -> Blocked:
+def blocked(
+    nodes: Sequence[Node], size: int, cuts: dict[Value, int], operands: Sequence[Value], outputs: Sequence[Value], parts: int
+) -> Blocked:
     """The nodes as a graph of their own. `cuts` and all Values given are of the graph that they stand in."""
     graph = Graph()
     mapped = {v: graph.input(v.spec, line=v.node.line) for v in operands}

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ir.graph import Graph, Node, Value
+from ir.graph import CONSTANT, Graph, Node, Value
 from ir.ops import elementwise
 from ir.ops import reduce as reductions
 from ir.planning.blocks import REGION, blocked
 from ir.planning.regions import Group, groups
+from ir.planning.select import slot_dtype
+from ir.spec import Spec
 from ir.target import Target
 
 
@@ -29,8 +31,11 @@ def contract(graph: Graph, target: Target, exact: bool) -> Graph:
     found = groups(copy, target, exact)
     if not found:
         return graph
+    instead: dict[Value, Value] = {}
     for group in found:
-        _replace(copy, group)
+        group.cuts.update({instead[v]: axis for v, axis in group.cuts.items() if v in instead})
+        if _numbers_as_arrays(copy, group):
+            instead.update(_replace(copy, group))
     return copy
 
 
@@ -47,16 +52,40 @@ def _means_as_sums(graph: Graph) -> None:
         graph.remove([node])
 
 
-def _replace(graph: Graph, group: Group) -> None:
+def _numbers_as_arrays(graph: Graph, group: Group) -> bool:
+    """Python numbers that come with the call are cast once, before the region, to what the kernels' loops take them as; False (and nothing
+    done) where an operation would then give another kind.
+    """
+    found: list[tuple[Node, int]] = []
+    for node in group.nodes:
+        weak = [k for k, v in enumerate(node.operands) if v.spec.weak and v.node.op is not CONSTANT]
+        specs = [Spec((), slot_dtype(node, k)) if k in weak else v.spec for k, v in enumerate(node.operands)]
+        if weak and node.op.infer(tuple(specs), node.attrs) != node.specs:
+            return False
+        found += [(node, k) for k in weak]
+    made: dict[tuple[Value, np.dtype], Value] = {}
+    for node, position in found:
+        number, dtype = node.operands[position], slot_dtype(node, position)
+        if (number, dtype) not in made:
+            made[number, dtype] = graph.apply(elementwise.cast, [number], {"dtype": dtype}, node.line)
+        graph.rewire(node, position, made[number, dtype])
+    return True
+
+
+def _replace(graph: Graph, group: Group) -> dict[Value, Value]:
+    """Puts a region in the place of the group; gives what stands for each value that others read."""
     operands, outputs = group.operands(), group.outputs()
     parts = sum([v.node in group.parts for v in outputs])
     held = blocked(group.nodes, group.size, group.cuts, operands, outputs, parts)
     made = graph.apply(REGION, operands, {"blocked": held}, group.nodes[0].line)
     given: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
+    instead = {}
     for old, new in zip(outputs, given):
         if old.node in group.parts:
             op: Node = old.node
             whole = reductions.sum if op.op.combines is np.add else op.op
             new = graph.apply(whole, [new], {"axis": (0,), "keepdims": False}, op.line)
         graph.replace(old, new)
+        instead[old] = new
     graph.remove(group.nodes)
+    return instead

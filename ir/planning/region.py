@@ -14,10 +14,9 @@ from ir.planning.blocks import Blocked
 from ir.planning.draft import Draft
 from ir.planning.strides import k_strides
 from ir.spec import Spec
+from ir.target import Target
 
 Body = Callable[..., Plan]
-CALLS = 16  # blocks whose results and operands, beside the body's own buffers, are counted as if they stayed in the cache: none do
-FEWEST = 16384  # elements that the largest array of a block has at least: fewer, and calls cost more than what they compute
 
 
 def place(draft: Draft, node: Node, plan_body: Body) -> None:
@@ -31,7 +30,7 @@ def place(draft: Draft, node: Node, plan_body: Body) -> None:
     def body(rows: int) -> Plan:
         return plan_body(held.block(rows), target, layouts, draft.exact, wholes)
 
-    rows, last_rows = _lengths(held, target.cache_bytes, body, draft.exact)
+    rows, last_rows = _lengths(held, target, body, draft.exact)
     main = body(rows)
     last = body(last_rows) if last_rows else None
     draft.use(node)
@@ -57,13 +56,14 @@ def _strides(spec: Spec, block: Place | None) -> tuple[int, ...] | None:
     return k_strides(spec.shape, spec.dtype.itemsize, ((block.shape, block.strides),))
 
 
-def _lengths(held: Blocked, cache_bytes: int, body: Callable[[int], Plan], exact: bool) -> tuple[int, int]:
+def _lengths(held: Blocked, target: Target, body: Callable[[int], Plan], exact: bool) -> tuple[int, int]:
     """(rows of a block, rows of the last one or 0). Under `exact` no block has one row: NumPy adds up a single row in another order."""
     varying = [v.spec for v in held.cuts]
     elements = max([s.size for s in varying]) // held.size or 1
-    tried = min(held.size, max(2, -(-FEWEST // elements)))
+    fewest = -(-target.block_elements // elements)
+    tried = min(held.size, max(2, fewest))
     own = max(1, body(tried).arena_bytes // tried)
-    rows = max(2, min(held.size, max(cache_bytes // own, -(-FEWEST // elements))))
+    rows = max(2, min(held.size, max(target.cache_bytes // own, fewest)))
     rows = -(-held.size // max(1, held.size // rows))  # as even as may be
     last = held.size % rows
     if exact and last == 1:

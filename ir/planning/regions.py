@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Op, Same, Trait
 from ir.planning.blocks import blocked_attrs, cut_spec
@@ -33,9 +35,9 @@ class Group:
     parts: set[Node] = field(default_factory=set)  # reductions along the axis itself
 
     def operands(self) -> list[Value]:
-        """What the group reads of others, constants left out."""
+        """What the group reads of others; constants that every block reads whole are its own."""
         inside = set(self.nodes)
-        found = [v for n in self.nodes for v in n.operands if v.node not in inside and v.node.op is not CONSTANT]
+        found = [v for n in self.nodes for v in n.operands if v.node not in inside and (v.node.op is not CONSTANT or v in self.cuts)]
         return list(dict.fromkeys(found))
 
     def outputs(self) -> list[Value]:
@@ -142,7 +144,7 @@ class _Finder:
         for spot, axes in spots.items():
             if len(axes) == 1 and self._legal(node, spot, axes[0]):
                 yield spot, axes[0]
-        if node.op.combines is not None and not self.exact:
+        if combines(node) and not self.exact:
             reduced: dict[Spot, int] = {}
             for value, axis, how in self._axes(node):
                 if type(how) is not Same and value.shape[axis] > 1:
@@ -198,6 +200,11 @@ class _Finder:
             size = next(v.shape[a] for v, a in cuts.items())
             parts = {n for n in mine if chosen[n][1] is None}
             yield Group(mine, size, cuts, parts)
+
+
+def combines(node: Node) -> bool:
+    """Whether the reduction can be taken in parts that are joined afterwards."""
+    return node.op.combines is not None and node.outputs[0].dtype.kind in ("iufc" if node.op.combines is np.add else "iufb")
 
 
 def _may_join(node: Node) -> bool:

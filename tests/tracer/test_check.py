@@ -64,7 +64,7 @@ def test_drawn_programs_pass(seed, monkeypatch):
                 wanted = numpy.emit(made)(theirs)
             except ValueError:
                 continue
-            got = checker.Checked(stages, made, numpy)(mine)
+            got = checker.Checked(stages, made, made, numpy)(mine)
             for a, b in zip([*got, *mine], [*wanted, *theirs], strict=True):
                 np.testing.assert_array_equal(a, b)
 

@@ -87,10 +87,14 @@ class Entry:
 
     @cached_property
     def plan(self) -> Plan:
+        return self._planned()
+
+    def _planned(self, regions: bool = True) -> Plan:
+        target = self._backend.target(self._exact)
         with no_collection():
             return planning.plan(
-                self.graph, self._backend.target(self._exact), layouts=self._layouts, exact=self._exact, gate=self.traced.gate,
-                counted=self._ticks is not None,
+                self.graph, target if regions else replace(target, regions=False), layouts=self._layouts, exact=self._exact,
+                gate=self.traced.gate, counted=self._ticks is not None,
             )  # fmt: skip
 
     @cached_property

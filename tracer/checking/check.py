@@ -24,7 +24,7 @@ from ir.errors import CheckError
 from ir.evaluate import apply_meaning, checked_input
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import Trait
-from ir.plan import Call, Host, Plan
+from ir.plan import Call, Host, Plan, Region
 from tracer.calls.entry import Entry
 from tracer.checking.bounds import NOISES, Noise, apart, bound
 from tracer.checking.finite import first_turned
@@ -45,7 +45,7 @@ class CheckedEntry(Entry):
 
     @cached_property
     def program(self) -> Any:
-        return Checked(self._staged[1], self.plan, self._backend, self._ticks)
+        return Checked(self._staged[1], self.plan, self._planned(regions=False), self._backend, self._ticks)
 
     def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         if self.records_variables:
@@ -63,12 +63,13 @@ class CheckedEntry(Entry):
 
 
 class Checked:
-    """A program with its checks. `plan` and `source` are those of the program."""
+    """A program with its checks. `plan` and `source` are those of the program; watched are the same nodes, `single`, without regions."""
 
-    def __init__(self, stages: list[Stage], plan: Plan, backend: Backend, ticks: Iterator[int] | None = None):
-        self._stages, self.plan = stages, plan
-        self._program, self._watched = backend.emit(plan, ticks=ticks), backend.emit(plan, self._look)
+    def __init__(self, stages: list[Stage], plan: Plan, single: Plan, backend: Backend, ticks: Iterator[int] | None = None):
+        self._stages, self.plan, self._single = stages, plan, single
+        self._program, self._watched = backend.emit(plan, ticks=ticks), backend.emit(single, self._look)
         self.source = self._program.source
+        self._in_parts = any(isinstance(step, Region) and step.parts for step in plan.steps)  # sums of other bits
         self._run: Run | None = None
         self._lock = threading.RLock()
 
@@ -81,22 +82,22 @@ class Checked:
 
     def compare(self, inputs: Sequence[Any], runs: list[list[Any]], due: list[list[Any]], after: Sequence[Any], what: str) -> None:
         """CheckError where the results of these runs are not those `due`, or the states not those of the inputs `after` them."""
-        graph = self.plan.graph
+        graph = self._single.graph
         for results, expected in zip(runs, due, strict=True):
             for value, got, wanted in zip(graph.outputs, results, expected, strict=True):
-                self._agree(value, got, wanted, f"another result {what}")
+                self._agree(value, got, wanted, f"another result {what}", self._in_parts)
         for state, new in graph.updates:
             k = graph.inputs.index(state)
-            self._agree(new, inputs[k], after[k], f"another new state {what}")
+            self._agree(new, inputs[k], after[k], f"another new state {what}", self._in_parts)
 
     def check(self, inputs: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         """Runs the program on copies, watched; gives its results, and the inputs with the new states in their places."""
-        graph = self.plan.graph
+        graph = self._single.graph
         copies = [_copy(x) for x in inputs]
         with self._lock, _quiet():
             given = [checked_input(k, v.spec, _copy(x)) for k, (v, x) in enumerate(zip(graph.inputs, inputs))]
             follow(self._stages, graph.inputs, given)
-            run = self._run = Run(self.plan, dict(zip(graph.inputs, given)))
+            run = self._run = Run(self._single, dict(zip(graph.inputs, given)))
             try:
                 results = self._watched(copies)
             finally:
@@ -111,10 +112,19 @@ class Checked:
         assert self._run is not None
         self._run.look(k, after, arrays)
 
-    def _agree(self, value: Value, got: Any, wanted: Any, what: str) -> None:
-        wrong = apart(got, wanted, 0.0, signs=True)
+    def _agree(self, value: Value, got: Any, wanted: Any, what: str, to_rounding: bool = False) -> None:
+        wrong = apart(got, wanted, _rounding(wanted) if to_rounding else 0.0, signs=not to_rounding)
         if wrong.any():
             raise _error(value.node, value.node.operands, f"the program gives {what}: {_difference(got, wanted, wrong)}", "program")
+
+
+def _rounding(wanted: Any) -> float:
+    """What sums that are added up in another order may differ by: of its largest finite number 10,000 units of the last place."""
+    array = np.asarray(wanted)
+    if array.dtype.kind not in "fc":
+        return 0.0
+    finite = np.abs(array[np.isfinite(array)])
+    return float(1e4 * np.finfo(array.dtype).eps * finite.max(initial=0))
 
 
 def _copy(thing: Any) -> Any:
