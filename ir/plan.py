@@ -140,7 +140,8 @@ class Region:
 
     `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut, or None for what every block reads
     whole. The last `parts` of the writes have a row for each of as many shares of the blocks, which begins as `starts` says and is
-    carried from block to block as a state of the body. `private`: a buffer for each worker that runs shares, the body's arena.
+    carried from block to block as a state of the body. `workers` threads run the shares, one where it does not fork; `private`: a buffer
+    for each, the body's arena (none where that is empty).
     """
 
     node: Node
@@ -155,6 +156,7 @@ class Region:
     parts: int
     shares: int
     starts: tuple[Any, ...]
+    workers: int
     private: tuple[Place, ...]
 
     @property
@@ -300,7 +302,8 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
         private = f" (with {', '.join(map(_place_text, step.private))})" if step.private else ""
         written = _written(step.writes)
         reads = ", ".join(map(_place_text, step.reads))
-        return (f"region {step.size} by {step.rows}", values, reads, written[0] + private, *written[1:])
+        forks = f", {step.workers} workers" if step.workers > 1 else ""
+        return (f"region {step.size} by {step.rows}{forks}", values, reads, written[0] + private, *written[1:])
     temps = f" (with {', '.join(map(_place_text, step.temps))})" if step.temps else ""
     written = _written(step.writes)
     return (step.kernel.name, values, ", ".join(map(_place_text, step.reads)), written[0] + temps, *written[1:])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import lru_cache
 
 from backends.base import Look
 from backends.numpy.emit import emit_source
 from backends.numpy.run import Program
 from backends.numpy.target import TARGET, TARGET_EXACT
+from backends.numpy.workers import threads
 from ir.plan import Plan
 from ir.target import Target
 
@@ -22,12 +25,17 @@ class NumpyBackend:
     name = "numpy"
 
     def target(self, exact: bool = False) -> Target:
-        """The kernels and costs; the same record at each call, so that it can be part of a key."""
-        return TARGET_EXACT if exact else TARGET
+        """The kernels and costs, for as many workers as there are threads; the same record at each call, so that it can be part of a key."""
+        return _target(exact, threads())
 
     def emit(self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None) -> Program:
         """The program of `plan`; `look` is called around each step, `ticks` asked for its next when states are written."""
         return Program(plan, emit_source(plan, watched=look is not None), look, ticks)
+
+
+@lru_cache
+def _target(exact: bool, workers: int) -> Target:
+    return replace(TARGET_EXACT if exact else TARGET, workers=workers)
 
 
 BACKEND = NumpyBackend()

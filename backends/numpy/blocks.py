@@ -7,7 +7,10 @@ neither on how many workers there are nor on who runs what.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+
+from backends.numpy.workers import fork
 
 Block = Callable[..., None]
 Cut = int | None
@@ -28,27 +31,29 @@ class Blocks:
         self.spans = spans(size, rows, last, shares)
         self.rows, self.starts = rows, tuple(starts)
         self.cuts = tuple([None if axis is None else (slice(None),) * axis for axis in cuts])
-        self.free = list(bodies)
+        self.bodies = tuple(bodies)
 
     def run(self, *arrays: Any) -> None:
-        """All shares, one after the other."""
-        for share in range(len(self.spans)):
-            self.share(share, arrays)
+        """All shares, by as many workers as there are bodies."""
+        left = list(range(len(self.spans) - 1, -1, -1))
+        fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
 
-    def share(self, share: int, arrays: tuple[Any, ...]) -> None:
-        """The blocks of one share, in the buffers of a worker that is free."""
-        body, last = bodies = self.free.pop()
-        try:
-            whole = len(arrays) - len(self.starts)
+    def _work(self, bodies: tuple[Block, Block | None], left: list[int], arrays: tuple[Any, ...]) -> None:
+        """Takes shares until none is left (`pop` is atomic) and runs their blocks in the buffers of one worker."""
+        body, last = bodies
+        whole = len(arrays) - len(self.starts)
+        given = list(zip(arrays[:whole], self.cuts))
+        while left:
+            try:
+                share = left.pop()
+            except IndexError:
+                return
             parts = [array[share, ...] for array in arrays[whole:]]
             for part, start in zip(parts, self.starts):
                 part.fill(start)
-            given = list(zip(arrays[:whole], self.cuts))
             for low, high in self.spans[share]:
                 block = [array if cut is None else array[(*cut, slice(low, high))] for array, cut in given]
                 (body if high - low == self.rows else last)(*block, *parts)  # type: ignore[misc]
-        finally:
-            self.free.append(bodies)
 
 
 def spans(size: int, rows: int, last: int, shares: int) -> list[list[tuple[int, int]]]:

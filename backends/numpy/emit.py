@@ -189,7 +189,7 @@ class _Writer:
         names, self.uses_blocks = self.names, True
         make = [self._block(plan) for plan in (region.body, region.last) if plan is not None]
         bodies = []
-        for place in region.private or (None,):
+        for place in region.private or (None,) * region.workers:
             work = names.place(place) if place is not None else "None"
             bodies.append(f"({make[0]}({work}), {f'{make[1]}({work})' if len(make) > 1 else None})")
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]

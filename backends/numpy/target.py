@@ -1,8 +1,8 @@
 """NumPy's Target: every kernel of the families beside this file, and this machine's costs as measured once (2 cores, AVX2).
 
 `alignment` is 64 bytes: a cache line, and what AVX-512 would like. Costs stand in the Target so that a plan depends on nothing else;
-workers and BLAS threads are the process's own for now (one worker). A ufunc that writes over its own operand takes 1.9 us instead of
-0.8 where the array has one element (NumPy's test of overlap gives up there), hence `in_place_from=2`.
+workers are the process's threads when a plan is made, BLAS threads the process's own. A ufunc that writes over its own operand takes
+1.9 us instead of 0.8 where the array has one element (NumPy's test of overlap gives up there), hence `in_place_from=2`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ir.graph import Node
-from ir.plan import Place, Plan, Region
+from ir.plan import Call, Place, Plan, Region
 from ir.planning.blocks import Blocked
 from ir.planning.draft import Draft
 from ir.planning.strides import k_strides
@@ -17,6 +17,7 @@ from ir.spec import Spec
 from ir.target import Target
 
 Body = Callable[..., Plan]
+PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
 
 
 def place(draft: Draft, node: Node, plan_body: Body) -> None:
@@ -36,13 +37,13 @@ def place(draft: Draft, node: Node, plan_body: Body) -> None:
     draft.use(node)
     writes = tuple([draft.dense(spec, _strides(spec, block)) for spec, block in zip(held.specs, (*main.results, *[None] * held.parts))])
     private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0)
-    workers = min(target.workers, held.shares)
+    workers = min(target.workers, held.shares) if _work_ns(main, target) * held.size / rows >= PAYS * target.fork_ns else 1
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
     cuts = [held.cuts.get(v) for v in held.graph.inputs] + [held.cuts.get(v) for v in held.whole] + [None] * held.parts
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.parts, held.shares, tuple(held.starts()), private
+            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.parts, held.shares, tuple(held.starts()), workers, private
         )
     )
     for value, where in zip(node.outputs, writes):
@@ -54,6 +55,17 @@ def _strides(spec: Spec, block: Place | None) -> tuple[int, ...] | None:
     if block is None or block.strides is None or len(block.shape) != spec.ndim:
         return None
     return k_strides(spec.shape, spec.dtype.itemsize, ((block.shape, block.strides),))
+
+
+def _work_ns(body: Plan, target: Target) -> float:
+    """What a block takes: by each kernel's own cost, and no less than what it moves takes in the cache."""
+    total = 0.0
+    for step in body.steps:
+        if isinstance(step, Call):
+            moved = sum([v.spec.nbytes for v in (*step.node.operands, *step.node.outputs)])
+            specs = tuple([v.spec for v in step.node.operands])
+            total += max(step.kernel.cost(specs, step.node.specs, step.node.attrs), target.call_ns + moved / (4 * target.bandwidth))
+    return total
 
 
 def _lengths(held: Blocked, target: Target, body: Callable[[int], Plan], exact: bool) -> tuple[int, int]:

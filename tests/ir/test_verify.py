@@ -89,7 +89,7 @@ def other_graph(graph: Graph, x: Value, y: Value, z: Value) -> None:
 
 
 def cycle(graph: Graph, x: Value, y: Value, z: Value) -> None:
-    graph._rewire(y.node, 0, z)
+    graph.rewire(y.node, 0, z)
 
 
 def unhashable(graph: Graph, x: Value, y: Value, z: Value) -> None:
@@ -101,7 +101,7 @@ def unknown_attribute(graph: Graph, x: Value, y: Value, z: Value) -> None:
 
 
 def rule_refuses(graph: Graph, x: Value, y: Value, z: Value) -> None:
-    graph._rewire(z.node, 1, graph.constant(np.zeros(4)))
+    graph.rewire(z.node, 1, graph.constant(np.zeros(4)))
 
 
 def input_not_listed(graph: Graph, x: Value, y: Value, z: Value) -> None:

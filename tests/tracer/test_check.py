@@ -217,12 +217,12 @@ def test_a_pass_that_swaps_results_is_found(monkeypatch):
     assert error.culprit == "pass swap" and error.op == "exp"
 
 
-def test_a_pass_that_rewires_behind_our_back_is_found(monkeypatch):
+def test_a_pass_thatrewires_behind_our_back_is_found(monkeypatch):
     def run(graph: Graph, *, exact: bool = False) -> int:
         for node in graph.order():
             if node.op is TABLE["subtract"] and node.operands == tuple(graph.inputs):
                 for position, operand in enumerate(graph.inputs[::-1]):
-                    graph._rewire(node, position, operand)
+                    graph.rewire(node, position, operand)
         return 0
 
     planted(monkeypatch, "turn", run)
