@@ -25,7 +25,7 @@ class NumpyBackend:
     name = "numpy"
 
     def target(self, exact: bool = False) -> Target:
-        """The kernels and costs, for as many workers as there are threads; the same record at each call, so that it can be part of a key."""
+        """The kernels and costs, for as many workers as there are threads; the same record while that is so."""
         return _target(exact, threads())
 
     def emit(self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None) -> Program:

@@ -43,7 +43,8 @@ def place(draft: Draft, node: Node, plan_body: Body) -> None:
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.parts, held.shares, tuple(held.starts()), workers, private
+            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.parts, held.shares, tuple(held.starts()),
+            workers, private,
         )
     )
     for value, where in zip(node.outputs, writes):
