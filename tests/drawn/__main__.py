@@ -1,4 +1,4 @@
-"""python -m tests.drawn --count 10000 --seed 0 [--exact | --smooth]: runs programs, shrinks and prints what fails, counts refusals."""
+"""python -m tests.drawn --count 10000 --seed 0 [--exact] [--smooth]: runs programs, shrinks and prints what fails, counts refusals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main() -> int:
     refused: collections.Counter[str] = collections.Counter()
     failures: collections.Counter[str] = collections.Counter()
     raised = judged = 0
-    judge = run_smooth if options.smooth else functools.partial(run, exact=options.exact)
+    judge = functools.partial(run_smooth if options.smooth else run, exact=options.exact)
     start = time.time()
     for seed in range(options.seed, options.seed + options.count):
         program = draw_program(random.Random(seed), seed, smooth=options.smooth)

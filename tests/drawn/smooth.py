@@ -2,6 +2,9 @@
 
 In: a smooth program (`draw_program(..., smooth=True)`): float64 alone, and a scalar at its end. Out: what does not hold. A point where the
 differences of two widths do not agree is a kink or a jump, of which nothing is said.
+
+With `exact` the gradients are also those of the reference evaluator on the traced graph, forward and backward in one, before any pass,
+and the loss is NumPy's own, both to the last bit.
 """
 
 from __future__ import annotations
@@ -12,15 +15,18 @@ from typing import Any
 import numpy as np
 
 import tracer
+from ir.evaluate import evaluate
+from tests.drawn.compare import same_bits
 from tests.drawn.program import Loaded, Program
 from tests.drawn.runner import OURS, Outcome, refusal
 from tests.drawn.twin import LIBRARY
+from tracer.tracing.trace import run_trace
 
 STEP = 1e-5
 CLOSE = 1e-6
 
 
-def run_smooth(program: Program) -> Outcome:
+def run_smooth(program: Program, *, exact: bool = False) -> Outcome:
     """What does not hold of the value and the gradient of a smooth program."""
     outcome = Outcome()
     ours = Loaded(program, OURS)
@@ -28,8 +34,9 @@ def run_smooth(program: Program) -> Outcome:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            fast = tracer.compile(tracer.value_and_grad(ours.fn, argnums=wrt))
-            for call in range(2):
+            both = tracer.value_and_grad(ours.fn, argnums=wrt)
+            fast = tracer.compile(both, exact=exact)
+            for call in range(3 if exact else 2):
                 ours.change(call)
                 if _at(program, call, {}) is None:
                     outcome.raised = "NumPy raises"
@@ -42,10 +49,26 @@ def run_smooth(program: Program) -> Outcome:
                 except Exception as error:
                     outcome.wrong.append(f"gradient: CRASH {type(error).__name__}: {error!s:.200}")
                     return outcome
-                _compare(outcome, program, call, value, dict(zip(wrt, grads)))
+                if exact:
+                    names = ["the loss", *[f"by {program.parameters[k].name}" for k in wrt]]
+                    outcome.wrong += _other_bits(call, names, [value, *grads], _reference(both, ours.arguments(call)))
+                    outcome.wrong += _other_bits(call, ["NumPy's loss"], [value], [_at(program, call, {}, np.float64)])
+                else:
+                    _compare(outcome, program, call, value, dict(zip(wrt, grads)))
     finally:
         ours.close()
     return outcome
+
+
+def _reference(both: Any, arguments: list[Any]) -> list[Any]:
+    """Loss and gradients by the reference evaluator, on the graph as it is traced; then what is written into the arguments."""
+    trace = run_trace(both, tuple(arguments), {}, exact=True)
+    return evaluate(trace.graph, [*arguments, *[c.fetch() for c in trace.captured]])[0]
+
+
+def _other_bits(call: int, names: list[str], got: list[Any], want: list[Any]) -> list[str]:
+    pairs = [(name, np.asarray(g), np.asarray(w)) for name, g, w in zip(names, got, want)]
+    return [f"call {call}: gradient VALUE, {name}: {g.tolist()} for {w.tolist()}" for name, g, w in pairs if not same_bits(g, w)]
 
 
 def _compare(outcome: Outcome, program: Program, call: int, value: Any, grads: dict[int, Any]) -> None:

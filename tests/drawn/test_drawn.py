@@ -6,6 +6,7 @@ hypothesis draws the seeds; a program that fails is made smaller statement by st
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import subprocess
@@ -49,6 +50,17 @@ def test_programs(seed: int) -> None:
 @drawn(COUNT // 10)
 def test_gradients(seed: int) -> None:
     holds(draw_program(random.Random(seed), seed, most=20, smooth=True), run_smooth)
+
+
+@drawn(COUNT // 10)
+def test_exact_gradients(seed: int) -> None:
+    """Loss and gradients have the bits of the reference evaluator on the graph as it is traced, and the loss those of NumPy."""
+    holds(draw_program(random.Random(seed), seed, most=15, smooth=True), functools.partial(run_smooth, exact=True))
+
+
+@drawn(COUNT // 10)
+def test_exact_programs(seed: int) -> None:
+    holds(draw_program(random.Random(seed), seed, most=15), functools.partial(run, exact=True))
 
 
 def test_memory() -> None:
