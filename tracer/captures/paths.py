@@ -22,7 +22,7 @@ import numpy as np
 from ir.source import is_library
 from tracer.captures.code import Uses
 from tracer.captures.fetch import Fetch
-from tracer.captures.seen import PLAIN, SEQUENCES, file_of, is_mapping, is_open, is_pythons, is_whole, slots_of
+from tracer.captures.seen import PLAIN, SEQUENCES, file_of, is_foreign, is_mapping, is_open, is_pythons, is_whole, slots_of
 
 DEPTH = 100
 ROOT = (0, 0)  # a caller: this package itself, which calls twins
@@ -114,7 +114,7 @@ def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
         elif _of_the_user(thing):
             owners.append(Owner(step))
         return []
-    if isinstance(thing, (np.ndarray, np.generic, types.BuiltinFunctionType)):
+    if isinstance(thing, (np.ndarray, np.generic, types.BuiltinFunctionType)) or is_foreign(thing):
         return []
     kind = type(thing)
     if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):

@@ -36,6 +36,11 @@ def comparable(thing: Any) -> bool:
     return not isinstance(thing, (Operand, types.ModuleType))
 
 
+def is_foreign(thing: Any) -> bool:
+    """Whether a thing is an array of another library (PyTorch, JAX, CuPy): its numbers count, and no attribute tells them."""
+    return hasattr(type(thing), "__dlpack__") and not isinstance(thing, (np.ndarray, np.generic, Operand))
+
+
 def is_whole(thing: Any) -> bool:
     """Whether a container is compared as a whole: a large one of plain values only. Others are looked into."""
     return len(thing) > WHOLE and _PLAIN.issuperset(map(type, thing.values() if is_mapping(thing) else thing))
@@ -74,9 +79,9 @@ def slots_of(kind: type) -> list[str]:
 
 
 def fingerprint(thing: Any) -> Any:
-    """What a guard compares: of a plain value the value and its type; of an array a copy's bytes, or past 1 MB their checksum; of a
-    container what it has places for, or of a large one all its plain values; of an object its class and the names of its attributes; of
-    others which one it is.
+    """What a guard compares: of a plain value the value and its type; of an array, of whichever library, a copy's bytes, or past 1 MB their
+    checksum; of a container what it has places for, or of a large one all its plain values; of an object its class and the names of its
+    attributes; of others which one it is.
     """
     kind = type(thing)
     if kind in _PLAIN:
@@ -89,6 +94,8 @@ def fingerprint(thing: Any) -> Any:
         return (thing.shape, thing.dtype.str, data)
     if isinstance(thing, np.generic):
         return (thing.dtype.str, thing.tobytes())
+    if is_foreign(thing):
+        return (kind, _numbers_of(thing))
     if is_mapping(thing):
         return (kind, repr([*thing.items()]) if is_whole(thing) else tuple(thing))
     if isinstance(thing, SEQUENCES):
@@ -104,6 +111,16 @@ def fingerprint(thing: Any) -> Any:
     held = getattr(thing, "__dict__", None)
     slots = [k for k in slots_of(kind) if hasattr(thing, k)]
     return ("object", weakref.ref(kind), tuple(held) if isinstance(held, dict) else (), tuple(slots))
+
+
+def _numbers_of(thing: Any) -> Any:
+    """What tells an array of another library from one with other numbers: a copy; where NumPy can't read it, which one it is, and how
+    often it was written, where its library counts that.
+    """
+    try:
+        return fingerprint(np.asarray(thing))
+    except Exception:  # as many kinds as there are libraries: the array is on another device, or has a gradient
+        return _which(thing), getattr(thing, "_version", None)
 
 
 def _which(thing: Any) -> Any:

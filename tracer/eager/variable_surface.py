@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 
-from ir.errors import DTypeError
+from ir.errors import ArgumentError, DTypeError
 from ir.op import Op
 from ir.ops import TABLE
+from ir.source import user_line
 from tracer import numpy_api
 from tracer.eager.records import Held
 from tracer.operands.apply import apply
@@ -147,6 +148,13 @@ class ArrayLike(Held):
         for name, attrs in parsed.views:
             found = apply(name, found, **attrs)
         return apply("gather", found, *parsed.indices, axes=parsed.axes) if parsed.indices else found
+
+    def __setitem__(self, key: Any, value: Any) -> NoReturn:
+        name = getattr(self, "name", None) or "v"
+        raise ArgumentError(
+            "a Variable is not written element by element: its history would not know of it", op="assignment",
+            mend=f"write its array: {name}.data[key] = value", line=user_line(),
+        )
 
     def __iter__(self) -> Iterator[Self]:
         if not self.shape:

@@ -26,6 +26,8 @@ def plain(x: Any) -> np.ndarray:
     """A plain array of a list or of anything else that is not traced."""
     if any(is_traced(leaf) for leaf in leaves(x)):
         raise refuse("a Python list of traced values stands for an array", "np.stack([a, b]) first, or np.array([a, b], like=x)")
+    if x is None:
+        raise bad_dtype("None stands where an array is wanted", "ask with `x is None`, not `x == None`; an operand is an array or a number")
     return np.asarray(x)
 
 

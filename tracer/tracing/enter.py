@@ -14,6 +14,7 @@ from tracer import trees
 from tracer.arrays.scalar import TracedScalar
 from tracer.arrays.storage import Storage, stand_in
 from tracer.arrays.traced import TracedArray
+from tracer.captures.seen import is_foreign
 from tracer.operands.refusal import refuse
 from tracer.operands.stack import Operand
 from tracer.tracing.context import Tracing
@@ -84,6 +85,12 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
             return _array(tracing, spec, line, position, scalar=True), LeafIn("array", name, position)
         strides = stand_in(spec, leaf.strides) if not leaf.flags.c_contiguous else None
         return _array(tracing, spec, line, position, strides, memory=leaf), LeafIn("array", name, position)
+    if is_foreign(leaf):
+        kind = type(leaf)
+        raise refuse(
+            f"it is of type {kind.__module__.partition('.')[0]}.{kind.__name__}, an array of another library",
+            f"give it as NumPy's: np.asarray({name})",
+        )
     return leaf, LeafIn("static", name)
 
 
