@@ -139,8 +139,9 @@ class Region:
     """`body` run on block after block of `rows` along an axis of `size`; the last block, of `last_rows`, has a plan of its own, `last`.
 
     `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut, or None for what every block reads
-    whole. The last `parts` of the writes have a row for each of as many shares of the blocks, which begins as `starts` says and is
-    carried from block to block as a state of the body. `workers` threads run the shares, one where it does not fork; `private`: a buffer
+    whole. The last writes are the body's states: first those that are written over, block by block (they are not among the reads), then
+    one for each of `starts`: it has a row for each of as many shares of the blocks, which begins as that number and is carried from block
+    to block. `workers` threads run the shares, one where it does not fork; `private`: a buffer
     for each, the body's arena (none where that is empty).
     """
 
@@ -153,7 +154,6 @@ class Region:
     reads: tuple[Place, ...]
     writes: tuple[Place, ...]
     cuts: tuple[int | None, ...]
-    parts: int
     shares: int
     starts: tuple[Any, ...]
     workers: int

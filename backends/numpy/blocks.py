@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from backends.numpy.errors_at_end import errors_at_end
 from backends.numpy.workers import fork
 
 Block = Callable[..., None]
@@ -37,6 +38,11 @@ class Blocks:
         """All shares, by as many workers as there are bodies."""
         left = list(range(len(self.spans) - 1, -1, -1))
         fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
+
+    def run_through(self, *arrays: Any) -> None:
+        """As `run`, for what must not stop halfway: floating-point errors are told when all blocks are done, each kind once."""
+        with errors_at_end("the update of a state"):
+            self.run(*arrays)
 
     def _work(self, bodies: tuple[Block, Block | None], left: list[int], arrays: tuple[Any, ...]) -> None:
         """Takes shares until none is left (`pop` is atomic) and runs their blocks in the buffers of one worker."""

@@ -184,7 +184,7 @@ class _Writer:
                 self.uses_support.update(re.findall(r"\b(?:quiet|loud|hosted)\b", line))
         return [names.functions(line) for line in lines]
 
-    def _region(self, region: Region) -> list[str]:
+    def _region(self, region: Region, at_end: bool = False) -> list[str]:
         """One call; the functions of its blocks are made in `bind`, for each worker over its own buffers."""
         names, self.uses_blocks = self.names, True
         make = [self._block(plan) for plan in (region.body, region.last) if plan is not None]
@@ -194,12 +194,13 @@ class _Writer:
             bodies.append(f"({make[0]}({work}), {f'{make[1]}({work})' if len(make) > 1 else None})")
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
+        run = "run_through" if at_end else "run"
         names.bound += [
             "",
             f"{name} = Blocks(",
             f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {region.cuts},",
             f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
-            ").run",
+            f").{run}",
         ]
         return [f"{name}({', '.join([names.place(p) for p in (*region.reads, *region.writes)])})"]
 
@@ -213,13 +214,15 @@ class _Writer:
 
     def _tail(self, steps: list[Step]) -> list[str]:
         """What writes states and what follows, single calls all: several are made by `finish`, all or none."""
-        if sum([len(self._step(step)) for step in steps]) < 2:
+        regions = any(isinstance(step, Region) for step in steps)
+        if not regions and sum([len(self._step(step)) for step in steps]) < 2:
             return self._steps(steps)
-        self.uses_support.add("finish")
+        finish = "finish_held" if regions else "finish"
+        self.uses_support.add(finish)
         found = []
         for step in steps:
             comment = _comment(step.line)
-            for line in self._step(step):
+            for line in self._region(step, at_end=True) if isinstance(step, Region) else self._step(step):
                 matched = _CALL.match(line)
                 if matched is None:
                     raise VerifyError(f"the end of a plan holds {line!r}, which is no single call", mend="its kernel is not `single`")
@@ -230,9 +233,9 @@ class _Writer:
         called = {line.split(" = ")[0] for line in self.names.called} | {n for k, n in enumerate(self.names.inputs) if k not in states}
         text = [f"{writes} = (", *found, ")"]
         if called & {word for line in found for word in re.findall(r"\w+", line.split("  #")[0])}:
-            return [*text, f"finish({writes})"]
+            return [*text, f"{finish}({writes})"]
         self.names.bound += ["", *text]
-        return ["# every state or none", f"finish({writes})"]
+        return ["# every state or none", f"{finish}({writes})"]
 
     def _positional(self, function: str, operands: str) -> tuple[str, str]:
         """The function and its operands without keywords, which are bound to it."""

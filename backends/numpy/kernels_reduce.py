@@ -25,7 +25,9 @@ CALL = 1400.0  # nanoseconds of a `reduce` before its first element; a product w
 
 def _cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
     rows = specs[0].size // max(1, specs[0].shape[-1]) if specs[0].ndim else 1
-    return CALL + 0.6 * specs[0].size + 25.0 * rows * (len(attrs.get("axis") or ()) < specs[0].ndim)
+    axis = attrs.get("axis", ())
+    count = len(axis) if isinstance(axis, tuple) else 1
+    return CALL + 0.6 * specs[0].size + 25.0 * rows * (count < specs[0].ndim)
 
 
 def product_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:

@@ -35,6 +35,7 @@ RESERVED = {
     "quiet",
     "loud",
     "finish",
+    "finish_held",
     "trip",
     "look",
     "stop",

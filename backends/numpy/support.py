@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy._core import _ufunc_config, umath
 
+from backends.interrupts import without_interrupts
 from ir.errors import NotFiniteError
 from ir.ops.host import Code, called
 from ir.spec import Spec
@@ -78,6 +79,12 @@ def finish(writes: Iterable[tuple[Any, ...]]) -> None:
         deque(steps, 0)
     except BaseException as error:
         raise _rest(steps, error)
+
+
+def finish_held(writes: Iterable[tuple[Any, ...]]) -> None:
+    """As `finish` where some of the calls are regions, which take steps of Python: signals wait until the last is done."""
+    with without_interrupts():
+        finish(writes)
 
 
 def stop() -> None:

@@ -114,14 +114,14 @@ def _plan(
     draft.hosts = [Host(node) for node in schedule.hosts]
     inside = Inside(draft, schedule.nodes)
     for node in schedule.nodes:
-        _compute(draft, node, inside)
+        _compute(draft, node, inside, {})
     ends = rows(draft)
     aside = results.set_aside(draft)
     if gate is not None:
         draft.steps.append(Gate(draft.places[graph.outputs[gate]], graph.outputs[gate].node.line))
     draft.commit()
     for node in end.nodes:
-        _compute(draft, node, inside, end.homes.get(node))
+        _compute(draft, node, inside, end.homes)
     results.write_states(draft, aside)
     if counted:
         draft.steps.append(Tick())
@@ -130,22 +130,22 @@ def _plan(
     return made
 
 
-def _compute(draft: Draft, node: Node, inside: Inside, home: Value | None = None) -> None:
-    """One node: a view, or a Call with what its kernel needs. `home`: the state that it writes over."""
+def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Value]) -> None:
+    """One node: a view, or a Call with what its kernel needs. `homes`: the states that values are written over."""
     if commit.is_view(node):
         if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
             draft.order.append(node)
             places.place_view(draft, node)
         return
     if node.op is REGION:
-        region.place(draft, node, _body)
+        region.place(draft, node, homes, _body)
         return
     if inside.join(node):
         return
     kernel, reads, writes = choose(draft, node)
     draft.use(node)
-    if home is not None:
-        writes = (draft.places[home],)
+    if node.outputs[0] in homes:
+        writes = (draft.places[homes[node.outputs[0]]],)
     elif lent := inside.lent(node, writes):
         writes = tuple([lent.get(k) or draft.keep(w) for k, w in enumerate(writes)])
     else:

@@ -5,7 +5,7 @@ block's own part. So a region is planned as any graph is, and its buffers, in-pl
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,25 +59,34 @@ class Blocked:
         """The specs of the region's outputs: parts have an axis more, one row a share."""
         return (*[v.spec for v in self.whole], *[Spec((self.shares, *v.shape), v.dtype) for v in self.joined])
 
-    def block(self, rows: int) -> Graph:
-        """The graph of a block: the operands' blocks are its arguments; the parts are states, which it updates."""
+    def block(self, rows: int, written: Mapping[int, int]) -> Graph:
+        """The graph of a block. The operands' blocks are its arguments, but for those that results are `written` over (operand: output),
+        which are states that it updates; so are the parts, after them.
+        """
         made = Graph()
         mapped: dict[Value, Value] = {}
-        for value in self.graph.inputs:
-            axis = self.cuts.get(value)
-            mapped[value] = made.input(value.spec if axis is None else cut_spec(value.spec, axis, rows), line=value.node.line)
+        for value in sorted(self.graph.inputs, key=lambda v: self.graph.inputs.index(v) in written):
+            axis, kind = self.cuts.get(value), "state" if self.graph.inputs.index(value) in written else "argument"
+            mapped[value] = made.input(value.spec if axis is None else cut_spec(value.spec, axis, rows), kind, value.node.line)
         for node in self.graph.order():
             if node.op is INPUT:
                 continue
             attrs = blocked_attrs(node, self.cuts.get(node.outputs[0]), rows)
             mapped[node.outputs[0]] = made.apply(node.op, [mapped[v] for v in node.operands], attrs, node.line)
-        made.outputs = [mapped[v] for v in self.whole]
+        made.outputs = [mapped[v] for k, v in enumerate(self.whole) if k not in written.values()]
+        made.updates = [(mapped[self.graph.inputs[k]], mapped[self.graph.outputs[written[k]]]) for k in sorted(written)]
         for value in self.joined:
             part = mapped[value]
             held = made.input(part.spec, "state", line=value.node.line)
             join = next(op for op in TABLE.values() if op.ufunc is value.node.op.combines and op.has(Trait.ELEMENTWISE))
             made.updates.append((held, made.apply(join, [held, part], None, value.node.line)))
         return made
+
+    def over(self, output: int) -> list[int]:
+        """The operands that may be written over by this output: cut as it is, of its spec, and so read by a block where it writes."""
+        value = self.graph.outputs[output]
+        axis = self.cuts.get(value)
+        return [k for k, v in enumerate(self.graph.inputs) if axis is not None and self.cuts.get(v) == axis and v.spec == value.spec]
 
     def starts(self) -> list[Any]:
         """For each part the number with which joining begins: it changes nothing that is joined to it (-0.0, since 0.0 + -0.0 is 0.0)."""

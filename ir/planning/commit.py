@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.op import Trait
+from ir.planning.blocks import REGION, Blocked
 from ir.planning.draft import Draft
 
 FAR = 64  # nodes looked at for the way from a state's old value to its new one
@@ -25,10 +26,10 @@ NEAR = 16  # nodes that may come along with their readers for the sake of one va
 
 @dataclass
 class Commit:
-    """`nodes` in their order; `homes`: the state that a node writes over."""
+    """`nodes` in their order; `homes`: the state that a value is written over."""
 
     nodes: list[Node] = field(default_factory=list)
-    homes: dict[Node, Value] = field(default_factory=dict)
+    homes: dict[Value, Value] = field(default_factory=dict)
 
 
 def commit(draft: Draft) -> Commit:
@@ -66,7 +67,9 @@ class _Finder:
             nodes |= self._along(nodes)
             order = self._order(nodes, chains)
             if len(order) == len(nodes):
-                return Commit(order, {node: state for state, chain in chains.items() for node in chain})
+                homes = {node.outputs[0]: state for state, chain in chains.items() for node in chain if node.op is not REGION}
+                homes.update({new: state for state, new in self.graph.updates if state in chains and new.node.op is REGION})
+                return Commit(order, homes)
             stuck = nodes.difference(order)
             chains = {state: chain for state, chain in chains.items() if not stuck.intersection(chain)}
 
@@ -83,6 +86,8 @@ class _Finder:
     def _chain(self, state: Value, new: Value) -> list[Node] | None:
         """The nodes that write over the state, the last of which gives its new value; None where it must be copied there."""
         last = new.node
+        if last.op is REGION:
+            return [last] if self._in_region(state, new) else None
         if not self.single(last) or self.updating[new] != 1 or self.shown[new]:
             return None
         looked = 0
@@ -97,6 +102,14 @@ class _Finder:
                 if value.spec == state.spec and self._passing(value):
                     stack.append((value.node, (value.node, *chain)))
         return [last] if last.op.has(Trait.ELEMENTWISE) and self._alone(last, state) else None
+
+    def _in_region(self, state: Value, new: Value) -> bool:
+        """Whether a region may write the new value over the old one: nothing of it is a result, and it reads the state there only."""
+        node = new.node
+        held: Blocked = node.attrs["blocked"]
+        at = [k for k, v in enumerate(node.operands) if root(v) is state]
+        plain = self.updating[new] == 1 and not any(self.shown[v] for v in node.outputs)
+        return plain and len(at) == 1 and node.operands[at[0]] is state and new.index < len(held.whole) and at[0] in held.over(new.index)
 
     def _passing(self, value: Value) -> bool:
         """Whether it is a single call's and read once, so that it may lie in the state on the way."""

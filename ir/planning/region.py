@@ -5,10 +5,10 @@ shorter ones cost calls. The length depends on the Target's cache alone, not on 
 """
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from ir.graph import Node
+from ir.graph import Node, Value
 from ir.plan import Call, Place, Plan, Region
 from ir.planning.blocks import Blocked
 from ir.planning.draft import Draft
@@ -20,35 +20,47 @@ Body = Callable[..., Plan]
 PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
 
 
-def place(draft: Draft, node: Node, plan_body: Body) -> None:
-    """Appends the step and gives the node's outputs their places."""
+def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Body) -> None:
+    """Appends the step and gives the node's outputs their places. `homes`: the states that outputs are written over."""
     held: Blocked = node.attrs["blocked"]
-    reads = tuple([draft.places[v] for v in node.operands])
-    layouts: dict[int, str | tuple[int, ...]] = {k: "any" if p.strides is None else p.strides for k, p in enumerate(reads)}
+    written = {node.operands.index(homes[v]): v.index for v in node.outputs if v in homes}
+    kept = [k for k in range(len(node.operands)) if k not in written]
+    given = [k for k in range(len(held.whole)) if k not in written.values()]
+    order = [*kept, *sorted(written)]
+    reads = [draft.places[v] for v in node.operands]
+    layouts: dict[int, str | tuple[int, ...]] = {}
+    for at, k in enumerate(order):
+        strides = reads[k].strides
+        layouts[at] = "any" if strides is None else strides
     target = replace(draft.target, regions=False)
-    wholes = tuple([v.spec for v in held.whole])
+    wholes = tuple([held.whole[k].spec for k in given])
 
     def body(rows: int) -> Plan:
-        return plan_body(held.block(rows), target, layouts, draft.exact, wholes)
+        return plan_body(held.block(rows, written), target, layouts, draft.exact, wholes)
 
     rows, last_rows = _lengths(held, target, body, draft.exact)
     main = body(rows)
     last = body(last_rows) if last_rows else None
     draft.use(node)
-    writes = tuple([draft.dense(spec, _strides(spec, block)) for spec, block in zip(held.specs, (*main.results, *[None] * held.parts))])
+    blocks = dict(zip(given, main.results))
+    places = {k: draft.dense(spec, _strides(spec, blocks.get(k))) for k, spec in enumerate(held.specs) if k not in written.values()}
+    places.update({written[k]: reads[k] for k in written})
     private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0)
-    workers = min(target.workers, held.shares) if _work_ns(main, target) * held.size / rows >= PAYS * target.fork_ns else 1
+    count = held.size // rows + (last_rows > 0)
+    workers = min(target.workers, held.shares, count) if _work_ns(main, target) * held.size / rows >= PAYS * target.fork_ns else 1
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
-    cuts = [held.cuts.get(v) for v in held.graph.inputs] + [held.cuts.get(v) for v in held.whole] + [None] * held.parts
+    writes = [*given, *[written[k] for k in sorted(written)], *range(len(held.whole), len(held.specs))]
+    cuts = [held.cuts.get(held.graph.inputs[k]) for k in kept]
+    cuts += [held.cuts.get(held.graph.outputs[k]) if k < len(held.whole) else None for k in writes]
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.parts, held.shares, tuple(held.starts()),
-            workers, private,
+            node, held.size, rows, last_rows, main, last, tuple([reads[k] for k in kept]), tuple([places[k] for k in writes]), tuple(cuts),
+            held.shares, tuple(held.starts()), workers, private,
         )
     )
-    for value, where in zip(node.outputs, writes):
-        draft.put(value, where)
+    for value in node.outputs:
+        draft.put(value, places[value.index])
 
 
 def _strides(spec: Spec, block: Place | None) -> tuple[int, ...] | None:

@@ -7,7 +7,8 @@ Axes are followed from operand to result by the operations' `axes` records, so t
     s = sum(e, 1)
     b = sum(e, 0)               along the class: computed in parts, which a step of its own adds up. Who reads b is in a later group.
 
-A group is convex: a level is counted along every path, and it rises wherever a path leaves a group. Whether a group pays is a matter of
+A group is convex: a level is counted along every path, and it rises wherever a path leaves a group. What only new values of states need
+is in groups of its own, which may write over the old ones. Whether a group pays is a matter of
 bytes: what a block reads and writes in its own buffers stays in the cache, what crosses the group's border is moved.
 """
 from __future__ import annotations
@@ -55,13 +56,13 @@ def groups(graph: Graph, target: Target, exact: bool) -> list[Group]:
     large = target.cache_bytes // 4
     if not any(v.spec.nbytes >= large for n in order for v in n.outputs):
         return []
-    finder = _Finder(graph, order, exact)
+    finder = _Finder(graph, order, exact, target.cache_bytes)
     return [g for g in finder.found() if _pays(g, target)]
 
 
 class _Finder:
-    def __init__(self, graph: Graph, order: list[Node], exact: bool):
-        self.graph, self.order, self.exact = graph, order, exact
+    def __init__(self, graph: Graph, order: list[Node], exact: bool, cache_bytes: int):
+        self.graph, self.order, self.exact, self.cache_bytes = graph, order, exact, cache_bytes
         self.parents: dict[Spot, Spot] = {}
         self.nodes = [n for n in order if _may_join(n)]
         for node in self.nodes:
@@ -99,23 +100,35 @@ class _Finder:
                 yield (value, axis), how.axis
 
     def found(self) -> list[Group]:
-        chosen = self._choose()
+        chosen, late = self._choose(), self._late()
         level: dict[Node, int] = {}
-        gathered: dict[tuple[Spot, int], list[Node]] = {}
+        gathered: dict[tuple[Spot, int, bool], list[Node]] = {}
         for node in self.order:
             mine = chosen.get(node)
             high = 0
             for value in node.operands:
                 there = level.get(value.node, 0)
                 other = chosen.get(value.node)
-                inside = mine is not None and other is not None and other[0] == mine[0] and other[1] is not None
+                alike = mine is not None and other is not None and other[0] == mine[0] and (value.node in late) == (node in late)
+                inside = alike and other is not None and other[1] is not None
                 high = max(high, there + (other is not None and not inside))
             level[node] = high
             if mine is not None:
-                gathered.setdefault((mine[0], high), []).append(node)
-        made = [g for (spot, _), nodes in gathered.items() for g in self._connected(nodes, spot, chosen)]
+                gathered.setdefault((mine[0], high, node in late), []).append(node)
+        made = [g for (spot, _, _), nodes in gathered.items() for g in self._connected(nodes, spot, chosen)]
         position = {node: k for k, node in enumerate(self.order)}
         return sorted(made, key=lambda g: position[g.nodes[0]])
+
+    def _late(self) -> set[Node]:
+        """The nodes that new values of states alone need: they may run at the very end and write over the old ones."""
+        early: set[Node] = set()
+        todo = [v.node for v in self.graph.outputs]
+        while todo:
+            node = todo.pop()
+            if node not in early:
+                early.add(node)
+                todo += [v.node for v in node.operands]
+        return {node for node in self.order if node not in early}
 
     def _choose(self) -> dict[Node, tuple[Spot, int | None]]:
         """For each node that joins one: its class, and the axis of its output that is cut (None: the class is reduced)."""
@@ -129,10 +142,15 @@ class _Finder:
                         score[spot] += value.spec.nbytes
         found = {}
         for node, mine in ways.items():
-            if mine:  # of equals the outermost axis: its blocks lie together
-                spot = max(mine, key=lambda s: (score[s], mine[s] is not None, -(mine[s] or 0)))
+            if mine:  # of equals the outermost axis that has enough to cut: its blocks lie together
+                spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), -(mine[s] or 0)))
                 found[node] = (spot, mine[spot])
         return found
+
+    def _fine(self, spot: Spot) -> bool:
+        """Whether one index of the axis is a small part of what a worker's cache holds."""
+        value, axis = spot
+        return value.spec.nbytes // value.shape[axis] * 16 <= self.cache_bytes
 
     def _ways(self, node: Node) -> Iterator[tuple[Spot, int | None]]:
         """The classes along which the node can be computed in blocks."""

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from backends.base import Backend
+from backends.interrupts import without_interrupts
 from backends.numpy.support import finish
 from ir import Graph, Plan, planning
 from ir.errors import ArgumentError
 from ir.passes import Record, optimize
 from ir.spec import WEAK, Spec
 from tracer import trees
-from tracer.calls.interrupts import without_interrupts
 from tracer.calls.keys import check_native, lies
 from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.eager.lazy import record_graph

@@ -69,7 +69,7 @@ class Checked:
         self._stages, self.plan, self._single = stages, plan, single
         self._program, self._watched = backend.emit(plan, ticks=ticks), backend.emit(single, self._look)
         self.source = self._program.source
-        self._in_parts = any(isinstance(step, Region) and step.parts for step in plan.steps)  # sums of other bits
+        self._in_parts = any(isinstance(step, Region) and step.starts for step in plan.steps)  # sums of other bits
         self._run: Run | None = None
         self._lock = threading.RLock()
 
