@@ -93,7 +93,7 @@ def test_one_number_pinned_leaves_the_others_free():
     fast = tracer.compile(lambda x: sum([x * i for i in range(n)]) * rate)
     for n, rate in ((3, 0.5), (3, 0.25), (2, 0.25), (2, 0.5), (3, 1.0)):
         same(fast(A), sum([A * i for i in range(n)]) * rate)
-    assert traces(fast) == 2 and "n is 3 (test_captured_numbers.py:" in "".join(fast.explain().guards)
+    assert traces(fast) == 2 and "n is 3 (test_captured_numbers_needed.py:" in "".join(fast.explain().guards)
 
 
 def test_nan_in_a_guard_does_not_trace_at_every_call_and_zeros_have_signs():
