@@ -51,7 +51,7 @@ def test_an_error_at_run_time_leaves_parameters_as_they_were():
 def test_no_optimizer(optimizer):
     with pytest.raises(tracer.ArgumentError, match="optimizer") as error:
         tracer.train_step(lambda x: x, optimizer, [Variable(np.ones(2))])
-    assert "SGD" in str(error.value) and "test_train.py" in str(error.value)
+    assert "SGD" in str(error.value) and "test_train_errors.py" in str(error.value)
 
 
 def test_mixed_params():
