@@ -7,36 +7,40 @@ from __future__ import annotations
 
 import os
 
-for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"
-os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-os.environ["JAX_PLATFORMS"] = "cpu"
+if __name__ == "__main__":
+    for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[_name] = "1"
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 import tracer
 from benchmarks.timing import Contestant, interleaved, machine, table
 from tracer import functions as F
+from tracer.train import TrainStep
 
 LOSSES = (0.8473695850105871, 0.2514286285183606)  # at iterations 0 and 1000
 LR = 0.2
 Run = Callable[[int], float]
+Arrays = Sequence[np.ndarray]
 
 
-def data() -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+def data(rows: int = 100, hidden: int = 10) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
     """x, y and fresh parameters W1, b1, W2, b2."""
     rng = np.random.RandomState(0)
-    x = rng.rand(100, 1)
-    y = np.sin(2 * np.pi * x) + rng.rand(100, 1)
-    return x, y, [0.01 * rng.randn(1, 10), np.zeros(10), 0.01 * rng.randn(10, 1), np.zeros(1)]
+    x = rng.rand(rows, 1)
+    y = np.sin(2 * np.pi * x) + rng.rand(rows, 1)
+    return x, y, [0.01 * rng.randn(1, hidden), np.zeros(hidden), 0.01 * rng.randn(hidden, 1), np.zeros(1)]
 
 
-def by_hand() -> Run:
+def by_hand(x: np.ndarray, y: np.ndarray, params: Arrays) -> Run:
     """NumPy, the formulas line by line."""
-    x, y, (W1, b1, W2, b2) = data()
+    W1, b1, W2, b2 = [a.copy() for a in params]
 
     def run(n: int) -> float:
         nonlocal W1, b1, W2, b2
@@ -63,62 +67,75 @@ def by_hand() -> Run:
     return run
 
 
-def ours() -> dict[str, Contestant]:
-    """`step()`, `run()` and the define-by-run script's iteration."""
-    def network() -> tuple:
-        x, y, arrays = data()
-        params = [tracer.Variable(a) for a in arrays]
+def network(params: Arrays) -> tuple[list[tracer.Variable], Callable]:
+    """Variables of the parameters' values and the prediction over them."""
+    held = [tracer.Variable(a.copy()) for a in params]
 
-        def predict(x):
-            h = F.sigmoid(F.linear(x, params[0], params[1]))
-            return F.linear(h, params[2], params[3])
+    def predict(x):
+        h = F.sigmoid(F.linear(x, held[0], held[1]))
+        return F.linear(h, held[2], held[3])
 
-        return x, y, params, predict
+    return held, predict
 
-    def stepper() -> tuple:
-        x, y, params, predict = network()
-        return x, y, tracer.train_step(lambda x, y: F.mean_squared_error(y, predict(x)), tracer.optimizers.SGD(lr=LR), params)
 
-    x, y, step = stepper()
+def stepper(params: Arrays) -> TrainStep:
+    """Our compiled step(x, y)."""
+    held, predict = network(params)
+    return tracer.train_step(lambda x, y: F.mean_squared_error(y, predict(x)), tracer.optimizers.SGD(lr=LR), held)
 
-    def run_step(n: int) -> float:
+
+def by_step(x: np.ndarray, y: np.ndarray, params: Arrays) -> Contestant:
+    """A call of ours for each iteration."""
+    step = stepper(params)
+
+    def run(n: int) -> float:
         loss = 0.0
         for _ in range(n):
             loss = step(x, y)
         return float(loss)
 
-    x2, y2, step2 = stepper()
+    return Contestant(run, plan=lambda: step.plan(x, y))
 
-    def run_run(n: int) -> float:
+
+def by_run(x: np.ndarray, y: np.ndarray, params: Arrays) -> Contestant:
+    """A call of ours for each 1,000 iterations."""
+    step = stepper(params)
+
+    def run(n: int) -> float:
         losses = [0.0]
         for _ in range(n):
-            losses = step2.run(x2, y2, steps=1000)
+            losses = step.run(x, y, steps=1000)
         return float(losses[-1])
 
-    x3, y3, params, predict = network()
+    return Contestant(run, 1000, plan=lambda: step.plan(x, y))
 
-    def run_eager(n: int) -> float:
+
+def by_eager(x: np.ndarray, y: np.ndarray, params: Arrays) -> Run:
+    """The define-by-run script's iteration."""
+    held, predict = network(params)
+
+    def run(n: int) -> float:
         loss = None
         for _ in range(n):
-            loss = F.mean_squared_error(y3, predict(x3))
-            for p in params:
+            loss = F.mean_squared_error(y, predict(x))
+            for p in held:
                 p.cleargrad()
             loss.backward()
-            for p in params:
+            for p in held:
                 p.data -= LR * p.grad.data
         return float(loss.data)
 
-    return {"gradplan step()": Contestant(run_step), "gradplan run()": Contestant(run_run, 1000), "gradplan eager": Contestant(run_eager)}
+    return run
 
 
-def dezero() -> Run:
+def dezero(x: np.ndarray, y: np.ndarray, arrays: Arrays) -> Run:
     """The teaching framework itself."""
     np.int = int  # type: ignore[attr-defined]  # its release of 2020 still asks for the old name
     import dezero
     import dezero.functions as DF
 
-    x, y, arrays = data()
-    W1, b1, W2, b2 = params = [dezero.Variable(a) for a in arrays]
+    params = [dezero.Variable(a.copy()) for a in arrays]
+    W1, b1, W2, b2 = params
 
     def run(n: int) -> float:
         loss = None
@@ -134,12 +151,12 @@ def dezero() -> Run:
     return run
 
 
-def autograd() -> Run:
+def autograd(x: np.ndarray, y: np.ndarray, arrays: Arrays) -> Run:
     """HIPS autograd."""
     import autograd.numpy as anp
     from autograd import value_and_grad
 
-    x, y, params = data()
+    params = [a.copy() for a in arrays]
 
     def loss_fn(params):
         W1, b1, W2, b2 = params
@@ -160,13 +177,12 @@ def autograd() -> Run:
     return run
 
 
-def jax() -> dict[str, Contestant]:
-    """JAX: a jitted step called from Python, and 1,000 steps in one scan."""
+def jax_step(x: np.ndarray, y: np.ndarray) -> Callable:
+    """JAX's step: parameters to new parameters and loss."""
     import jax
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    x, y, arrays = data()
 
     def loss_fn(params):
         W1, b1, W2, b2 = params
@@ -177,33 +193,52 @@ def jax() -> dict[str, Contestant]:
         loss, grads = jax.value_and_grad(loss_fn)(params)
         return [p - LR * g for p, g in zip(params, grads)], loss
 
-    jitted = jax.jit(step, donate_argnums=0)
-    scanned = jax.jit(lambda params: jax.lax.scan(lambda p, _: step(p), params, None, length=1000), donate_argnums=0)
-    state = {"jit": [jnp.array(a) for a in arrays], "scan": [jnp.array(a) for a in arrays]}
+    return step
 
-    def run_jit(n: int) -> float:
+
+def jax_jit(x: np.ndarray, y: np.ndarray, arrays: Arrays) -> Run:
+    """A jitted step called from Python."""
+    import jax
+
+    jitted = jax.jit(jax_step(x, y), donate_argnums=0)
+    state = [jax.numpy.array(a) for a in arrays]
+
+    def run(n: int) -> float:
+        nonlocal state
         loss = None
         for _ in range(n):
-            state["jit"], loss = jitted(state["jit"])
+            state, loss = jitted(state)
         return float(loss)
 
-    def run_scan(n: int) -> float:
+    return run
+
+
+def jax_scan(x: np.ndarray, y: np.ndarray, arrays: Arrays) -> Contestant:
+    """1,000 steps in one scan."""
+    import jax
+
+    step = jax_step(x, y)
+    scanned = jax.jit(lambda params: jax.lax.scan(lambda p, _: step(p), params, None, length=1000), donate_argnums=0)
+    state = [jax.numpy.array(a) for a in arrays]
+
+    def run(n: int) -> float:
+        nonlocal state
         losses = None
         for _ in range(n):
-            state["scan"], losses = scanned(state["scan"])
+            state, losses = scanned(state)
         return float(losses[-1])
 
-    return {"JAX jit": Contestant(run_jit), "JAX scan": Contestant(run_scan, 1000)}
+    return Contestant(run, 1000)
 
 
-def torch() -> Run:
+def torch(x: np.ndarray, y: np.ndarray, arrays: Arrays, threads: int | None = None) -> Run:
     """PyTorch, eager."""
     import torch
 
-    torch.set_num_threads(1)
-    x, y, arrays = data()
+    if threads:
+        torch.set_num_threads(threads)
     X, Y = torch.from_numpy(x), torch.from_numpy(y)
-    params = [torch.from_numpy(a).requires_grad_() for a in arrays]
+    params = [torch.from_numpy(a.copy()).requires_grad_() for a in arrays]
     optimizer = torch.optim.SGD(params, lr=LR)
 
     def run(n: int) -> float:
@@ -219,27 +254,29 @@ def torch() -> Run:
     return run
 
 
+PEERS: list[tuple[str, str, Callable[..., Any]]] = [  # package, name, contestant
+    ("jax", "JAX jit", jax_jit), ("jax", "JAX scan", jax_scan), ("dezero", "DeZero", dezero), ("autograd", "autograd", autograd),
+    ("torch", "PyTorch eager", lambda *inputs: torch(*inputs, threads=1)),
+]
+
+
 def contestants() -> tuple[dict[str, Contestant], list[str]]:
     """Who takes part, and the names of the packages that are missing."""
-    found, missing = {"NumPy by hand": Contestant(by_hand()), **ours()}, []
-    if importlib.util.find_spec("jax"):
-        found.update(jax())
-    else:
-        missing.append("jax")
-    for package, name, make in (("dezero", "DeZero", dezero), ("autograd", "autograd", autograd), ("torch", "PyTorch eager", torch)):
-        if importlib.util.find_spec(package):
-            found[name] = Contestant(make())
-        else:
-            missing.append(package)
-    return found, missing
+    makers: dict[str, Callable[..., Any]] = {
+        "NumPy by hand": by_hand, "gradplan step()": by_step, "gradplan run()": by_run, "gradplan eager": by_eager,
+    }
+    makers |= {name: make for package, name, make in PEERS if importlib.util.find_spec(package)}
+    made = {name: make(*data()) for name, make in makers.items()}
+    missing = sorted({package for package, _, _ in PEERS if not importlib.util.find_spec(package)})
+    return {name: each if isinstance(each, Contestant) else Contestant(each) for name, each in made.items()}, missing
 
 
 def check(found: dict[str, Contestant]) -> None:
     """After the first thousand iterations everybody stands at the same loss, and the one by hand went through the known ones."""
-    hand = by_hand()
+    hand = by_hand(*data())
     known = [hand(1), hand(1000)]
     assert np.allclose(known, LOSSES, rtol=1e-12), known
-    want = by_hand()(1000)
+    want = by_hand(*data())(1000)
     for name, each in found.items():
         got = each.run(1000 // each.unit)
         assert abs(got - want) < 1e-10 * want, f"{name}: loss {got!r} where {want!r} is due"

@@ -4,33 +4,54 @@ from __future__ import annotations
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Timed(Protocol):
+    """What can be timed: `seconds(n)` is how long n calls took; one call does `unit` iterations."""
+
+    @property
+    def unit(self) -> int: ...
+
+    def seconds(self, n: int) -> float: ...
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """`run(n)` does n calls and gives the last loss; one call does `unit` iterations."""
+    """`run(n)` does n calls and gives what the last one gave; one call does `unit` iterations.
 
-    run: Callable[[int], float]
+    `values` turns that into the arrays that are compared with others (None: nothing to compare), `plan` shows our plan.
+    """
+
+    run: Callable[[int], Any]
     unit: int = 1
+    values: Callable[[Any], Sequence[Any]] | None = list
+    plan: Callable[[], Any] | None = None
+
+    def seconds(self, n: int) -> float:
+        began = time.perf_counter()
+        self.run(n)
+        return time.perf_counter() - began
 
 
-def interleaved(contestants: dict[str, Contestant], rounds: int = 7, seconds: float = 0.15) -> dict[str, float]:
-    """Median seconds an iteration of each contestant; the number of calls in a round is chosen to last about `seconds`."""
+def times(contestants: Mapping[str, Timed], rounds: int = 7, seconds: float = 0.15, least: int = 3) -> dict[str, list[float]]:
+    """Seconds an iteration, a number for each round; the calls in a round are as many as last about `seconds`, `least` or more."""
     counts = {}
     for name, each in contestants.items():
-        each.run(2)
-        began = time.perf_counter()
-        each.run(3)
-        counts[name] = max(3, int(seconds / max((time.perf_counter() - began) / 3, 1e-9)))
+        each.seconds(least)
+        counts[name] = max(least, int(seconds / max(each.seconds(least) / least, 1e-9)))
     taken: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, each in contestants.items():
-            began = time.perf_counter()
-            each.run(counts[name])
-            taken[name].append((time.perf_counter() - began) / counts[name] / each.unit)
-    return {name: statistics.median(times) for name, times in taken.items()}
+            taken[name].append(each.seconds(counts[name]) / counts[name] / each.unit)
+    return taken
+
+
+def interleaved(contestants: Mapping[str, Timed], rounds: int = 7, seconds: float = 0.15) -> dict[str, float]:
+    """Median seconds an iteration of each contestant."""
+    return {name: statistics.median(found) for name, found in times(contestants, rounds, seconds).items()}
 
 
 def table(title: str, medians: dict[str, float], against: list[str]) -> str:
