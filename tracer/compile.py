@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
 import backends
+from backends.numpy import workers
 from ir import Graph, Plan
 from ir.errors import ArgumentError, TraceError
 from ir.source import Line, user_line
@@ -97,6 +98,7 @@ class Compiled(Copies):
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
         self._history = History(getattr(fn, "__name__", type(fn).__name__))
         self._last_key: Any = None
+        self._set_up = ""  # by the call before, in words
         self._lock = threading.RLock()
         self._methods: dict[int, Compiled] = {}
         _alive.add(self)
@@ -179,10 +181,16 @@ class Compiled(Copies):
                 for entry in reversed(held):
                     inputs = entry.gather(leaves)
                     if inputs is not None:
-                        if tries:
+                        if entry.traced.sets_up:
+                            held.remove(entry)  # the next call finds what this one set up
+                            self._set_up = f"the call before set up {', '.join(entry.traced.sets_up)}"
+                            if not held:
+                                del self._entries[key]
+                        elif tries:
                             self._bound_cache()
                         return entry, inputs
-                why = held[-1].why_not(leaves) if held else None
+                why = held[-1].why_not(leaves) if held else (self._set_up, False) if self._set_up else None
+                self._set_up = ""
                 try:
                     entry = self._trace(leaves, structure, key, why)
                 finally:
@@ -207,10 +215,12 @@ class Compiled(Copies):
                 traced = run(leaves)
                 if traced.clocks:
                     repeats(traced, run, leaves, self._captures_of)
-                if any(line is not None for _, line in traced.impure):  # what no line changes, another thread does
-                    settles(traced, functools.partial(run, leaves, False), self._captures_of)
+                if any(line is not None for _, line in traced.impure) or (traced.impure and workers.alone()):  # else another thread did
+                    traced.sets_up = settles(traced, functools.partial(run, leaves, False), self._captures_of)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, exact=self.exact, ticks=self._ticks)
+        if traced.sets_up:
+            entry.call = None
         because, of_values = why or (changes(self._last_key, key, [leaf.name for leaf in traced.leaves]), False)
         self._history.add(entry.record(because), self._used if of_values else None)
         self._last_key = key

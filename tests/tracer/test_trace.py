@@ -96,7 +96,7 @@ def test_plain_values_within_reach_are_guards() -> None:
     described = {g.description for g in traced.guards}
     assert {"table[0] is 1", "table[1] is 2.5", "table is [1, 2.5]"} <= described
     assert not any(name in text for name in ("SCALE", "default", "rate") for text in described)
-    assert [c.name for c in traced.captured] == ["rate", "default 0 of <lambda>", "SCALE"]
+    assert [c.name for c in traced.captured] == ["rate", "default k", "SCALE"]
     assert holds(traced)
     table[1] = 3.5
     assert not holds(traced)

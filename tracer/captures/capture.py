@@ -20,7 +20,7 @@ from ir.source import is_library
 from tracer.captures.clocks import is_a_clock, names_a_clock
 from tracer.captures.code import Uses, uses
 from tracer.captures.fetch import Fetch
-from tracer.captures.paths import DEPTH, GONE, ROOT, Caller, Found, Owner, Step, always, inside, named, weakly
+from tracer.captures.paths import DEPTH, GONE, ROOT, Caller, Found, Named, Owner, Step, always, inside, named, weakly
 from tracer.captures.seen import PLAIN, is_pythons
 from tracer.operands.stack import Operand
 
@@ -96,7 +96,7 @@ class Reach:
         seen: dict[int, Fetch] = {}
         queue = [Step("", always(fn), fn, 0, ROOT)]
         queue += [Step(name, weakly(thing) or always(thing), thing, 0) for name, thing in arguments]
-        owners: list[Owner] = []
+        owners: list[Owner | Named] = []
         names: set[str] = set()
         at = 0
         while at < len(queue):

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tracer.captures.code import Uses
+from tracer.captures.paths import filled
 
 SOURCES: dict[str, frozenset[str]] = {
     "time": frozenset(
@@ -27,7 +28,8 @@ SOURCES: dict[str, frozenset[str]] = {
 
 def names_a_clock(fn: types.FunctionType, use: Uses) -> bool:
     """Whether the function's code has a clock, as `time.time` or imported by name, here or inside of it."""
-    held: Iterable[Any] = [fn.__globals__.get(name) for name in use.globals_]
+    cells = [cell.cell_contents for cell in fn.__closure__ or () if filled(cell)]
+    held: Iterable[Any] = [*cells, *[fn.__globals__.get(name) for name in use.globals_]]
     modules = {h.__name__ for h in held if isinstance(h, types.ModuleType)} | use.imports
     return any(not SOURCES[name].isdisjoint(use.names) for name in modules & SOURCES.keys())
 

@@ -17,7 +17,7 @@ from backends.numpy import workers
 from ir.errors import TraceError
 from ir.source import Line, is_library
 from tracer.captures import entropy
-from tracer.captures.iterators import iterators_within, progress
+from tracer.captures.iterators import iterators_within, taken
 from tracer.captures.paths import Found
 
 GENERATORS = (np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
@@ -63,9 +63,10 @@ def no_draws(fn: Callable[..., Any], found: list[Found], given: Sequence[tuple[s
             line=unseeded[0], mend="make it outside, draw there and pass the numbers in; or give it a seed", op="random",
         )
     for f, before in iterators:
-        if progress(f.thing) != before:
+        if taken(f.thing, before):
             raise Drawn(
-                f"elements were taken from the iterator {f.name} while tracing: every call would repeat them",
+                f"elements were taken from {'the iterator ' if isinstance(f.thing, Iterator) else ''}{f.name} while tracing: "
+                "every call would repeat them",
                 line=_line_of(fn, f.name, found), mend="take them outside and pass them in", op="next",
             )
 

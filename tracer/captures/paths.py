@@ -10,8 +10,10 @@ import collections
 import contextvars
 import enum
 import functools
+import logging
 import os
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -22,11 +24,22 @@ import numpy as np
 from ir.source import is_library
 from tracer.captures.code import Uses
 from tracer.captures.fetch import Fetch
-from tracer.captures.seen import PLAIN, SEQUENCES, file_of, is_foreign, is_mapping, is_open, is_pythons, is_whole, slots_of
+from tracer.captures.seen import PLAIN, SEQUENCES, SETS, file_of, is_foreign, is_mapping, is_open, is_pythons, is_whole, slots_of
+from tracer.operands.stack import Operand
 
 DEPTH = 100
 ROOT = (0, 0)  # a caller: this package itself, which calls twins
 Caller = tuple[int, int]
+_STATES: tuple[tuple[frozenset[str], str | None, Any], ...] = (  # of the process or thread: what names it, how one asks for it
+    (frozenset(["environ", "getenv"]), None, os.environ),
+    (frozenset(["geterr"]), "np.geterr()", np.geterr),
+    (frozenset(["get_printoptions"]), "np.get_printoptions()", np.get_printoptions),
+    (frozenset(["getcwd", "cwd"]), "os.getcwd()", os.getcwd),
+    (frozenset(["get_ident", "current_thread"]), "threading.get_ident()", threading.get_ident),
+    (frozenset(["getpid"]), "os.getpid()", os.getpid),
+    (frozenset(["argv"]), "sys.argv", lambda: sys.argv),
+)
+_PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 _ASKS = frozenset(["hasattr", "getattr", "AttributeError", "__dict__", "vars", "dir"])
 
 
@@ -84,13 +97,32 @@ class Owner:
             yield from lacking(Fetch(self._step.fetch, "attribute", "__dict__"), vars(self._step.thing), names)
 
 
+class Named:
+    """A Variable, whose name counts once some code asks for a `name`."""
+
+    def __init__(self, step: Step):
+        self._step: Step | None = step
+
+    def named(self, names: set[str]) -> list[Step]:
+        """The name, once."""
+        if "name" not in names or self._step is None:
+            return []
+        name, fetch, thing, depth, *_ = self._step
+        self._step = None
+        return [Step(f"{name}.name", Fetch(fetch, "attribute", "name"), thing.name, depth)]
+
+    def lacking(self, names: set[str]) -> Iterator[Step]:
+        """Nothing: a Variable always has a name, or None."""
+        return iter(())
+
+
 def _member(fetch: Fetch, key: str, part: str | None) -> Fetch:
     held = Fetch(fetch, "member", key)
     return held if part is None else Fetch(held, "attribute", part)
 
 
-def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
-    """What hangs on a thing. Classes and modules go to `owners`."""
+def inside(step: Step, use: Uses | None, owners: list[Owner | Named]) -> list[Step]:
+    """What hangs on a thing. Classes, modules and Variables go to `owners`."""
     name, fetch, thing, depth, caller, _ = step
     if isinstance(thing, types.MethodType):
         return [
@@ -109,30 +141,43 @@ def inside(step: Step, use: Uses | None, owners: list[Owner]) -> list[Step]:
         ]
     if isinstance(thing, (type, types.ModuleType)):
         if isinstance(thing, type):
-            kinds = [kind for kind in thing.__mro__ if not is_library(file_of(kind)) and not issubclass(kind, enum.Enum)]
+            every = [*thing.__mro__, *type.mro(type(thing))]
+            kinds = [kind for kind in every if not is_library(file_of(kind)) and not issubclass(kind, enum.Enum)]
             owners += [Owner(Step(name, fetch if kind is thing else always(kind), kind, depth)) for kind in kinds]
         elif _of_the_user(thing):
             owners.append(Owner(step))
         return []
     if isinstance(thing, (np.ndarray, np.generic, types.BuiltinFunctionType)) or is_foreign(thing):
         return []
+    if isinstance(thing, Operand):
+        owners += [Named(step)] if type(thing).rank == 3 else []
+        return []
     kind = type(thing)
     if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):
         return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
     if depth >= DEPTH:
         return []
+    if isinstance(thing, weakref.WeakKeyDictionary):
+        values = Fetch(Fetch(Fetch(fetch, "attribute", "values"), "call"), "list")
+        return [Step(f"{name}.values()[{k}]", Fetch(values, "item", k), v, depth + 1) for k, v in enumerate(thing.values())]
     if is_mapping(thing):
         items = [] if is_whole(thing) else list(thing.items())
         return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, "item", k), v, depth + 1) for k, v in items]
     if isinstance(thing, SEQUENCES):
         get = fetch if isinstance(thing, (list, tuple, collections.deque)) else Fetch(fetch, "list")
         return [Step(f"{name}[{k}]", Fetch(get, "item", k), v, depth + 1) for k, v in enumerate(() if is_whole(thing) else thing)]
-    if isinstance(thing, (set, frozenset)):  # which ones they are, the set itself tells
+    if isinstance(thing, SETS):  # which ones they are, the set itself tells
         return [Step(f"{name}{{...}}", weakly(x) or always(x), x, depth + 1) for x in thing if not isinstance(x, PLAIN)]
     if isinstance(thing, weakref.ref):
         return [Step(f"{name}()", Fetch(fetch, "call"), thing(), depth + 1)]
     if isinstance(thing, contextvars.ContextVar):
         return [Step(f"{name}.get()", Fetch(fetch, "get"), thing.get(None), depth + 1)]
+    if isinstance(thing, logging.Logger):
+        level = Fetch(Fetch(fetch, "attribute", "getEffectiveLevel"), "call")
+        return [Step(f"{name}.getEffectiveLevel()", level, level(), 0)]
+    if kind in _PROXIES:
+        referent = Fetch(Fetch(fetch, "attribute", "__repr__"), "attribute", "__self__")
+        return [] if (of := now(referent)) is GONE else [Step(name, referent, of, depth + 1)]
     found = []
     held = getattr(thing, "__dict__", None)
     if not is_open(kind):
@@ -160,8 +205,9 @@ def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[St
         if name in held and (not isinstance(held[name], types.ModuleType) or _of_the_user(held[name])):
             caller = (mine, 0) if name in use.called else None
             yield Step(name, Fetch(always(held), "item", name), held[name], 0, caller, (mine, "global", name))
+    first = fn.__code__.co_argcount - len(fn.__defaults__ or ())
     for k, value in enumerate(fn.__defaults__ or ()):
-        yield Step(f"default {k} of {fn.__name__}", Fetch(fetch, "default", k), value, 0, None, (mine, "default", k))
+        yield Step(f"default {fn.__code__.co_varnames[first + k]}", Fetch(fetch, "default", k), value, 0, None, (mine, "default", k))
     for keyword, value in (fn.__kwdefaults__ or {}).items():
         yield Step(f"{keyword}=", Fetch(fetch, "kwdefault", keyword), value, 0, None, (mine, "kwdefault", keyword))
     for key, value in vars(fn).items():
@@ -171,10 +217,10 @@ def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[St
         module = sys.modules.get(name)
         if module is not None and _of_the_user(module):
             yield Step(name, Fetch(always(sys.modules), "item", name), module, 0)
-    if not {"environ", "getenv"}.isdisjoint(use.names):
-        yield Step("os.environ", always(os.environ), os.environ, 0)
-    if "geterr" in use.names:
-        yield Step("np.geterr()", Fetch(always(np.geterr), "call"), np.geterr(), 0)
+    for words, ask, state in _STATES:
+        if not words.isdisjoint(use.names):
+            fetch = always(state) if ask is None else Fetch(always(state), "call")
+            yield Step(ask or "os.environ", fetch, fetch(), 0)
 
 
 def lacking(fetch: Fetch, held: dict[str, Any], names: Iterable[str]) -> Iterator[Step]:
@@ -231,7 +277,7 @@ def now(fetch: Callable[[], Any]) -> Any:
     """What is reached by the path now; a missing thing is none of the things that can have been there."""
     try:
         return fetch()
-    except (LookupError, AttributeError, ValueError, TypeError):
+    except (LookupError, AttributeError, ValueError, TypeError, ReferenceError):
         return GONE
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import collections
+import functools
 import hashlib
 import os
 import sys
@@ -23,6 +24,7 @@ from tracer.operands.stack import Operand
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 SEQUENCES: tuple[type[Any], ...] = (list, tuple, collections.deque, type({}.values()), type({}.keys()), type({}.items()))
+SETS = (set, frozenset, weakref.WeakSet)
 MAPPINGS: tuple[type[Any], ...] = (dict, types.MappingProxyType, collections.ChainMap)
 LARGE = 1 << 20  # bytes of an array past which its checksum is compared
 WHOLE = 200  # elements of a container past which plain ones are compared together
@@ -91,21 +93,25 @@ def fingerprint(thing: Any) -> Any:
     if isinstance(thing, np.ndarray):
         whole = np.ascontiguousarray(thing)
         data = whole.tobytes() if thing.nbytes <= LARGE else hashlib.blake2b(whole.data).digest()
-        return (thing.shape, thing.dtype.str, data)
+        return ((thing.shape, thing.strides), thing.dtype.str, data)
     if isinstance(thing, np.generic):
         return (thing.dtype.str, thing.tobytes())
     if is_foreign(thing):
         return (kind, _numbers_of(thing))
+    if isinstance(thing, weakref.WeakKeyDictionary):
+        return (kind, tuple([_which(k) for k in thing]))
     if is_mapping(thing):
         return (kind, repr([*thing.items()]) if is_whole(thing) else tuple(thing))
     if isinstance(thing, SEQUENCES):
         return (kind, repr([*thing]) if is_whole(thing) else len(thing))
-    if isinstance(thing, (set, frozenset)):
+    if isinstance(thing, SETS):
         return (kind, frozenset([fingerprint(x) if type(x) in _PLAIN else _which(x) for x in thing]))
     if isinstance(thing, (bytearray, memoryview, array.array)):
         return (kind, thing.tobytes() if isinstance(thing, (memoryview, array.array)) else bytes(thing))
     if isinstance(thing, type) and is_open(thing):
-        return ("class", weakref.ref(thing), tuple(vars(thing)))
+        return ("class", weakref.ref(thing), id(thing.__mro__), tuple(vars(thing)))  # another tuple where its bases are others
+    if isinstance(thing, functools._lru_cache_wrapper):
+        return (weakref.ref(thing), thing.cache_info().currsize > 0)  # cleared: what it gives next may be another
     if isinstance(thing, (types.FunctionType, type)) or not is_open(kind):
         return _which(thing)
     held = getattr(thing, "__dict__", None)

@@ -94,23 +94,25 @@ def repeats(first: Trace, run: Callable[[list[Any]], Trace], leaves: list[Any], 
         )  # fmt: skip
 
 
-def settles(first: Trace, run: Callable[[], Trace], fn: Callable[..., Any]) -> None:
-    """TraceError if what the function itself counts goes into its trace, so that each further call would have to give something else.
+def settles(first: Trace, run: Callable[[], Trace], fn: Callable[..., Any]) -> list[str]:
+    """What the function set up when it was first run (a cache, a table), and further runs find there.
 
-    It is run twice more, and these two are compared: what it only sets up in its first call (a cache, a table) is there in both. What
-    it changes within its reach is put back.
+    It is run twice more. TraceError if these two differ: what the function counts goes into its trace, and each further call would have
+    to give something else. What it changes within its reach is put back.
     """
     with put_back(fn):
         second = _run(run)
         third = _run(run) if second.traced is not None else None
     for line, what in _differences(Seen(first), second) if third is None else _differences(second, third):
-        changed = [(name, where) for name, where in first.impure if where is not None]
+        changed = [(name, where) for name, where in first.impure if where is not None] or first.impure
         name, where = next((c for c in changed if line is not None and c[0] in line.code), changed[0])
         raise TraceError(
             f"the function changes {name}, and what it gives depends on that: traced again, {what}; later calls would not change it again",
             line=line or where, op="side effect",
             mend=f"pass {name} as an argument, or hold a number in a Variable: v.data = v.data + 1 is done in each call",
         )  # fmt: skip
+    again = {name for name, _ in second.traced.impure} if second.traced is not None else set()
+    return [name for name, _ in first.impure if name not in again]
 
 
 def _run(run: Callable[[], Trace]) -> Seen:

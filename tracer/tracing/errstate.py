@@ -48,6 +48,11 @@ class Errstate:
         modes = _modes()
         now = modes | self._quieted(modes)
         different = {kind: mode for kind, mode in now.items() if mode != self._modes[kind]}
+        if not {"call", "log"}.isdisjoint(different.values()):
+            raise refuse(
+                "this line calls a function of yours where a value goes wrong: that needs the values",
+                "set np.errstate(..., call=...) around the call, or look at the result with np.isfinite", op="errstate",
+            )  # fmt: skip
         return tuple((different or (now if held is not None and not outside else {})).items())
 
     def _quieted(self, modes: dict[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from ir.errors import TraceError
 from ir.source import Line
 from tracer.arrays.scalar import TracedScalar
 from tracer.arrays.traced import TracedArray
-from tracer.captures.changes import line_of_change
+from tracer.captures.changes import line_of_change, line_of_use
 from tracer.captures.paths import Found, now
 from tracer.captures.seen import fingerprint
 from tracer.tracing.context import Tracing
@@ -31,6 +31,25 @@ def nothing_left(tracing: Tracing, before: list[tuple[Found, Any]]) -> None:
             line=line_of_change(name, tracing.outside.fn, tracing.outside.reach.found) if tracing.outside.fn is not None else None,
             mend=f"return the new value; or hold it in a Variable and write {name}.data = ..., which is done in each call",
         )  # fmt: skip
+
+
+def settings() -> dict[str, tuple[dict[str, Any], str]]:
+    """NumPy's settings of this thread: what sets them, what they are, and how a block sets them."""
+    return {"np.seterr": (dict(np.geterr()), "np.errstate"), "np.set_printoptions": (dict(np.get_printoptions()), "np.printoptions")}
+
+
+def no_settings_left(tracing: Tracing, before: dict[str, tuple[dict[str, Any], str]]) -> None:
+    """TraceError where the function leaves one of NumPy's settings another than it was `before`: a later call would not. It is put back."""
+    for name, (held, _) in settings().items():
+        was, block = before[name]
+        if held != was:
+            getattr(np, name.partition(".")[2])(**{key: value for key, value in was.items() if value != held[key]})
+            fn = tracing.outside.fn
+            raise TraceError(
+                f"the function leaves NumPy with other settings, by {name}; a later call would not", op=name,
+                line=line_of_use(name, fn, tracing.outside.reach.found) if fn is not None else None,
+                mend=f"set them around the call, or for a block inside: with {block}(...)",
+            )  # fmt: skip
 
 
 def no_plain_writes(tracing: Tracing, impure: list[tuple[str, Line | None]], before: list[tuple[Found, Any]]) -> None:

@@ -50,3 +50,4 @@ class Trace:
     clocks: bool = False  # whether the function names a clock
     gate: int | None = None  # the output without which nothing is updated
     impure: list[tuple[str, Line | None]] = field(default_factory=list)  # what the function changed in captured things, and where
+    sets_up: list[str] = field(default_factory=list)  # of these, what further calls find there: the trace is for this call alone

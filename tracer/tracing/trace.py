@@ -25,7 +25,7 @@ from tracer.tracing.context import Tracing, entered
 from tracer.tracing.enter import enter, one_for_each
 from tracer.tracing.guards.all import guards_of
 from tracer.tracing.leave import leave, same_containers
-from tracer.tracing.leftovers import no_gradients_left, no_plain_writes, nothing_left
+from tracer.tracing.leftovers import no_gradients_left, no_plain_writes, no_settings_left, nothing_left, settings
 from tracer.tracing.outcome import Trace
 
 
@@ -80,6 +80,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
     if tracing.outside.reach.asks_is:
         described = one_for_each(tracing, leaves, described)
     before = [(found, fingerprint(found.thing)) for found in tracing.outside.reach.found if comparable(found.thing)]
+    set_before = settings()
     with no_draws(tracing.outside.fn or fn, tracing.outside.reach.found, tracing.outside.objects), entered(tracing):
         try:
             args, kwargs = trees.unflatten(in_tree, [new for new, _ in described])
@@ -114,6 +115,7 @@ def _run(tracing: Tracing, fn: Callable[..., Any], args: tuple[Any, ...], kwargs
             tracing.outside.memory.clear()
             _restore(tracing)
     nothing_left(tracing, before)
+    no_settings_left(tracing, set_before)
     traced.guards += guards_of(tracing, traced, leaves, before)
     traced.baked, traced.notes = tracing.noted.baked, tracing.noted.remarks
     changed = [f for f, seen in before if fingerprint(now(f.fetch)) != seen]
