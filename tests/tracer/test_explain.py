@@ -175,9 +175,12 @@ def test_side_effects_are_named_with_their_lines():
         return model.scale(y)
 
     fast = tracer.compile(fn)
+    fast(A)
+    assert counter == [1] and len(calls) == 1 and model.count == 1 and fast.explain().traces == 1
     for _ in range(3):
         fast(A)
-    assert counter == [1] and len(calls) == 1 and model.count == 1 and fast.explain().traces == 1
+    assert counter == [2] and fast.explain().traces == 2  # the second call finds what the first one set, and is no other afterwards
+    assert fast.explain().why[1] == "the call before set up settings['seen']"
     texts = {t.partition(" at test_explain.py:")[0]: t.partition("   ")[2] for t in lines(fast, "only while tracing")}
     assert texts == {
         "only while tracing: calls is changed": 'calls.append("traced")',
