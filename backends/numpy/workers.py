@@ -74,7 +74,7 @@ def fork(tasks: Tasks) -> None:
         return
     _here.inside = True
     try:
-        _run_together(pool, _Job(tasks, min(pool.size, count) - 1))
+        _run_together(pool, _Job(tasks, count, min(pool.size, count) - 1))
     finally:
         _here.inside = False
 
@@ -117,6 +117,7 @@ def _run_together(pool: _Pool, job: _Job) -> None:
                 job.over = threading.Lock()
                 job.over.acquire()
             job.over.acquire()
+            break
         except BaseException as error:  # a signal's handler raised; workers write into the arena still
             raised = error
             job.left.clear()
@@ -136,11 +137,12 @@ class _Job:
     """The tasks of one fork. `left`: those not begun, the next one last. `room`: how many workers may still come. `inside`: who came and
     has not gone. `over`: held until the last of them goes, where the caller waits for it."""
 
-    __slots__ = ("tasks", "left", "room", "inside", "over", "failed", "context")
+    inside = 0
+    over: threading.Lock | None = None
 
-    def __init__(self, tasks: Tasks, room: int):
-        self.tasks, self.left, self.room, self.inside = tasks, list(range(len(tasks) - 1, -1, -1)), room, 0
-        self.over: threading.Lock | None = None
+    def __init__(self, tasks: Tasks, count: int, room: int):
+        self.tasks, self.room = tasks, room
+        self.left = list(range(count - 1, -1, -1))
         self.failed: dict[int, BaseException] = {}
         self.context = contextvars.copy_context()
 
@@ -176,12 +178,14 @@ class _Pool:
 
     def offer(self, job: _Job) -> None:
         """Wakes as many sleeping workers as the job has room for, or starts new ones."""
+        room = job.room
         with self.lock:
             self.offers.append(job)
-            called = self.asleep[: job.room]
-            self.asleep = self.asleep[job.room :] + called  # the next to come calls others first
-            if len(called) < job.room:
-                for _ in range(min(job.room - len(called), self.size - 1 - len(self.workers))):
+            called = self.asleep[:room]
+            if room < len(self.asleep):
+                self.asleep = self.asleep[room:] + called  # the next to come calls others first
+            elif len(self.workers) < self.size - 1:
+                for _ in range(min(room - len(called), self.size - 1 - len(self.workers))):
                     self.start()
         for worker in called:  # after the lock, or they would wait for that too
             worker.call()
