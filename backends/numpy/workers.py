@@ -81,7 +81,7 @@ def fork(tasks: Tasks) -> None:
 
 def alone() -> bool:
     """Whether no thread but the calling one runs Python code of its own (workers do not)."""
-    return set(sys._current_frames()) <= {threading.get_ident(), *[worker.ident for worker in _pool.workers]}
+    return set(sys._current_frames()) <= {threading.get_ident(), *[t.ident for t in threading.enumerate() if isinstance(t, _Worker)]}
 
 
 def _run_alone(tasks: Tasks) -> None:
