@@ -177,6 +177,9 @@ class _Finder:
             if mine:  # of equals the outermost axis that has enough to cut: its blocks lie together
                 spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), -(mine[s] or 0)))
                 found[node] = (spot, mine[spot])
+        for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
+            if node in found and is_view(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
+                del found[node]
         return found
 
     def _fine(self, spot: Spot) -> bool:
