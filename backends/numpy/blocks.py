@@ -41,7 +41,7 @@ class Blocks:
         if len(self.bodies) == 1:
             self._work(self.bodies[0], left, arrays)
             return
-        with blas_threads(1):  # products of several workers at once, each with threads of BLAS's own, take twice as long
+        with blas_threads(1) as held, held:  # products of several workers at once, each with threads of BLAS's own, take twice as long
             fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
 
     def run_through(self, *arrays: Any) -> None:
