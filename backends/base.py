@@ -15,6 +15,7 @@ from ir.plan import Plan
 from ir.target import Target
 
 Look = Callable[[int, bool, tuple[Any, ...]], None]
+Settle = Callable[[Sequence[Any]], list[Any]]
 
 
 class Instance(Protocol):
@@ -54,11 +55,14 @@ class Backend(Protocol):
         """What the planner may use; with `exact` only kernels that keep the reference's bits."""
         ...
 
-    def emit(self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None) -> Program:
+    def emit(
+        self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None, settle: Settle | None = None
+    ) -> Program:
         """The program of a plan made for this backend's target.
 
         With `look` a program to be watched: the same lines, and `look(k, after, values)` before (`after` False: what step k reads) and
         after each step (what it has written), with the arrays or numbers themselves. A program whose plan counts its runs takes the next
         of `ticks` with each run's writes of states, so that whoever holds it knows how many were made, whatever came in between.
+        `settle(inputs)` is asked for the inputs where the states of a pack (`Plan.packs`) do not lie one behind the other.
         """
         ...

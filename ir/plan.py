@@ -136,13 +136,13 @@ class Loop:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """`body` run on block after block of `rows`, `size` rows in all; the last block, of `last_rows`, has a plan of its own, `last`.
+    """`body` run on block after block of `rows` along an axis of `size`; the last block, of `last_rows`, has a plan of its own, `last`.
 
-    `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut and how many of its indices go with
-    a row, or None for what every block reads whole. The last writes are the body's states: first those that are written over block by
-    block (they are not among the reads), then one for each of `starts`: it has a row for each of as many shares of the blocks, which
-    begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
-    buffer for each, the body's arena (none where that is empty).
+    `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut, or None for what every block reads
+    whole. The last writes are the body's states: first those that are written over, block by block (they are not among the reads), then
+    one for each of `starts`: it has a row for each of as many shares of the blocks, which begins as that number and is carried from block
+    to block. `workers` threads run the shares, one where it does not fork; `private`: a buffer
+    for each, the body's arena (none where that is empty).
     """
 
     node: Node
@@ -153,7 +153,7 @@ class Region:
     last: Plan | None
     reads: tuple[Place, ...]
     writes: tuple[Place, ...]
-    cuts: tuple[tuple[int, int] | None, ...]
+    cuts: tuple[int | None, ...]
     shares: int
     starts: tuple[Any, ...]
     workers: int
@@ -230,6 +230,15 @@ class Plan:
     def result_bytes(self) -> int:
         """Bytes to ask for to hold the results; NumPy asks for one even where an array has no elements."""
         return sum([max(b.bytes, 1) for b in self.buffers if b.kind == "result"])
+
+    @property
+    def packs(self) -> list[tuple[int, ...]]:
+        """States that lie one behind the other in one buffer, by index of the input: who runs the plan gives arrays that lie so."""
+        found: dict[Buffer, list[int]] = {}
+        for index, value in enumerate(self.graph.inputs):
+            if value in self.places:
+                found.setdefault(self.places[value].buffer, []).append(index)
+        return [tuple(members) for members in found.values() if len(members) > 1]
 
     def text(self, lines: bool = True) -> str:
         """The bill, then a row for each step; `lines=False` leaves the user's lines out.

@@ -60,14 +60,15 @@ class Target:
 
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
-    operand's memory. `regions`: whether nodes may run block by block; `block_elements`: what the largest array of a block has at least.
+    operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `regions`: whether nodes
+    may run block by block; `block_elements`: what the largest array of a block has at least.
     """
 
     name: str
     kernels: dict[str, tuple[Kernel, ...]]
     workers: int = 1
     call_ns: float = 500.0
-    fork_ns: float = 60_000.0
+    fork_ns: float = 100_000.0
     cache_bytes: int = 1 << 20
     bandwidth: float = 10.0
     alignment: int = 64
@@ -75,3 +76,4 @@ class Target:
     block_elements: int = 1 << 14
     control: tuple[str, ...] = ("loop",)
     in_place_from: int = 0
+    pack_bytes: int = 0

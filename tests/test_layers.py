@@ -18,7 +18,7 @@ ALLOWED = {
 }
 IR_ORDER = (
     "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.scanner", "ir.parse", "ir.dot", "ir.verify",
-    "ir.evaluate", "ir.pattern", "ir.facts", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.passes", "ir.target", "ir.plan",
+    "ir.evaluate", "ir.pattern", "ir.facts", "ir.rules", "ir.rewrite", "ir.support", "ir.gradient", "ir.target", "ir.passes", "ir.plan",
     "ir.plan_dot", "ir.planning",
 )
 TRACER_ORDER = (

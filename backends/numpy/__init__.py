@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import lru_cache
 
-from backends.base import Look
+from backends.base import Look, Settle
 from backends.numpy.emit import emit_source
 from backends.numpy.run import Program
 from backends.numpy.target import TARGET, TARGET_EXACT
@@ -28,9 +28,11 @@ class NumpyBackend:
         """The kernels and costs, for as many workers as there are threads; the same record while that is so."""
         return _target(exact, threads())
 
-    def emit(self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None) -> Program:
-        """The program of `plan`; `look` is called around each step, `ticks` asked for its next when states are written."""
-        return Program(plan, emit_source(plan, watched=look is not None), look, ticks)
+    def emit(
+        self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None, settle: Settle | None = None
+    ) -> Program:
+        """See `backends.base.Backend`."""
+        return Program(plan, emit_source(plan, watched=look is not None), look, ticks, settle)
 
 
 @lru_cache

@@ -116,8 +116,8 @@ class _Writer:
         head.append("import numpy as np")
         if self.uses_blocks:
             head += ["", "from backends.numpy.blocks import Blocks"]
-        if self.uses_support:
-            head += ["", f"from backends.numpy.support import {', '.join(sorted(self.uses_support))}"]
+        if support := self.uses_support | names.support:
+            head += ["", f"from backends.numpy.support import {', '.join(sorted(support))}"]
         if self.uses_python:
             head += ["", "from ir.ops.scalar import python"]
         text = [*head, "", *names.once, "", "", "def bind(arena, const, state, moved):", *_indent(bind)]

@@ -17,7 +17,7 @@ import numpy as np
 from backends.numpy.site import type_name
 from ir.errors import VerifyError
 from ir.graph import Value
-from ir.plan import Fill, Loop, Place, Plan, View
+from ir.plan import Buffer, Fill, Loop, Place, Plan, View
 from ir.planning.strides import is_dense
 
 RESERVED = {
@@ -64,8 +64,14 @@ class Names:
         self._names: dict[tuple[Any, ...], str] = {}
         self._consts: dict[str, str] = around._consts if around else {}
         self._functions: dict[str, str] = around._functions if around else {}
+        self.support: set[str] = around.support if around else set()  # what `bound` calls beside NumPy
         self._views: dict[int, View] = {id(view.place): view for view in body.views}
         self._hints = _hints(body)
+        self._members: dict[Buffer, list[int]] = {}  # the inputs of each buffer: several for a pack of states
+        for index, value in enumerate(plan.graph.inputs):
+            if value in body.places:
+                self._members.setdefault(body.places[value].buffer, []).append(index)
+        self._packs: dict[Buffer, str] = {}
         self.inputs = [self._input(index, value) for index, value in enumerate(plan.graph.inputs)]
 
     # ---- names
@@ -126,9 +132,10 @@ class Names:
         return name
 
     def _define(self, place: Place) -> str:
-        kind, index = place.buffer.kind, place.buffer.index
-        if kind in ("input", "state") and index is not None and self._is_root(place, index):
-            return self.inputs[index]
+        kind = place.buffer.kind
+        for index in self._members.get(place.buffer, ()):
+            if self._is_root(place, index):
+                return self.inputs[index]
         name = self.fresh(
             self._hints.get(
                 _spot(place),
@@ -191,13 +198,35 @@ class Names:
     # ---- views of arrays that are given
     def _view_of(self, place: Place) -> str:
         view = self._views.get(id(place))
-        root = self.body.places[self.plan.graph.inputs[place.buffer.index]]  # type: ignore[index]
+        root = self._member(place)
+        if root is None:
+            return self._cut(self._pack(place.buffer), place, place.offset)
         if root.strides is not None and is_dense(root.shape, root.strides, root.dtype.itemsize):
             return self._geometry(self.place(root), root, place)
         if view is not None:
             return _view_text(view, self.place(view.source), self)
         alike = next(v.place for v in self.body.views if _same_elements(v.place, place))
         return f"{self.place(alike)}.reshape({place.shape})"
+
+    def _member(self, place: Place) -> Place | None:
+        """The input that a place shows a part of; None where that is a pack's, of several."""
+        roots = [self.body.places[self.plan.graph.inputs[k]] for k in self._members[place.buffer]]
+        if len(roots) == 1:
+            return roots[0]
+        assert place.strides is not None
+        end = place.offset + place.dtype.itemsize + sum([(n - 1) * s for n, s in zip(place.shape, place.strides)])
+        inside = [r for r in roots if r.offset <= place.offset and end <= r.offset + math.prod(r.shape) * r.dtype.itemsize]
+        return inside[0] if inside and all(s >= 0 for s in place.strides) and 0 not in place.shape else None
+
+    def _pack(self, buffer: Buffer) -> str:
+        """The name of the memory of a pack, as bytes."""
+        name = self._packs.get(buffer)
+        if name is None:
+            name = self._packs[buffer] = self.fresh("pack_")
+            states = ", ".join([self.inputs[k] for k in self._members[buffer]])
+            self.bound.append(f"{name} = adjacent({states})")
+            self.support.add("adjacent")
+        return name
 
     def _geometry(self, base: str, root: Place, place: Place) -> str:
         """A view by shape and strides of a contiguous array."""
@@ -208,7 +237,7 @@ class Names:
                 return f"{base}.reshape({place.shape})"
         if not root.contiguous("C"):  # a buffer must be in C order: the axes of a dense array, the slowest first
             base = f"{base}.T" if root.contiguous("F") else f"{base}.transpose({_slow_first(root)})"
-        return self._cut(base, place, place.offset)
+        return self._cut(base, place, place.offset - root.offset)
 
 
 def _slow_first(place: Place) -> tuple[int, ...]:

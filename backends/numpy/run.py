@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Look
+from backends.base import Look, Settle
 from backends.numpy.emit import Source
 from backends.numpy.names import states_of
+from backends.numpy.support import lie_adjacent
 from ir.plan import Plan
 
 _numbers = itertools.count()
@@ -29,8 +30,11 @@ _COMMENT = re.compile(r"\s*# \S+:\d+ ")
 class Program:
     """`source` is the text that runs; calling the program runs it on a leased Instance."""
 
-    def __init__(self, plan: Plan, source: Source, look: Look | None = None, ticks: Iterator[int] | None = None):
+    def __init__(
+        self, plan: Plan, source: Source, look: Look | None = None, ticks: Iterator[int] | None = None, settle: Settle | None = None
+    ):
         self.plan, self.source, self.const = plan, source.text, source.const
+        self.packs, self.settle = plan.packs, settle
         self.states = states_of(plan)
         self.file = f"<gradplan program {next(_numbers)}>"
         linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
@@ -85,17 +89,20 @@ class Instance:
     Nothing here refers back to the Program or in a circle, so memory goes when the last reference does.
     """
 
-    __slots__ = ("_make", "_const", "_states", "_request", "_alignment", "arena", "run", "__weakref__")
+    __slots__ = ("_make", "_const", "_states", "_request", "_alignment", "_packs", "_settle", "arena", "run", "__weakref__")
 
     def __init__(self, program: Program):
         self._make, self._const, self._states = program.make, program.const, program.states
         self._request, self._alignment = program.plan.arena_request, program.plan.target.alignment
+        self._packs, self._settle = program.packs, program.settle
         self.arena: Any = None
         self.run: Callable[[Sequence[Any]], list[Any]] = partial(Instance._bind_and_run, weakref.proxy(self))
 
     def _bind_and_run(self, inputs: Sequence[Any]) -> list[Any]:
         if self.arena is None:
             self.arena = aligned(self._request, self._alignment)
+        if self._settle is not None and not all(lie_adjacent([inputs[k] for k in members]) for members in self._packs):
+            inputs = self._settle(inputs)
         moved = partial(Instance._bind_and_run, weakref.proxy(self) if type(self) is Instance else self)
         self.run = self._make(self.arena, self._const, [inputs[k] for k in self._states], moved)
         return self.run(inputs)

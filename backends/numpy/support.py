@@ -7,7 +7,7 @@ where this NumPy has no such variable it falls back to errstate.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from operator import call
@@ -65,6 +65,41 @@ def under(held: Any) -> Iterator[None]:
         yield
     finally:
         _variable.reset(token)
+
+
+class Block(np.ndarray):
+    """The memory of a pack: the base of the arrays that lie in it, by which they are known."""
+
+
+def adjacent(*arrays: np.ndarray) -> np.ndarray:
+    """The memory of contiguous arrays that lie one behind the other, as bytes.
+
+    >>> adjacent(*side_by_side([np.ones(2), np.ones((2, 3))])).nbytes
+    64
+    """
+    assert lie_adjacent(arrays), "the states of a pack lie apart"
+    return np.lib.stride_tricks.as_strided(arrays[0].reshape(-1).view(np.uint8), (sum([a.nbytes for a in arrays]),), (1,))
+
+
+def lie_adjacent(arrays: Sequence[np.ndarray]) -> bool:
+    """Whether contiguous arrays lie one behind the other in one Block."""
+    at = [a.__array_interface__["data"][0] for a in arrays]
+    one_block = all(type(a.base) is Block and a.base is arrays[0].base for a in arrays)
+    return one_block and all(next_ - here == a.nbytes for here, next_, a in zip(at, at[1:], arrays))
+
+
+def side_by_side(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Copies of the arrays, one behind the other in a new block.
+
+    >>> lie_adjacent(side_by_side([np.ones(2), np.ones((2, 3))]))
+    True
+    """
+    block, start, found = Block((sum([a.nbytes for a in arrays]),), np.uint8), 0, list[np.ndarray]()
+    for array in arrays:
+        found.append(np.ndarray(array.shape, array.dtype, block, start))
+        found[-1][...] = array
+        start += array.nbytes
+    return found
 
 
 def finish(writes: Iterable[tuple[Any, ...]]) -> None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import perf_counter
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ir.errors import VerifyError
 from ir.graph import Graph
-from ir.passes import common, dead, fold, fuse_linear, inline_custom, scale, shrink, simplify
+from ir.passes import common, dead, fold, fuse_linear, inline_custom, pack_states, scale, shrink, simplify
+from ir.target import Target
 from ir.verify import verify
 
 BEFORE_GRADIENT: tuple[ModuleType, ...] = (dead, common)
 PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, fuse_linear, scale, shrink)
+PLAN_PASSES: tuple[ModuleType, ...] = (pack_states,)  # `run(graph, target=..., may_join=...)`, once
 ROUNDS = 4  # PASSES run again while they find something, at most so often
 VERIFY = False
 
@@ -40,12 +42,14 @@ def before_gradient(graph: Graph) -> None:
 
 
 def optimize(
-    graph: Graph, *, exact: bool = False, log: list[Record] | None = None, watch: Callable[[Record], None] | None = None
+    graph: Graph, *, exact: bool = False, log: list[Record] | None = None, watch: Callable[[Record], None] | None = None,
+    target: Target | None = None, may_join: pack_states.MayJoin | None = None,
 ) -> None:
     """Runs PASSES on the graph, in place, until none finds anything more. A pass runs again only after a change by another.
 
     `exact`: every value keeps its bits and its layout. Otherwise values may be rounded differently (the passes say where); NaN,
-    infinities, signs of zero, dtypes and shapes stay in any case. `log` gets a Record for each pass that ran, `watch` is called with it
+    infinities, signs of zero, dtypes and shapes stay in any case. `target`: PLAN_PASSES make of the end what that plans best, unless
+    `exact`; they join states of which `may_join(states)` is true. `log` gets a Record for each pass that ran, `watch` is called with it
     right after the pass.
 
     >>> from ir.parse import parse
@@ -69,17 +73,23 @@ def optimize(
     for module in PASSES * ROUNDS:
         if module in done:
             continue
-        record = _run(graph, module, exact)
+        record = _run(graph, module, exact=exact)
         done = {module} if record.rewrites else done | {module}
-        if log is not None:
-            log.append(record)
-        if watch is not None:
-            watch(record)
+        _tell(record, log, watch)
+    for module in PLAN_PASSES if target is not None and not exact else ():
+        _tell(_run(graph, module, target=target, may_join=may_join), log, watch)
 
 
-def _run(graph: Graph, module: ModuleType, exact: bool) -> Record:
+def _tell(record: Record, log: list[Record] | None, watch: Callable[[Record], None] | None) -> None:
+    if log is not None:
+        log.append(record)
+    if watch is not None:
+        watch(record)
+
+
+def _run(graph: Graph, module: ModuleType, **options: Any) -> Record:
     before, start = len(graph), perf_counter()
-    rewrites = module.run(graph, exact=exact)
+    rewrites = module.run(graph, **options)
     seconds = perf_counter() - start
     name = module.__name__.rpartition(".")[2]
     _verify(graph, f"after the pass {name}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
-from ir.planning import arena, commit, lifetimes, order, places, region, results
+from ir.planning import arena, commit, lifetimes, order, packs, places, region, results
 from ir.planning.blocks import REGION
 from ir.planning.contract import contract
 from ir.planning.draft import Draft
@@ -132,7 +132,7 @@ def _plan(
 
 def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Value]) -> None:
     """One node: a view, or a Call with what its kernel needs. `homes`: the states that values are written over."""
-    if commit.is_view(node):
+    if packs.is_view(node):
         if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
             draft.order.append(node)
             places.place_view(draft, node)

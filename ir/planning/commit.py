@@ -19,6 +19,7 @@ from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.op import Trait
 from ir.planning.blocks import REGION, Blocked
 from ir.planning.draft import Draft
+from ir.planning.packs import is_view, root
 
 FAR = 64  # nodes looked at for the way from a state's old value to its new one
 NEAR = 16  # nodes that may come along with their readers for the sake of one value
@@ -37,28 +38,17 @@ def commit(draft: Draft) -> Commit:
     return _Finder(draft).found() if draft.graph.updates else Commit()
 
 
-def is_view(node: Node) -> bool:
-    """Whether it costs no step: its output shows its operand's memory."""
-    return node.op.view_of is not None and len(node.operands) == 1
-
-
-def root(value: Value) -> Value:
-    """The value whose memory it shows."""
-    while is_view(value.node):
-        value = value.node.operands[0]
-    return value
-
-
 class _Finder:
     def __init__(self, draft: Draft):
         self.draft, self.graph = draft, draft.graph
         self.position = {node: k for k, node in enumerate(self.graph.order())}
         self.shown = Counter([root(v) for v in self.graph.outputs])  # results: copied or kept before states are written
-        self.updating = Counter([root(new) for _, new in self.graph.updates])
+        self.updates, self.home = draft.packs.updates, draft.packs.home
+        self.updating = Counter([root(new) for _, new in self.updates])
         self._single: dict[str, bool] = {}
 
     def found(self) -> Commit:
-        chains = {state: chain for state, new in self.graph.updates if (chain := self._chain(state, new)) is not None}
+        chains = {state: chain for state, new in self.updates if (chain := self._chain(state, new)) is not None}
         while True:
             followers = {state: self._followers(chain) for state, chain in chains.items()}
             chains = {state: chain for state, chain in chains.items() if followers[state] is not None}
@@ -68,7 +58,7 @@ class _Finder:
             order = self._order(nodes, chains)
             if len(order) == len(nodes):
                 homes = {node.outputs[0]: state for state, chain in chains.items() for node in chain if node.op is not REGION}
-                homes.update({new: state for state, new in self.graph.updates if state in chains and new.node.op is REGION})
+                homes.update({new: state for state, new in self.updates if state in chains and new.node.op is REGION})
                 return Commit(order, homes)
             stuck = nodes.difference(order)
             chains = {state: chain for state, chain in chains.items() if not stuck.intersection(chain)}
@@ -107,7 +97,7 @@ class _Finder:
         """Whether a region may write the new value over the old one: nothing of it is a result, and it reads the state there only."""
         node = new.node
         held: Blocked = node.attrs["blocked"]
-        at = [k for k, v in enumerate(node.operands) if root(v) is state]
+        at = [k for k, v in enumerate(node.operands) if self.home(v) is state]
         plain = self.updating[new] == 1 and not any(self.shown[v] for v in node.outputs)
         return plain and len(at) == 1 and node.operands[at[0]] is state and new.index < len(held.whole) and at[0] in held.over(new.index)
 
@@ -115,11 +105,10 @@ class _Finder:
         """Whether it is a single call's and read once, so that it may lie in the state on the way."""
         return self.single(value.node) and self.draft.uses(value) == 1 and value.spec.weak is None
 
-    @staticmethod
-    def _alone(node: Node, state: Value) -> bool:
+    def _alone(self, node: Node, state: Value) -> bool:
         """Whether the node reads the state as it writes it: element by element, or as the base of an update, and never through a view."""
         rest = node.operands[1:] if node.op.family == "update" else [v for v in node.operands if v is not state]
-        return all(root(v) is not state for v in rest)
+        return all(self.home(v) is not state for v in rest)
 
     def _followers(self, chain: list[Node]) -> set[Node] | None:
         """All that reads the new value, directly or not; None where something of it can't stand at the end."""
@@ -190,7 +179,7 @@ class _Finder:
             for value in node.operands:
                 if value.node in nodes:
                     yield value.node, node
-                chain = chains.get(root(value))
+                chain = chains.get(self.home(value))
                 if chain is not None and node is not chain[0]:
                     yield node, chain[0]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, Constant, Graph, Node, Value
 from ir.plan import Buffer, Copy, Fill, Host, Place, Step, View
+from ir.planning.packs import Packs
 from ir.planning.strides import c_strides, k_strides
 from ir.source import Line
 from ir.spec import Spec
@@ -25,6 +26,7 @@ class Draft:
 
     def __init__(self, graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool):
         self.graph, self.target, self.layouts, self.exact = graph, target, layouts, exact
+        self.packs = Packs(graph, layouts if target.pack_bytes and not exact else None)
         self.buffers: list[Buffer] = []
         self.places: dict[Value, Place] = {}
         self.views: list[View] = []

@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.ops.shape import concatenate
 from ir.plan import Place
-from ir.planning import commit
 from ir.planning.draft import Draft
+from ir.planning.packs import is_view, root
 from ir.planning.strides import c_strides, viewed
 
 
@@ -26,7 +26,7 @@ class Inside:
         self.draft = draft
         self._homes: dict[Value, tuple[Node, int]] = {}  # what a kernel writes -> the join, and which part of it
         self._joins: dict[Node, Place | None] = {}  # the place of the whole, once something lies there
-        shown = {commit.root(v) for v in draft.graph.results()}
+        shown = {root(v) for v in draft.graph.results()}
         for node in nodes if not draft.exact else ():
             if node.op is concatenate and _in_a_row(node) and (node.outputs[0].ndim == 1 or node.outputs[0] not in shown):
                 self._offer(node)
@@ -34,23 +34,24 @@ class Inside:
     def _offer(self, join: Node) -> None:
         found: dict[Value, tuple[Node, int]] = {}
         for part, operand in enumerate(join.operands):
-            root = commit.root(operand)
-            if operand.spec.size == root.spec.size > 0 and self._may_move(root):
-                found.setdefault(root, (join, part))
+            source = root(operand)
+            if operand.spec.size == source.spec.size > 0 and self._may_move(source):
+                found.setdefault(source, (join, part))
         if found:
             self._homes.update(found)
             self._joins[join] = None
 
-    def _may_move(self, root: Value) -> bool:
+    def _may_move(self, value: Value) -> bool:
         """Whether a kernel writes it that may write it anywhere, and nothing writes into it."""
-        if root in self._homes or root.node.op in (INPUT, CONSTANT, concatenate) or root.node.op.family == "update" or root.spec.weak:
+        op = value.node.op
+        if value in self._homes or op in (INPUT, CONSTANT, concatenate) or op.family == "update" or value.spec.weak:
             return False
-        stack = [root]
+        stack = [value]
         while stack:
             for user, _ in self.draft.graph.uses(stack.pop()):
                 if user.op.family == "update":
                     return False
-                if commit.is_view(user):
+                if is_view(user):
                     stack += user.outputs
         return True
 
@@ -85,7 +86,10 @@ class Inside:
         return lying == [(n, s) for n, s in zip(shape, c_strides(shape, value.dtype.itemsize)) if n > 1]
 
     def join(self, node: Node) -> bool:
-        """Makes the join of what lies there already and copies of the rest; False where nothing of it does."""
+        """Makes the join of what lies there already and copies of the rest; False where nothing of it does. A pack lies there whole."""
+        if node.outputs[0] in self.draft.packs.members:
+            self._pack(node)
+            return True
         whole = self._joins.get(node)
         if whole is None:
             return False
@@ -99,6 +103,13 @@ class Inside:
         draft.order.append(node)
         draft.put(node.outputs[0], whole)
         return True
+
+    def _pack(self, node: Node) -> None:
+        joined = node.outputs[0]
+        first = self.draft.places[self.draft.packs.members[joined][0]]
+        self.draft.use(node)
+        self.draft.order.append(node)
+        self.draft.put(joined, Place(first.buffer, 0, joined.shape, (joined.dtype.itemsize,), joined.dtype))
 
 
 def _in_a_row(join: Node) -> bool:

@@ -5,7 +5,7 @@ A view operation costs no step; a reshape that NumPy could not do without moving
 from __future__ import annotations
 
 from ir.errors import ArgumentError
-from ir.graph import Node
+from ir.graph import Node, Value
 from ir.plan import Place, View
 from ir.planning.draft import Draft
 from ir.planning.orders import result_strides
@@ -20,11 +20,23 @@ def place_inputs(draft: Draft) -> tuple[Place, ...]:
         if value.spec.weak is None:
             kind = "state" if value.node.attrs["kind"] == "state" else "input"
             strides = _input_strides(value.spec, draft.layouts.get(index, "C"))
-            place = Place(draft.buffer(kind, value.spec.nbytes, index), 0, value.shape, strides, value.dtype)
+            place = _packed(draft, value, index)
+            if place is None:
+                place = Place(draft.buffer(kind, value.spec.nbytes, index), 0, value.shape, strides, value.dtype)
             draft.put(value, place)
             if kind == "state":
                 states.append(place)
     return tuple(states)
+
+
+def _packed(draft: Draft, state: Value, index: int) -> Place | None:
+    """The place of a state in its pack, whose buffer comes with the first of its states."""
+    join = draft.packs.joined.get(state)
+    if join is None:
+        return None
+    known = [draft.places[s].buffer for s in draft.packs.members[join] if s in draft.places]
+    buffer = known[0] if known else draft.buffer("state", join.spec.nbytes, index)
+    return Place(buffer, draft.packs.offsets[state], state.shape, c_strides(state.shape, state.dtype.itemsize), state.dtype)
 
 
 def _input_strides(spec: Spec, layout: str | Ints) -> Ints | None:

@@ -83,6 +83,11 @@ def fills(place: Place) -> bool:
     return count * size == place.buffer.bytes and is_dense(place.shape, place.strides, size)
 
 
+def same(a: Place, b: Place) -> bool:
+    """Whether two places are the same elements."""
+    return a.buffer is b.buffer and a.offset == b.offset and a.strides == b.strides
+
+
 def set_aside(draft: Draft) -> dict[Value, Place]:
     """Copies of the new values that lie in a state already (another's old value), by state: to be made before any is written."""
     found: dict[Value, Place] = {}
@@ -97,5 +102,5 @@ def write_states(draft: Draft, aside: dict[Value, Place]) -> None:
     """Copies the new values that are not in their states yet."""
     for state, new in draft.graph.updates:
         home, place = draft.places[state], aside.get(state, draft.places[new])
-        if place is not home and state is not new:
+        if not same(place, home) and state is not new:
             draft.steps.append(Copy(place, home, "the state's new value", new.node.line))

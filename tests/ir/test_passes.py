@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from ir.errors import VerifyError
 from ir.gradient import append_gradient
 from ir.ops import TABLE as T
 from ir.parse import parse
-from ir.passes import PASSES, before_gradient, fold, optimize
+from ir.passes import PASSES, PLAN_PASSES, before_gradient, fold, optimize
+from ir.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("passes_*.txt"))
@@ -55,6 +57,17 @@ def test_docstring(module: Any) -> None:
     graph.verify()
     assert graph.text(lines=False) == after
     assert module.run(graph) == 0, "a second run finds nothing"
+
+
+@pytest.mark.parametrize("module", PLAN_PASSES, ids=lambda m: m.__name__.rpartition(".")[2])
+def test_docstring_of_what_prepares_for_a_target(module: Any) -> None:
+    before, after = graphs(module.__doc__)
+    graph, target = parse(before), Target("toy", {}, pack_bytes=1000)
+    assert module.run(graph, target=replace(target, pack_bytes=0)) == 0
+    assert module.run(graph, target=target) > 0
+    graph.verify()
+    assert graph.text(lines=False) == after
+    assert module.run(graph, target=target) == 0, "a second run finds nothing"
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.stem)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Backend
+from backends.base import Backend, Settle
 from backends.interrupts import without_interrupts
-from backends.numpy.support import finish
-from ir import Graph, Plan, planning
+from backends.numpy.support import Block, finish, lie_adjacent, side_by_side
+from ir import Graph, Plan, Value, planning
 from ir.errors import ArgumentError
 from ir.passes import Record, optimize
 from ir.spec import WEAK, Spec
@@ -82,7 +82,7 @@ class Entry:
         """The graph after all passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
         with no_collection():
             graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
-            optimize(graph, exact=self._exact, log=self._passes)
+            optimize(graph, exact=self._exact, log=self._passes, **self._for_target())
         return graph
 
     @cached_property
@@ -100,13 +100,40 @@ class Entry:
     @cached_property
     def program(self) -> Any:
         with no_collection():
-            return self._shared(self._backend.emit(self.plan, ticks=self._ticks))
+            return self._shared(self._backend.emit(self.plan, ticks=self._ticks, settle=self._settle()))
 
     def _shared(self, program: Any) -> Any:
         """The program, careful of other threads where it reads or updates Variables that the function closes over."""
         if not self._meets:
             return program
         return Writing(program, self._meets) if self.traced.graph.updates else Reading(program, self._meets)
+
+    def _for_target(self) -> dict[str, Any]:
+        """Options of `optimize`: what to prepare for. A state that lies in a pack already is not asked to move to another."""
+        fetches = self._of_input()
+
+        def may_join(states: list[Value]) -> bool:
+            arrays = [fetches[states[0].graph.inputs.index(state)]().data for state in states]
+            return lie_adjacent(arrays) or not any(type(a.base) is Block for a in arrays)
+
+        return {"target": self._backend.target(self._exact), "may_join": may_join}
+
+    def _of_input(self) -> dict[int, Any]:
+        """How what the function closes over is fetched, by input."""
+        return {c.input: held.fetch for c, held in zip(self.traced.captured, self._captured)}
+
+    def _settle(self) -> Settle | None:
+        """What lays the states of each pack one behind the other, in a block of their own: Variables keep their shape and values."""
+        packs, fetches = self.plan.packs, self._of_input()
+
+        def settle(inputs: Sequence[Any]) -> list[Any]:
+            found = list(inputs)
+            for members in packs:
+                for k, array in zip(members, side_by_side([inputs[k] for k in members])):
+                    fetches[k]().data = found[k] = array
+            return found
+
+        return settle if packs else None
 
     # ---- a call
     def _shortcut(self, leaves: Sequence[Any]) -> Call:
@@ -186,7 +213,7 @@ class Entry:
             if len(self._loops) >= 16:
                 self._loops.clear()
             made = planning.loop(self.plan, trips, tuple(changing))
-            program = self._loops[key] = self._shared(self._backend.emit(made, ticks=self._ticks))
+            program = self._loops[key] = self._shared(self._backend.emit(made, ticks=self._ticks, settle=self._settle()))
         results = self._looped(program, trips, inputs, changing)
         return trees.unflatten(
             self.traced.out_tree, [out.value if out.output is None else _array(out.kind, results[out.output]) for out in self.traced.outs]

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
-from backends.base import Backend
+from backends.base import Backend, Settle
+from backends.numpy.support import lie_adjacent, side_by_side
 from ir.errors import CheckError
 from ir.evaluate import apply_meaning, checked_input
 from ir.graph import CONSTANT, Graph, Node, Value
@@ -37,7 +38,7 @@ class CheckedEntry(Entry):
 
     @cached_property
     def _staged(self) -> tuple[Graph, list[Stage]]:
-        return staged(self.traced.graph, exact=self._exact, log=self._passes)
+        return staged(self.traced.graph, exact=self._exact, log=self._passes, **self._for_target())
 
     @cached_property
     def graph(self) -> Graph:
@@ -45,7 +46,8 @@ class CheckedEntry(Entry):
 
     @cached_property
     def program(self) -> Any:
-        return Checked(self._staged[1], self.plan, self._planned(regions=False), self._backend, self._ticks)
+        single = self._planned(regions=False)
+        return Checked(self._staged[1], self.plan, single, self._backend, self._ticks, self._settle())
 
     def run(self, inputs: list[Any], leaves: Sequence[Any] | None = None) -> Any:
         if self.records_variables:
@@ -53,6 +55,7 @@ class CheckedEntry(Entry):
         return super().run(inputs, leaves)
 
     def _looped(self, program: Any, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> list[Any]:
+        inputs = self.program.settled(inputs)
         now, due = list(inputs), []
         for trip in range(trips):
             results, now = self.program.check([changing[k][trip] if k in changing else thing for k, thing in enumerate(now)])
@@ -65,9 +68,12 @@ class CheckedEntry(Entry):
 class Checked:
     """A program with its checks. `plan` and `source` are those of the program; watched are the same nodes, `single`, without regions."""
 
-    def __init__(self, stages: list[Stage], plan: Plan, single: Plan, backend: Backend, ticks: Iterator[int] | None = None):
-        self._stages, self.plan, self._single = stages, plan, single
-        self._program, self._watched = backend.emit(plan, ticks=ticks), backend.emit(single, self._look)
+    def __init__(
+        self, stages: list[Stage], plan: Plan, single: Plan, backend: Backend, ticks: Iterator[int] | None = None,
+        settle: Settle | None = None,
+    ):
+        self._stages, self.plan, self._single, self._settle = stages, plan, single, settle
+        self._program, self._watched = backend.emit(plan, ticks=ticks, settle=settle), backend.emit(single, self._look)
         self.source = self._program.source
         self._in_parts = any(isinstance(step, Region) and step.starts for step in plan.steps)  # sums of other bits
         self._run: Run | None = None
@@ -75,10 +81,16 @@ class Checked:
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """The results, checked."""
+        inputs = self.settled(inputs)
         expected, after = self.check(inputs)
         results = self._program(inputs)
         self.compare(inputs, [results], [expected], after, "than its steps do one by one")
         return results
+
+    def settled(self, inputs: Sequence[Any]) -> list[Any]:
+        """The inputs as the plan takes them: the states of packs side by side."""
+        apart = not all(lie_adjacent([inputs[k] for k in members]) for members in self.plan.packs)
+        return self._settle(inputs) if self._settle is not None and apart else list(inputs)
 
     def compare(self, inputs: Sequence[Any], runs: list[list[Any]], due: list[list[Any]], after: Sequence[Any], what: str) -> None:
         """CheckError where the results of these runs are not those `due`, or the states not those of the inputs `after` them."""
@@ -94,6 +106,9 @@ class Checked:
         """Runs the program on copies, watched; gives its results, and the inputs with the new states in their places."""
         graph = self._single.graph
         copies = [_copy(x) for x in inputs]
+        for members in self._single.packs:
+            for k, copy in zip(members, side_by_side([copies[k] for k in members])):
+                copies[k] = copy
         with self._lock, _quiet():
             given = [checked_input(k, v.spec, _copy(x)) for k, (v, x) in enumerate(zip(graph.inputs, inputs))]
             follow(self._stages, graph.inputs, given)
@@ -228,14 +243,17 @@ class Run:
                 self._values[node.outputs[0]] = node.attrs["value"].value
 
     def value(self, value: Value) -> Any:
-        """What the program has computed for it; views of that by their meaning."""
-        views = []
-        while value not in self._values:
-            views.append(value)
-            value = value.node.operands[0]
-        for view in reversed(views):
-            self._values.update(zip(view.node.outputs, apply_meaning(view.node, [self._values[v] for v in view.node.operands])))
-        return self._values[views[0]] if views else self._values[value]
+        """What the program has computed for it; what costs no step (views, joins of what lies there) by its meaning."""
+        stack = [value]
+        while stack:
+            node = stack[-1].node
+            missing = [v for v in node.operands if v not in self._values]
+            if stack[-1] in self._values or not missing:
+                if stack.pop() not in self._values:
+                    self._values.update(zip(node.outputs, apply_meaning(node, [self._values[v] for v in node.operands])))
+            else:
+                stack += missing
+        return self._values[value]
 
     def look(self, k: int, after: bool, arrays: tuple[Any, ...]) -> None:
         """CheckError where step k reads something else than what was computed, or writes something else than it means."""
