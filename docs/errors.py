@@ -252,13 +252,13 @@ finally:
     ("AuditError", "`audit=True`: a counter, and a branch on the numbers of an array", """
 table, seen = np.ones(3), []
 
+def raised(y, t):
+    return y + 1 if t[0] > 0 else y
+
 @tracer.compile(audit=True)
 def scaled(x):
     seen.append(x.shape)
-    y = x * table * len(seen)
-    if table[0] > 0:
-        y = y + 1
-    return y
+    return raised(x * table * len(seen), table)
 
 scaled(np.ones(3))
 """),

@@ -1,7 +1,6 @@
 """Where a function uses or changes something that it closes over: the path of the thing in, the user's line out.
 
-Read off the bytecode of the functions within reach: a line that names the thing, and stores into it or calls a method that changes; or
-that asks for Python's numbers, which nobody can see being made of an array.
+Read off the bytecode of the functions within reach: a line that names the thing, and stores into it or calls a method that changes.
 """
 from __future__ import annotations
 
@@ -23,7 +22,6 @@ _METHODS = frozenset(
         "subtract", "difference_update", "intersection_update", "symmetric_difference_update", "at", "copyto",
     ]
 )  # fmt: skip
-_READS = frozenset(["float", "int", "bool", "complex", "item", "tolist", "tobytes"])
 _QUOTED = re.compile(r"(['\"]).*?\1")
 
 
@@ -38,36 +36,29 @@ def line_of_use(path: str, fn: Callable[..., Any], found: Sequence[Found]) -> Li
 
 
 def _line_with(path: str, fn: Callable[..., Any], found: Sequence[Found], changing: bool) -> Line | None:
-    words = _words(path)
+    parts = words(path)
     best: tuple[int, Line] | None = None
-    for code in _codes([inspect.unwrap(fn), *[f.thing for f in found]]):
-        for number, names, changes in _lines(code):
-            count = sum([word in names for word in words]) - (code.co_name == "__init__")  # which runs when a thing is made
-            if (changes or not changing) and words and words[-1] in names and (best is None or count > best[0]):
+    for code in codes(fn, found):
+        for number, names, changes in lines(code):
+            count = sum([part in names for part in parts]) - (code.co_name == "__init__")  # which runs when a thing is made
+            if (changes or not changing) and parts and parts[-1] in names and (best is None or count > best[0]):
                 best = count, Line(code.co_filename, number, code.co_name)
     return best[1] if best is not None else None
 
 
-def read_values(paths: Sequence[str], fn: Callable[..., Any], found: Sequence[Found]) -> set[str]:
-    """Those of the paths that are named on a line with `float`, `item` or their kin: `float(scale)`, `table[0].item()`."""
-    read: set[str] = set()
-    for code in _codes([inspect.unwrap(fn), *[f.thing for f in found]]) if paths else ():
-        if code.co_name != "__init__" and not _READS.isdisjoint(code.co_names):  # which runs when a thing is made
-            read.update(*[names for _, names, _ in _lines(code) if not _READS.isdisjoint(names)])
-    return {path for path in paths if not read.isdisjoint(_words(path)[-1:])}
-
-
-def _words(path: str) -> list[str]:
+def words(path: str) -> list[str]:
+    """The names in a path."""
     return re.findall(r"[A-Za-z_]\w*", _QUOTED.sub("", path))
 
 
-def _codes(things: Sequence[Any]) -> Iterator[types.CodeType]:
-    """The code of the user's functions among the things, and of those made inside them. Of functions that are only called, things have
-    the code alone.
+def codes(fn: Callable[..., Any], found: Sequence[Found]) -> Iterator[types.CodeType]:
+    """The code of a function, of the user's functions within its reach, and of those made inside them. Of functions that are only called,
+    what is found is the code alone.
     """
+    things = [inspect.unwrap(fn), *[f.thing for f in found]]
     functions = [t.__func__ if isinstance(t, types.MethodType) else t for t in things]
-    codes = [f.__code__ if isinstance(f, types.FunctionType) else f for f in functions]
-    own = [c for c in codes if isinstance(c, types.CodeType) and not is_library(c.co_filename)]
+    held = [f.__code__ if isinstance(f, types.FunctionType) else f for f in functions]
+    own = [c for c in held if isinstance(c, types.CodeType) and not is_library(c.co_filename)]
     stack = list(reversed(dict.fromkeys(own)))
     while stack:
         code = stack.pop()
@@ -75,7 +66,7 @@ def _codes(things: Sequence[Any]) -> Iterator[types.CodeType]:
         stack += [c for c in reversed(code.co_consts) if isinstance(c, types.CodeType)]
 
 
-def _lines(code: types.CodeType) -> Iterator[tuple[int, set[str], bool]]:
+def lines(code: types.CodeType) -> Iterator[tuple[int, set[str], bool]]:
     """For each line its number, the names in it, and whether it changes something."""
     names: dict[int, set[str]] = {}
     changing = set()

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ir.spec import Spec
-from tracer.captures.changes import read_values
 from tracer.captures.paths import GONE, Found, now
+from tracer.captures.reads import read_values
 from tracer.captures.seen import LARGE, fingerprint
 from tracer.tracing.context import Tracing
 from tracer.tracing.guards.guard import Guard, captured_changed, shown, still
