@@ -170,7 +170,7 @@ def mean_squared_error(x0: Any, x1: Any) -> Any:
 @composed
 def _mean_squared_error(x0: Any, x1: Any) -> Any:
     diff = apply("subtract", x0, x1)
-    return apply("divide", sum(apply("power", diff, 2)), len(diff))
+    return apply("divide", sum(diff**2), len(diff))
 
 
 def matmul(x: Any, W: Any) -> Any:

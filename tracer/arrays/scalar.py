@@ -19,6 +19,7 @@ from ir.op import Op
 from ir.ops import TABLE
 from ir.spec import WEAK
 from tracer import numpy_api
+from tracer.numpy_api.exact import are_complex_scalars, is_power_of_scalars, scalar_power, scalar_product
 from tracer.operands import stack
 from tracer.operands.apply import apply
 from tracer.operands.refusal import needs_value, refuse
@@ -37,6 +38,10 @@ def _binary(fn: str, reflected: bool = False) -> Callable[[Any, Any], Any]:
         left, right = (other, self) if reflected else (self, other)
         if isinstance(other, (int, float, complex)) and not isinstance(other, np.generic):
             return _numbers(fn, left, right)
+        if fn == "mul" and are_complex_scalars(left, right):
+            return scalar_product(left, right)
+        if fn == "pow" and is_power_of_scalars(left, right):
+            return scalar_power(left, right)
         return apply(_ARRAY_OP[fn], left, right) if isinstance(other, (np.ndarray, np.generic, Operand)) else NotImplemented
 
     return method

@@ -100,7 +100,7 @@ class Selected(Operand):
     for _name in ("neg", "pos", "abs", "invert", "lt", "le", "gt", "ge", "eq", "ne"):
         locals()[f"__{_name}__"] = getattr(Surface, f"__{_name}__")
     del _name, _reflection
-    _fast_power, _keeps_bits = Surface._fast_power, staticmethod(Surface._keeps_bits)
+    _fast_power = Surface._fast_power
 
     def _changed(self, ufunc: np.ufunc, other: Any) -> Selected:
         found = numpy_api.array_ufunc(self, ufunc, "__call__", self, other)

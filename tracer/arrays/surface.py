@@ -14,10 +14,11 @@ import numpy as np
 from tracer import numpy_api
 from tracer.arrays.flat import Flat
 from tracer.arrays.refusing import Flags, Refusing
+from tracer.numpy_api.exact import are_complex_scalars, is_power_of_scalars, scalar_magnitude, scalar_power, scalar_product
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_dtype, bad_shape, needs_value, refuse
 from tracer.operands.shown import described
-from tracer.operands.stack import Operand, current
+from tracer.operands.stack import Operand, keeps_bits
 
 # the exponents for which NumPy's operator leaves np.power aside, with other results at infinities
 _COMPLEX_POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal", (int, 2): "square"}
@@ -26,6 +27,8 @@ _POWERS: dict[Any, str] = {(float, 0.5): "sqrt", (int, -1): "reciprocal"}  # of 
 
 def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
     def method(self: Surface, other: Any) -> Any:
+        if op == "multiply" and are_complex_scalars(self, other):
+            return scalar_product(self, other)
         if _known(other):
             return apply(op, self, other)
         if getattr(other, "__array_ufunc__", self) is None:  # as NumPy's arrays: the other's own operator answers
@@ -37,6 +40,10 @@ def _binary(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
 
 def _reflected(ufunc: np.ufunc, op: str) -> Callable[[Any, Any], Any]:
     def method(self: Surface, other: Any) -> Any:
+        if op == "multiply" and are_complex_scalars(self, other):
+            return scalar_product(other, self)
+        if op == "power" and is_power_of_scalars(other, self):
+            return scalar_power(other, self)
         return apply(op, other, self) if _known(other) else numpy_api.array_ufunc(self, ufunc, "__call__", other, self)
 
     return method
@@ -49,6 +56,8 @@ def _known(other: Any) -> bool:
 def _inplace(ufunc: np.ufunc) -> Callable[[Any, Any], Any]:
     def method(self: Surface, other: Any) -> Any:
         if self.scalar:
+            if ufunc is np.multiply and are_complex_scalars(self, other):
+                return scalar_product(self, other)
             return numpy_api.array_ufunc(self, ufunc, "__call__", self, other)
         return numpy_api.array_ufunc(self, ufunc, "__call__", self, other, out=(self,))
 
@@ -213,11 +222,14 @@ class Surface(Refusing):
     )
     __rshift__, __rrshift__ = _binary(np.right_shift, "right_shift"), _reflected(np.right_shift, "right_shift")
     __irshift__ = _inplace(np.right_shift)
-    __neg__, __pos__, __abs__, __invert__ = _unary("negative"), _unary("positive"), _unary("abs"), _unary("invert")
+    __neg__, __pos__, __invert__ = _unary("negative"), _unary("positive"), _unary("invert")
     __lt__, __le__ = _binary(np.less, "less"), _binary(np.less_equal, "less_equal")
     __gt__, __ge__ = _binary(np.greater, "greater"), _binary(np.greater_equal, "greater_equal")
     __eq__, __ne__ = _binary(np.equal, "equal"), _binary(np.not_equal, "not_equal")
     __hash__ = Refusing.__hash__  # type: ignore[assignment]  # a class with an `__eq__` of its own has none otherwise
+
+    def __abs__(self) -> Any:
+        return scalar_magnitude(self) if are_complex_scalars(self) else apply("abs", self)
 
     def __pow__(self, other: Any, modulus: Any = None) -> Any:
         """`self ** other`; a modulus is refused."""
@@ -226,31 +238,29 @@ class Surface(Refusing):
         fast = self._fast_power(other)
         if fast is not None:
             return apply(fast, self)
+        if is_power_of_scalars(self, other):
+            return scalar_power(self, other)
         return apply("power", self, other) if _known(other) else numpy_api.array_ufunc(self, np.power, "__call__", self, other)
 
     def __ipow__(self, other: Any) -> Any:  # type: ignore[misc]
-        fast = None if self.scalar else self._fast_power(other)
+        if self.scalar:
+            return self**other
+        fast = self._fast_power(other)
         if fast is not None:
             return numpy_api.array_ufunc(self, getattr(np, fast), "__call__", self, out=(self,))
         return _inplace(np.power)(self, other)
 
-    @staticmethod
-    def _keeps_bits() -> bool:
-        """Whether a trace runs that was asked to be exact."""
-        tracing = current()
-        return tracing is not None and bool(tracing.exact)
-
     def _fast_power(self, other: Any) -> str | None:
         """The operation that NumPy's operator takes for some powers by Python numbers: other bits or dtypes than np.power gives."""
         kind = self.dtype.kind
-        if getattr(type(other), "rank", 0) == 1 and (kind == "b" or (kind == "c" and self._keeps_bits())):
+        if getattr(type(other), "rank", 0) == 1 and (kind == "b" or (kind == "c" and keeps_bits())):
             other = other.__class__(other)  # which of them it is, its value says: another value traces again
         power = (type(other), other) if type(other) in (int, float) else None
         scalar = getattr(self, "scalar", False)
         if kind == "b":
             return "square" if power == (int, 2) and not scalar else None  # int8, where np.power and scalars give int64
         if kind == "c":
-            return _COMPLEX_POWERS.get(power)
+            return None if scalar else _COMPLEX_POWERS.get(power)
         return _POWERS.get(power) if kind == "f" and not scalar else None
 
     def __divmod__(self, other: Any) -> Any:

@@ -12,7 +12,7 @@ from ir.ops.views import resolve_axes, resolve_axis
 from ir.spec import Spec, spec_of
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_dtype, bad_shape, refuse
-from tracer.operands.stack import Operand, current
+from tracer.operands.stack import Operand, current, keeps_bits
 
 
 def operand(x: Any) -> Any:
@@ -95,8 +95,7 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def rounds_apart(what: str, mend: str) -> None:
     """Refuses, where every bit counts, what is composed here in another way than in NumPy."""
-    tracing = current()
-    if tracing is not None and tracing.exact:
+    if keeps_bits():
         raise refuse(f"{what} is rounded in another way than NumPy rounds it, and exact=True keeps every bit", mend, op="exact")
 
 

@@ -14,6 +14,7 @@ from tracer.numpy_api.common import all_axes, array, operand, rounds_apart, stor
 from tracer.numpy_api.shapes import swapaxes, transpose
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_shape, refuse
+from tracer.operands.stack import keeps_bits
 
 
 def dot(a: Any, b: Any, out: Any = None) -> Any:
@@ -80,6 +81,9 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: Any = False) -> An
     axes = all_axes(axis, x.ndim) if axis is None else resolve_axes(axis, x.ndim)
     keep = truth(keepdims)
     if ord is None or (ord == "fro" and len(axes) == 2) or (ord == 2 and len(axes) == 1):
+        if axis is not None and len(axes) == x.ndim < 3 and keeps_bits():  # a sum, where without `axis` it is a product
+            wide = apply("expand_dims", x, axis=(0,))
+            return apply("norm", wide, axis=tuple(range(1, wide.ndim)), keepdims=keep, ord=None)[0]
         return apply("norm", x, axis=tuple(sorted(axes)), keepdims=keep, ord=None)
     if len(axes) == 1:
         if ord == -math.inf:

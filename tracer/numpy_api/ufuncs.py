@@ -12,6 +12,7 @@ from ir.ops.ufunc_at import UFUNCS
 from ir.spec import broadcast, ufunc_dtypes
 from tracer.numpy_api import reductions, refused, shapes
 from tracer.numpy_api.common import array, cast, given, in_order, is_traced, operand, plain_target, rounds_apart, settled, spec, store
+from tracer.numpy_api.exact import are_complex_scalars, check_in_place
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_shape, refuse
 
@@ -188,6 +189,7 @@ def call(
     if rest and not (ufunc is np.vecdot and set(rest) == {"axis"}):
         raise refuse(f"{next(iter(rest))}= is not traced", "leave it out; cast with astype, move axes with np.moveaxis", op=ufunc.__name__)
     operands = [operand(x) for x in inputs]
+    check_in_place(ufunc, operands, out)
     if given(dtype):
         loop = ufunc_dtypes(ufunc, tuple([spec(x) for x in operands]), np.dtype(dtype))
         operands = [_loop_cast(x, to, casting, ufunc) for x, to in zip(operands, loop)]
@@ -203,6 +205,8 @@ def call(
 def _apply(ufunc: np.ufunc, operands: list[Any], rest: dict[str, Any]) -> Any:
     name = NAMES.get(ufunc)
     if name is not None:
+        if ufunc is np.square and are_complex_scalars(*operands):
+            rounds_apart("np.square of a complex NumPy scalar", "x * x")
         return apply(name, *operands)
     composed = COMPOSED.get(ufunc)
     if composed is not None:

@@ -80,6 +80,12 @@ def current() -> Recorder | None:
     return running[-1] if running else None
 
 
+def keeps_bits() -> bool:
+    """Whether the innermost trace was asked to keep every bit that NumPy gives."""
+    tracing = current()
+    return tracing is not None and bool(tracing.exact)
+
+
 def running() -> tuple[Recorder, ...]:
     """All running traces of this thread, the outermost first."""
     return tuple(_local.running)
