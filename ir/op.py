@@ -107,7 +107,7 @@ class Op:
     placement decides); `overwrites` the operands whose memory the output may take over in any kernel; `inside` the operands that
     may be computed in place inside the output; `order` NumPy's memory order of the result ("C", "K" as the operands, "view",
     "gather": the axes of the index arrays slowest, in C order, then the others in the order that they have in the operand).
-    `combines`: the ufunc that joins a reduction's results over two parts of an axis, where one does.
+    `combines`: the ufunc that joins the results over two parts of an axis that is reduced, where one does.
     """
 
     name: str

@@ -136,13 +136,13 @@ class Loop:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """`body` run on block after block of `rows` along an axis of `size`; the last block, of `last_rows`, has a plan of its own, `last`.
+    """`body` run on block after block of `rows`, `size` rows in all; the last block, of `last_rows`, has a plan of its own, `last`.
 
-    `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut, or None for what every block reads
-    whole. The last writes are the body's states: first those that are written over, block by block (they are not among the reads), then
-    one for each of `starts`: it has a row for each of as many shares of the blocks, which begins as that number and is carried from block
-    to block. `workers` threads run the shares, one where it does not fork; `private`: a buffer
-    for each, the body's arena (none where that is empty).
+    `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut and how many of its indices go with
+    a row, or None for what every block reads whole. The last writes are the body's states: first those that are written over block by
+    block (they are not among the reads), then one for each of `starts`: it has a row for each of as many shares of the blocks, which
+    begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
+    buffer for each, the body's arena (none where that is empty).
     """
 
     node: Node
@@ -153,7 +153,7 @@ class Region:
     last: Plan | None
     reads: tuple[Place, ...]
     writes: tuple[Place, ...]
-    cuts: tuple[int | None, ...]
+    cuts: tuple[tuple[int, int] | None, ...]
     shares: int
     starts: tuple[Any, ...]
     workers: int

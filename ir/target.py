@@ -68,7 +68,7 @@ class Target:
     kernels: dict[str, tuple[Kernel, ...]]
     workers: int = 1
     call_ns: float = 500.0
-    fork_ns: float = 100_000.0
+    fork_ns: float = 60_000.0
     cache_bytes: int = 1 << 20
     bandwidth: float = 10.0
     alignment: int = 64

@@ -10,19 +10,20 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from backends.numpy.blas import blas_threads
 from backends.numpy.errors_at_end import errors_at_end
 from backends.numpy.workers import fork
 
 Block = Callable[..., None]
-Cut = int | None
+Cut = tuple[int, int] | None
 
 
 class Blocks:
     """`run(*arrays)` with a region's operands and results in its plan's order.
 
     `bodies`: for each worker the block's function and that of the last, shorter block (None where there is none), over that worker's
-    buffers. `cuts`: the axis along which each array is cut, None for what each block gets whole; the last arrays, one for each of
-    `starts`, have a row a share, which begins as that number.
+    buffers. `cuts`: the axis along which each array is cut and its indices for a row, None for what each block gets whole; the last
+    arrays, one for each of `starts`, have a row a share, which begins as that number.
     """
 
     def __init__(
@@ -31,13 +32,17 @@ class Blocks:
     ):  # fmt: skip
         self.spans = spans(size, rows, last, shares)
         self.rows, self.starts = rows, tuple(starts)
-        self.cuts = tuple([None if axis is None else (slice(None),) * axis for axis in cuts])
+        self.cuts = tuple([None if cut is None else ((slice(None),) * cut[0], cut[1]) for cut in cuts])
         self.bodies = tuple(bodies)
 
     def run(self, *arrays: Any) -> None:
         """All shares, by as many workers as there are bodies."""
         left = list(range(len(self.spans) - 1, -1, -1))
-        fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
+        if len(self.bodies) == 1:
+            self._work(self.bodies[0], left, arrays)
+            return
+        with blas_threads(1) as held, held:  # products of several workers at once, each with threads of BLAS's own, take twice as long
+            fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
 
     def run_through(self, *arrays: Any) -> None:
         """As `run`, for what must not stop halfway: floating-point errors are told when all blocks are done, each kind once."""
@@ -58,7 +63,7 @@ class Blocks:
             for part, start in zip(parts, self.starts):
                 part.fill(start)
             for low, high in self.spans[share]:
-                block = [array if cut is None else array[(*cut, slice(low, high))] for array, cut in given]
+                block = [a if cut is None else a[(*cut[0], slice(low * cut[1], high * cut[1]))] for a, cut in given]
                 (body if high - low == self.rows else last)(*block, *parts)  # type: ignore[misc]
 
 

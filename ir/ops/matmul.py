@@ -89,7 +89,7 @@ def _turned(x: Value) -> Value:
 
 dot = Op(
     "dot", "matmul", ("x", "y"), spec=_dot_spec, meaning=lambda x, y: np.dot(x, y), vjp=_dot_vjp, axes=_dot_axes, flops=_dot_flops,
-    traits=Trait.ROUNDS | Trait.BILINEAR,
+    traits=Trait.ROUNDS | Trait.BILINEAR, combines=np.add,
 )
 
 
@@ -134,7 +134,7 @@ def _matmul_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
 
 matmul = Op(
     "matmul", "matmul", ("x", "y"), spec=_matmul_spec, meaning=lambda x, y: np.matmul(x, y), vjp=_matmul_vjp, axes=_matmul_axes,
-    flops=_matmul_flops, traits=Trait.ROUNDS | Trait.BILINEAR,
+    flops=_matmul_flops, traits=Trait.ROUNDS | Trait.BILINEAR, combines=np.add,
 )
 
 

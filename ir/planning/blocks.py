@@ -19,28 +19,31 @@ from ir.spec import Spec
 SHARES = 8  # runs of blocks whose parts of a reduction are added up apart; fixed, so that bits depend on no number of workers
 
 
-def cut_spec(spec: Spec, axis: int, rows: int) -> Spec:
-    """The spec of `rows` along an axis."""
-    return Spec((*spec.shape[:axis], rows, *spec.shape[axis + 1 :]), spec.dtype)
+Cut = tuple[int, int]  # an axis, and how many of its indices go with one row of the region
 
 
-def blocked_attrs(node: Node, axis: int | None, rows: int) -> dict[str, Any]:
+def cut_spec(spec: Spec, cut: Cut, rows: int) -> Spec:
+    """The spec of a block of so many rows."""
+    axis, each = cut
+    return Spec((*spec.shape[:axis], rows * each, *spec.shape[axis + 1 :]), spec.dtype)
+
+
+def blocked_attrs(node: Node, cut: Cut | None, rows: int) -> dict[str, Any]:
     """The attributes of the operation for a block: a shape among them is the block's."""
-    if axis is None or "shape" not in node.attrs:
+    if cut is None or "shape" not in node.attrs:
         return node.attrs
-    shape = node.attrs["shape"]
-    return {**node.attrs, "shape": (*shape[:axis], rows, *shape[axis + 1 :])}
+    return {**node.attrs, "shape": cut_spec(Spec(node.attrs["shape"]), cut, rows).shape}
 
 
 @dataclass(frozen=True, eq=False)
 class Blocked:
     """`graph`: the group at full size. Its inputs are the region's operands, its outputs first the values given block by block, then the
-    `parts` that are joined. `cuts`: the axis that is cut, of each value that has it. `size`: of the axis.
+    `parts` that are joined. `cuts`: of each value that has it the axis that is cut. `size`: rows in all.
     """
 
     graph: Graph
     size: int
-    cuts: dict[Value, int]
+    cuts: dict[Value, Cut]
     parts: int = 0
     shares: int = field(default=SHARES)
 
@@ -66,8 +69,8 @@ class Blocked:
         made = Graph()
         mapped: dict[Value, Value] = {}
         for value in sorted(self.graph.inputs, key=lambda v: self.graph.inputs.index(v) in written):
-            axis, kind = self.cuts.get(value), "state" if self.graph.inputs.index(value) in written else "argument"
-            mapped[value] = made.input(value.spec if axis is None else cut_spec(value.spec, axis, rows), kind, value.node.line)
+            cut, kind = self.cuts.get(value), "state" if self.graph.inputs.index(value) in written else "argument"
+            mapped[value] = made.input(value.spec if cut is None else cut_spec(value.spec, cut, rows), kind, value.node.line)
         for node in self.graph.order():
             if node.op is INPUT:
                 continue
@@ -85,8 +88,8 @@ class Blocked:
     def over(self, output: int) -> list[int]:
         """The operands that may be written over by this output: cut as it is, of its spec, and so read by a block where it writes."""
         value = self.graph.outputs[output]
-        axis = self.cuts.get(value)
-        return [k for k, v in enumerate(self.graph.inputs) if axis is not None and self.cuts.get(v) == axis and v.spec == value.spec]
+        cut = self.cuts.get(value)
+        return [k for k, v in enumerate(self.graph.inputs) if cut is not None and self.cuts.get(v) == cut and v.spec == value.spec]
 
     def starts(self) -> list[Any]:
         """For each part the number with which joining begins: it changes nothing that is joined to it (-0.0, since 0.0 + -0.0 is 0.0)."""
@@ -124,7 +127,7 @@ REGION = Op(
 
 
 def blocked(
-    nodes: Sequence[Node], size: int, cuts: dict[Value, int], operands: Sequence[Value], outputs: Sequence[Value], parts: int
+    nodes: Sequence[Node], size: int, cuts: dict[Value, Cut], operands: Sequence[Value], outputs: Sequence[Value], parts: int
 ) -> Blocked:
     """The nodes as a graph of their own. `cuts` and all Values given are of the graph that they stand in."""
     graph = Graph()
@@ -136,4 +139,4 @@ def blocked(
                 mapped[value] = graph.constant(value.node.attrs["value"], value.node.line)
         mapped[node.outputs[0]] = graph.apply(node.op, [mapped[v] for v in node.operands], node.attrs, node.line)
     graph.outputs = [mapped[v] for v in outputs]
-    return Blocked(graph, size, {mapped[v]: axis for v, axis in cuts.items() if v in mapped}, parts)
+    return Blocked(graph, size, {mapped[v]: cut for v, cut in cuts.items() if v in mapped}, parts)

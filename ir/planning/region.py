@@ -88,7 +88,7 @@ def _lengths(held: Blocked, target: Target, body: Callable[[int], Plan], exact: 
     fewest = -(-target.block_elements // elements)
     tried = min(held.size, max(2, fewest))
     own = max(1, body(tried).arena_bytes // tried)
-    rows = max(2, min(held.size, max(target.cache_bytes // own, fewest)))
+    rows = max(2, min(held.size, max(min(target.cache_bytes // own, -(-held.size // held.shares)), fewest)))
     rows = -(-held.size // max(1, held.size // rows))  # as even as may be
     last = held.size % rows
     if exact and last == 1:

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ir.errors import Error
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
-from ir.op import Op, Same, Trait
-from ir.planning.blocks import blocked_attrs, cut_spec
+from ir.op import Mixed, Op, Same, Trait
+from ir.planning.blocks import Cut, blocked_attrs, cut_spec
 from ir.target import Target
 
 Spot = tuple[Value, int]  # a value and one of its axes
@@ -28,11 +29,13 @@ Spot = tuple[Value, int]  # a value and one of its axes
 
 @dataclass
 class Group:
-    """Nodes in the order of the graph, the `size` of the axis and where it is in each value that varies along it."""
+    """Nodes in the order of the graph, the `size` of the axis, and where it is in each value that varies along it: (axis, how many of that
+    axis's indices go with one of the `size`).
+    """
 
     nodes: list[Node]
     size: int
-    cuts: dict[Value, int]
+    cuts: dict[Value, Cut]
     parts: set[Node] = field(default_factory=set)  # reductions along the axis itself
 
     def operands(self) -> list[Value]:
@@ -64,10 +67,28 @@ class _Finder:
     def __init__(self, graph: Graph, order: list[Node], exact: bool, cache_bytes: int):
         self.graph, self.order, self.exact, self.cache_bytes = graph, order, exact, cache_bytes
         self.parents: dict[Spot, Spot] = {}
-        self.nodes = [n for n in order if _may_join(n)]
+        self.sizes: dict[Spot, int] = {}  # of classes of more than one axis: the length of the shortest
+        self.nodes = [n for n in order if self._may_join(n)]
         for node in self.nodes:
             for spot, axis in self._same(node):
                 self._unite(spot, (node.outputs[0], axis))
+
+    def _may_join(self, node: Node) -> bool:
+        """Whether the operation may be computed in blocks of some axis, as far as its record says."""
+        op = node.op
+        if op in (INPUT, CONSTANT) or len(node.outputs) != 1 or node.outputs[0].spec.weak is not None:
+            return False
+        if op.has(Trait.OPAQUE) or op.has(Trait.HOLDS):
+            return False
+        if op.has(Trait.BILINEAR) and op.family == "matmul":
+            return not self.exact and self._small_product(node)
+        return op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op)
+
+    def _small_product(self, node: Node) -> bool:
+        """Whether what each block of a product reads whole, or adds to, stays in the cache; batched ones read nothing whole."""
+        x, y = node.operands
+        batched = min(x.ndim, y.ndim) > 2
+        return batched or min(x.spec.nbytes, y.spec.nbytes, node.outputs[0].spec.nbytes) * 4 <= self.cache_bytes
 
     # ---- classes of axes
     def _root(self, spot: Spot) -> Spot:
@@ -82,7 +103,12 @@ class _Finder:
     def _unite(self, a: Spot, b: Spot) -> None:
         a, b = self._root(a), self._root(b)
         if a != b:
+            size = min(self._size(a), self._size(b))
             self.parents[a] = b
+            self.sizes[b] = size
+
+    def _size(self, root: Spot) -> int:
+        return self.sizes.get(root) or root[0].shape[root[1]]
 
     @staticmethod
     def _axes(node: Node) -> Iterator[tuple[Value, int, object]]:
@@ -93,11 +119,17 @@ class _Finder:
                 yield value, axis, how
 
     def _same(self, node: Node) -> Iterator[tuple[Spot, int]]:
-        """The axes of operands that the output follows index by index, and its own."""
+        """The axes of operands that the output follows index by index, or a run of indices by one (merged or split), and its own."""
         shape = node.outputs[0].shape
+        done: set[tuple[int, ...]] = set()
         for value, axis, how in self._axes(node):
             if type(how) is Same and value.shape[axis] == shape[how.axis] > 1:
                 yield (value, axis), how.axis
+            elif type(how) is Mixed and how.axes and how.axes not in done:  # the first axis of the group leads
+                done.add(how.axes)
+                long, short = sorted((value.shape[axis], shape[how.axes[0]]), reverse=True)
+                if short > 1 and long % short == 0:
+                    yield (value, axis), how.axes[0]
 
     def found(self) -> list[Group]:
         chosen, late = self._choose(), self._late()
@@ -145,6 +177,9 @@ class _Finder:
             if mine:  # of equals the outermost axis that has enough to cut: its blocks lie together
                 spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), -(mine[s] or 0)))
                 found[node] = (spot, mine[spot])
+        for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
+            if node in found and is_view(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
+                del found[node]
         return found
 
     def _fine(self, spot: Spot) -> bool:
@@ -168,27 +203,38 @@ class _Finder:
                 if type(how) is not Same and value.shape[axis] > 1:
                     reduced[self._root((value, axis))] = value.shape[axis]
             for spot in reduced:
-                if spot not in spots and all(len(self._along(v, spot)) == 1 for v in node.operands):
+                if spot not in spots and all(self._cut(v, spot) for v in node.operands):
                     yield spot, None
 
     def _along(self, value: Value, spot: Spot) -> list[int]:
         return [axis for axis, n in enumerate(value.shape) if n > 1 and self._root((value, axis)) == spot]
 
+    def _cut(self, value: Value, spot: Spot) -> Cut | None:
+        """Where the class is in a value; None where it is not, or not in one place alone."""
+        along = self._along(value, spot)
+        size = self._size(spot)
+        return (along[0], value.shape[along[0]] // size) if len(along) == 1 and value.shape[along[0]] % size == 0 else None
+
     def _legal(self, node: Node, spot: Spot, axis: int) -> bool:
         """Whether the operation, given blocks, gives the block: its own spec rule is asked."""
-        specs, size = [], node.outputs[0].shape[axis]
+        out = self._cut(node.outputs[0], spot)
+        specs = []
         how_of = {(id(v), a): how for v, a, how in self._axes(node)}
         for value in node.operands:
-            along = self._along(value, spot)
-            if len(along) > 1 or (along and how_of.get((id(value), along[0])) != Same(axis)):
+            if not self._along(value, spot):
+                specs.append(value.spec)
+                continue
+            cut = self._cut(value, spot)
+            how = how_of.get((id(value), cut[0])) if cut is not None else None
+            if cut is None or not (how == Same(axis) or (type(how) is Mixed and how.axes[:1] == (axis,))):
                 return False
-            specs.append(cut_spec(value.spec, along[0], 2) if along else value.spec)
-        if size < 2:
+            specs.append(cut_spec(value.spec, cut, 2))
+        if out is None or self._size(spot) < 2:
             return False
-        wanted = cut_spec(node.outputs[0].spec, axis, 2)
+        wanted = cut_spec(node.outputs[0].spec, out, 2)
         try:
-            return node.op.infer(tuple(specs), blocked_attrs(node, axis, 2)) == (wanted,)
-        except Exception:  # noqa: BLE001  the rule refuses: not in blocks
+            return node.op.infer(tuple(specs), blocked_attrs(node, out, 2)) == (wanted,)
+        except Error:  # the rule refuses: not in blocks
             return False
 
     # ---- groups
@@ -214,25 +260,14 @@ class _Finder:
             mine = [n for n in nodes if n in seen]
             for node in mine:
                 del left[node]
-            cuts = {v: along[0] for n in mine for v in (*n.operands, *n.outputs) if (along := self._along(v, spot))}
-            size = next(v.shape[a] for v, a in cuts.items())
+            cuts = {v: cut for n in mine for v in (*n.operands, *n.outputs) if (cut := self._cut(v, spot))}
             parts = {n for n in mine if chosen[n][1] is None}
-            yield Group(mine, size, cuts, parts)
+            yield Group(mine, self._size(spot), cuts, parts)
 
 
 def combines(node: Node) -> bool:
     """Whether the reduction can be taken in parts that are joined afterwards."""
     return node.op.combines is not None and node.outputs[0].dtype.kind in ("iufc" if node.op.combines is np.add else "iufb")
-
-
-def _may_join(node: Node) -> bool:
-    """Whether the operation may be computed in blocks of some axis, as far as its record says."""
-    op = node.op
-    if op in (INPUT, CONSTANT) or len(node.outputs) != 1 or node.outputs[0].spec.weak is not None:
-        return False
-    if op.has(Trait.OPAQUE) or op.has(Trait.HOLDS):
-        return False
-    return op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op)
 
 
 def is_view(op: Op) -> bool:
