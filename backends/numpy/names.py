@@ -177,7 +177,8 @@ class Names:
 
     def _define_result(self, name: str, place: Place) -> None:
         """The buffer of a result is a fresh array at each call, in the order of axes of the result that owns it."""
-        owner = next(p for p in self.plan.results if p is not None and p.buffer is place.buffer)
+        owner = self.plan.results[place.buffer.index]  # type: ignore[index]
+        assert owner is not None
         if _spot(place) == _spot(owner) and place.strides == owner.strides:
             if self.around is None:  # else an argument of the block
                 self.called.append(f"{name} = {self._empty(owner)}")

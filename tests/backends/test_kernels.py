@@ -14,6 +14,7 @@ from ir import Graph, evaluate
 from ir.errors import DTypeError
 from ir.graph import Value
 from ir.ops import TABLE
+from ir.plan import Call
 from ir.planning import plan
 from ir.spec import spec_of
 from tests.backends.cases import VIEWS, WITHOUT, cases, draw
@@ -74,6 +75,18 @@ def same(got: Any, wanted: Any, exact: bool, what: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_operation_has_a_kernel(name: str) -> None:
     assert any(kernel.exact for kernel in KERNELS[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_kernel_has_a_cost(name: str) -> None:
+    """Whatever the attributes are: the cost may be asked for where a kernel has no rival."""
+    for operands, attrs in cases(name, np.random.default_rng(1)):
+        made = built(name, operands, attrs)
+        for step in plan(made[0], NUMPY.target()).steps if made is not None else ():
+            if isinstance(step, Call):
+                for kernel in KERNELS[step.node.op.name]:
+                    specs = tuple([v.spec for v in step.node.operands])
+                    assert kernel.cost(specs, step.node.specs, step.node.attrs) >= 0, kernel.name
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -1,4 +1,4 @@
-"""python -m tests.drawn --count 10000 --seed 0 [--exact] [--smooth]: runs programs, shrinks and prints what fails, counts refusals."""
+"""python -m tests.drawn --count 10000 --seed 0 [--exact] [--smooth] [--regions]: runs programs, shrinks what fails, counts refusals."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from tests.drawn.grow import draw_program
 from tests.drawn.program import Program
+from tests.drawn.regions import run_regions
 from tests.drawn.runner import Outcome, run
 from tests.drawn.shrink import kind, shrink
 from tests.drawn.smooth import run_smooth
@@ -23,18 +24,20 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--smooth", action="store_true")
+    parser.add_argument("--regions", action="store_true")
     parser.add_argument("--show", type=int, default=20)
     options = parser.parse_args()
     refused: collections.Counter[str] = collections.Counter()
     failures: collections.Counter[str] = collections.Counter()
-    raised = judged = 0
-    judge = functools.partial(run_smooth if options.smooth else run, exact=options.exact)
+    raised = judged = blocked = 0
+    judge = run_regions if options.regions else functools.partial(run_smooth if options.smooth else run, exact=options.exact)
     start = time.time()
     for seed in range(options.seed, options.seed + options.count):
         program = draw_program(random.Random(seed), seed, smooth=options.smooth)
         outcome = judge(program)
         judged += outcome.judged
         raised += bool(outcome.raised)
+        blocked += bool(outcome.regions)
         if outcome.refused:
             refused[outcome.refused] += 1
         if outcome.wrong:
@@ -44,7 +47,7 @@ def main() -> int:
                 show(seed, program, what, judge)
     seconds = time.time() - start
     print(f"{options.count} programs from seed {options.seed}, {seconds:.0f} s: {sum(failures.values())} wrong {dict(failures)}")
-    print(f"raised by NumPy too {raised}, refused {sum(refused.values())}, values judged ill-conditioned {judged}")
+    print(f"raised by NumPy too {raised}, refused {sum(refused.values())}, values judged ill-conditioned {judged}, with regions {blocked}")
     for text, count in refused.most_common(40):
         print(f"  {count:5d}  {text}")
     return 1 if failures else 0

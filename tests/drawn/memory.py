@@ -1,6 +1,6 @@
 """The memory bill of drawn programs, measured in a child process: what NumPy's allocator was asked for is what the plan says.
 
-python -m tests.drawn.memory SEED COUNT   prints what disagrees
+python -m tests.drawn.memory SEED COUNT [--regions]   prints what disagrees
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 
@@ -16,6 +17,7 @@ import tracer
 from tests.backends.measure import check
 from tests.drawn.grow import draw_program
 from tests.drawn.program import Loaded, Program
+from tests.drawn.regions import drawn_fields, tiny
 from tests.drawn.runner import OURS
 from tracer import trees
 
@@ -34,13 +36,17 @@ def measured(program: Program) -> list[str]:
     return check(entry.plan, inputs, f"drawn {program.seed}") if plan.steps else []
 
 
-def main(seed: int, count: int) -> None:
+def main(seed: int, count: int, regions: bool) -> None:
+    """Each program, with regions by a target of its own."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        wrong = [line for k in range(seed, seed + count) for line in measured(draw_program(random.Random(k), k))]
+        wrong = []
+        for k in range(seed, seed + count):
+            with tiny(**drawn_fields(k)) if regions else nullcontext():
+                wrong += measured(draw_program(random.Random(k), k))
     print("\n".join(wrong) or "all as planned", flush=True)
     os._exit(1 if wrong else 0)  # arrays that live on would be freed through an allocator that is gone
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), "--regions" in sys.argv)

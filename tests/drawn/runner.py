@@ -27,12 +27,14 @@ OURS = {"F": F, "Function": Function, "data": lambda x: np.atleast_1d(x.data) * 
 
 @dataclass
 class Outcome:
-    """`wrong`: what does not hold; `refused`: the library's own refusal, by kind; `raised`: NumPy raised too."""
+    """`wrong`: what does not hold; `refused`: the library's own refusal, by kind; `raised`: NumPy raised too; `regions`: in its plan, where
+    these were looked at."""
 
     wrong: list[str] = field(default_factory=list)
     refused: str = ""
     raised: str = ""
     judged: int = 0
+    regions: int = 0
 
 
 @dataclass
@@ -52,14 +54,14 @@ def run(program: Program, *, exact: bool = False, calls: int = CALLS) -> Outcome
     outcome = Outcome()
     eager, ours = Loaded(program, LIBRARY), Loaded(program, OURS)
     try:
-        fast = _compiled(ours.fn, exact)
+        fast = compiled(ours.fn, exact)
         kept: list[tuple[Any, Any]] = []
         for k in range(calls):
             eager.change(k)
             ours.change(k)
-            want = _call(eager.fn, eager, eager.arguments(k))
-            got = _call(fast, ours, ours.arguments(k))
-            if not _compare(program, outcome, k, got, want, exact):
+            want = perform(eager.fn, eager, eager.arguments(k))
+            got = perform(fast, ours, ours.arguments(k))
+            if not compare(program, outcome, k, got, want, exact):
                 break
             kept.append((got.result, snapshot(got.result)))
         for k, (result, then) in enumerate(kept):
@@ -70,11 +72,13 @@ def run(program: Program, *, exact: bool = False, calls: int = CALLS) -> Outcome
     return outcome
 
 
-def _compiled(fn: Any, exact: bool) -> Any:
+def compiled(fn: Any, exact: bool) -> Any:
+    """The function compiled."""
     return tracer.compile(fn, exact=True) if exact else tracer.compile(fn)  # type: ignore[call-overload]
 
 
-def _call(fn: Any, loaded: Loaded, arguments: list[Any]) -> Call:
+def perform(fn: Any, loaded: Loaded, arguments: list[Any]) -> Call:
+    """Calls a loaded program, as it is or compiled, and notes all that it did."""
     call = Call()
     with warnings.catch_warnings(record=True) as warned, np.errstate(all="warn", under="ignore"):
         warnings.simplefilter("always")
@@ -108,7 +112,7 @@ def _kind(message: str) -> str:
     return found.group(1) if found else message[:30]
 
 
-def _compare(program: Program, outcome: Outcome, k: int, got: Call, want: Call, exact: bool) -> bool:
+def compare(program: Program, outcome: Outcome, k: int, got: Call, want: Call, exact: bool) -> bool:
     """Adds what is wrong with call k; whether the next call still means anything."""
     if want.error is not None:
         outcome.raised = f"{type(want.error).__name__}: {want.error}"
@@ -171,7 +175,7 @@ def _noisy(program: Program, k: int, n: int) -> Call | None:
             loaded.change(call)
             for thing in program.captured:
                 loaded.set(thing, noise.wrapped(loaded.get(thing)))
-            done = _call(loaded.fn, loaded, [noise.wrapped(a) for a in loaded.arguments(call)])
+            done = perform(loaded.fn, loaded, [noise.wrapped(a) for a in loaded.arguments(call)])
             if done.error is not None:
                 return None
         done.around = [noise.plain(a).base for a in done.arguments if isinstance(a, np.ndarray)]
