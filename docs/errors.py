@@ -194,6 +194,15 @@ step = tracer.train_step(lambda p: np.sum(np.log(p)), optimizers.SGD(lr=0.5), np
 with np.errstate(all="ignore"):
     step.run(steps=10)
 """),
+    ("MemoryLimitError", "a memory limit that no plan was found for", """
+def loss(x):
+    for _ in range(20):
+        x = np.tanh(x)
+    return np.sum(x)
+
+fast = tracer.compile(tracer.grad(loss), memory_limit="100 kB")
+fast(np.ones((100, 100)))
+"""),
     ("ArgumentError", "an unknown backend", """
 tracer.compile(lambda x: x, backend="abacus")
 """),

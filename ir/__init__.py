@@ -6,6 +6,7 @@ operators, so that rules and rewrites read like mathematics (`g * y * (1 - y)`).
 """
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from ir import errors, plan_dot
@@ -17,6 +18,7 @@ from ir.op import NoVjp, Op, Trait
 from ir.ops import TABLE
 from ir.parse import parse
 from ir.plan import Plan
+from ir.planning.floor import floor_bytes
 from ir.source import Line
 from ir.spec import Spec
 from ir.text import rule_names, to_text
@@ -76,6 +78,9 @@ def _attach_methods() -> None:
         setattr(Graph, name, method)
     for name, drawing in {"to_dot": plan_dot.to_dot, "render": plan_dot.render}.items():
         setattr(Plan, name, drawing)
+    floor = cached_property(floor_bytes)
+    floor.__set_name__(Plan, "floor_bytes")
+    setattr(Plan, "floor_bytes", floor)  # noqa: B010
 
 
 def _restored(text: str, constants: dict[str, Any], rules: dict[str, Any]) -> Graph:

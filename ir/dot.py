@@ -140,7 +140,9 @@ def _draw_node(
         look = {"peripheries": "2", "style": "filled"} if fused else {"style": "rounded,filled"}
         fill = COLOURS.get(node.op.family, "#ffffff")
         attrs = {k: v for k, v in node.attrs.items() if v is not None and v is not False}
-        said = label(node.op.name, shorten(attrs_text(attrs, rules)), results, bold=fused)
+        first = node.recompute_of
+        again = f"computes {names[first.outputs[0]]} again" if first is not None and first.outputs[0] in names else ""
+        said = label(node.op.name, shorten(attrs_text(attrs, rules)), again, results, bold=fused)
         dot.node(id_, said, shape="box", fillcolor=fill, tooltip=tooltip, **look)
 
 

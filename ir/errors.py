@@ -94,6 +94,17 @@ class NotFiniteError(Error, FloatingPointError):
     """A loss or a gradient is NaN or infinite where that was to be an error; nothing was updated."""
 
 
+class MemoryLimitError(Error, MemoryError):
+    """No plan within the memory limit was found; nothing has run. `smallest_bytes`: the least peak found, `floor_bytes`: a bound below all.
+
+    `largest`: of the buffers that are there at the least peak the three largest, as (bytes, what lies there, line).
+    """
+
+    smallest_bytes: int = 0
+    floor_bytes: int = 0
+    largest: Sequence[tuple[int, str, Line | None]] = ()
+
+
 class VerifyError(Error):
     """A graph or plan breaks its own rules: a fault of a pass, or of a graph built by hand."""
 

@@ -130,9 +130,12 @@ class Value:
 
 
 class Node:
-    """One application of `op`. `attrs` holds hashable values; `line` is the user's; `outputs` its Values."""
+    """One application of `op`. `attrs` holds hashable values; `line` is the user's; `outputs` its Values.
 
-    __slots__ = ("graph", "op", "operands", "attrs", "line", "outputs", "serial", "__weakref__")
+    `recompute_of`: the node whose results it computes a second time, so that they need not be kept (`ir/planning/recompute.py`).
+    """
+
+    __slots__ = ("graph", "op", "operands", "attrs", "line", "outputs", "serial", "recompute_of", "__weakref__")
 
     def __init__(
         self, graph: Graph, op: Op, operands: tuple[Value, ...], attrs: dict[str, Any], specs: tuple[Spec, ...], line: Line | None
@@ -140,6 +143,7 @@ class Node:
         self.graph, self.op, self.operands, self.attrs, self.line = graph, op, operands, attrs, line
         self.outputs = (Value(self, 0, specs[0]),) if len(specs) == 1 else tuple([Value(self, k, spec) for k, spec in enumerate(specs)])
         self.serial = 0
+        self.recompute_of: Node | None = None
 
     @property
     def specs(self) -> tuple[Spec, ...]:
@@ -216,12 +220,18 @@ class Graph:
     def inline(self, other: Graph, operands: Sequence[Value], phase: str | None = None) -> dict[Value, Value]:
         """Copies `other`'s nodes into this graph, its inputs standing for `operands`. Gives the map from its Values to ours."""
         mapped: dict[Value, Value] = dict(zip(other.inputs, operands, strict=True))
+        again: list[tuple[Node, Node]] = []
         for node in other.order():
             if node.op is INPUT:
                 continue
             line = node.line.during(phase) if phase and node.line else node.line
             copy = self._add(node.op, tuple([mapped[v] for v in node.operands]), dict(node.attrs), node.specs, line)
             mapped.update(zip(node.outputs, copy.outputs))
+            if node.recompute_of is not None:
+                again.append((copy, node.recompute_of))
+        for copy, first in again:
+            found = mapped.get(first.outputs[0])
+            copy.recompute_of = found.node if found is not None else None
         return mapped
 
     def copy(self, into: Graph | None = None) -> tuple[Graph, dict[Value, Value]]:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from ir.errors import DTypeError, Error, ParseError
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Value
+from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
 from ir.op import Op
 from ir.ops import TABLE
 from ir.scanner import CONST, NAME, SLICE, WORD, Scanner, Token, python_number, store
 from ir.spec import Spec, dtype_name
+from ir.text import RECOMPUTE
 
 _DEPTH = 50
 
@@ -45,6 +46,7 @@ class _Parser:
         self.constants, self.rules = constants, rules
         self.graph = Graph()
         self.names: dict[str, Value] = {}
+        self.again: list[tuple[Node, str, Scanner, int]] = []
         self.returned = False
 
     # ---- statements
@@ -65,7 +67,18 @@ class _Parser:
         if not closed:
             last = statements[-1]
             last.fail("the graph is not closed", len(last.text), mend="end it with a line `}`")
+        for node, name, scanner, start in self.again:
+            self.mark(node, name, scanner, start)
         return self.graph
+
+    def mark(self, node: Node, name: str, s: Scanner, start: int) -> None:
+        """The node computes again what stands at `name`, which may be further down."""
+        if name not in self.names:
+            s.fail(f"{name} is not defined", start)
+        first = self.names[name].node
+        if first is node or first.op is not node.op or first.specs != node.specs:
+            s.fail(f"{name} is another operation than this one, which computes it again", start)
+        node.recompute_of = first
 
     def statement(self, s: Scanner) -> bool:
         """One line; True for the closing one."""
@@ -106,7 +119,9 @@ class _Parser:
         start = s.at
         name = s.match(WORD) or s.fail("expected the name of an operation")
         op, tokens, operands = self.application(s, name, start)
+        at_attrs = s.at
         attrs = self.attributes(s) if op is not CONSTANT and s.take("{") else {}
+        again = attrs.pop(RECOMPUTE, None)
         s.need(":")
         at_specs = s.at
         specs = tuple(s.listed(s.spec))
@@ -120,6 +135,8 @@ class _Parser:
             self.check_specs(s, op, operands, attrs, specs, start, at_specs)
         node = self.graph._add(op, tuple(operands), attrs, specs, s.comment())
         self.graph.inputs += node.outputs if op is INPUT else ()
+        if again is not None:
+            self.again.append((node, again, s, at_attrs))
         self.names.update(zip(results, node.outputs))
 
     def application(self, s: Scanner, name: str, start: int) -> tuple[Op, list[Token], list[Value]]:
@@ -179,7 +196,7 @@ class _Parser:
             if name in found:
                 s.fail(f"{name} is given twice", start)
             s.need("=")
-            found[name] = self.attribute(s, 0)
+            found[name] = self.attribute(s, 0) if name != RECOMPUTE else s.match(NAME) or s.fail("expected a value such as %0")
         return found
 
     def attribute(self, s: Scanner, depth: int) -> Any:

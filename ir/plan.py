@@ -189,7 +189,9 @@ class Plan:
     `results` are the places of the outputs in their order, None for a Python number; `states` those of the state inputs in theirs.
     States are written from step `tail` on: those steps are Copies, single calls and a Tick, made without a pause. `gate` is the index of an
     output, a bool without which they are not made; `counted`: whether iterations are counted. `order` lists the nodes as they
-    are computed. `peak_bytes` counts what a call holds at once: `arena_request` + `result_bytes` + `scratch_bytes`.
+    are computed. `peak_bytes` counts what a call holds at once: `arena_request` + `result_bytes` + `scratch_bytes`. Under a
+    `memory_limit`, `graph` may have nodes that compute again what others have computed; `traced` is the graph without them, and
+    `free_bytes` the peak without the limit.
     """
 
     graph: Graph
@@ -211,6 +213,9 @@ class Plan:
     exact: bool = False
     layouts: dict[int, str | tuple[int, ...]] = field(default_factory=dict)
     notes: dict[str, Any] = field(default_factory=dict)
+    memory_limit: int | None = None
+    traced: Graph | None = None
+    free_bytes: int = 0
 
     def __copy__(self) -> Plan:
         return self
@@ -253,6 +258,8 @@ class Plan:
 
     if TYPE_CHECKING:  # attached in `ir/__init__.py`
 
+        @property
+        def floor_bytes(self) -> int: ...
         def to_dot(self) -> str: ...
         def render(self, path: str | os.PathLike[str]) -> None: ...
 
@@ -266,10 +273,20 @@ def _plan_text(plan: Plan, lines: bool) -> list[str]:
         f"  peak_bytes {plan.peak_bytes} = arena {plan.arena_bytes} + alignment {slack} + results {plan.result_bytes}"
         f" + scratch {plan.scratch_bytes}",
         f"  lower_bound_bytes {plan.lower_bound_bytes}",
+        *_floor_text(plan),
         f"  beside it: inputs {beside['input']}, states {beside['state']}, constants {beside['const']}",
         f"  results: {shown}".rstrip(),
         *_table(plan, lines),
     ]
+
+
+def _floor_text(plan: Plan) -> list[str]:
+    """How far the peak is above the floor, where it is or where there is a limit."""
+    floor, limit = plan.floor_bytes, plan.memory_limit
+    if limit is None and plan.peak_bytes <= floor:
+        return []
+    asked = f", the limit is {limit}" if limit is not None else ""
+    return [f"  floor_bytes {floor}: peak_bytes is {plan.peak_bytes / max(floor, 1):.2f} of it{asked}"]
 
 
 def _table(plan: Plan, lines: bool) -> list[str]:

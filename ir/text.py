@@ -9,7 +9,7 @@
 
 Values are named by their position. Attributes are sorted by name and written so that every bit comes back: `f32` is a dtype, `f32[3]`
 a spec, `const(f64[2]: 1.0, -0.0)` a constant, `@name` a rule of the user's, `bits(0x7ff8000000000001)` a float that decimals can't say.
-Constants of more than `INLINE` elements are `const(sha256:...)`.
+Constants of more than `INLINE` elements are `const(sha256:...)`. `recompute_of=%7` among the attributes: what `%7` is, computed again.
 """
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from ir.source import Line
 from ir.spec import Spec, dtype_name
 
 INLINE = 16
+RECOMPUTE = "recompute_of"
 _LONG = 1 << 4096  # beyond, Python may refuse to print decimals
 _IDENTIFIER = re.compile(r"[^\W\d]\w*(\.\w+)*\Z")
 
@@ -86,7 +87,10 @@ def node_text(node: Node, names: dict[Value, str], rules: dict[Any, str]) -> str
     if node.op is CONSTANT:
         return f"{results} = const({elements_text(node.attrs['value'])}) : {specs}"
     attrs = {k: v for k, v in node.attrs.items() if not (node.op is INPUT and k == "spec")}
-    shown = f" {{{attrs_text(attrs, rules)}}}" if attrs else ""
+    texts = [attrs_text(attrs, rules)] if attrs else []
+    if node.recompute_of is not None and node.recompute_of.outputs[0] in names:
+        texts.append(f"{RECOMPUTE}={names[node.recompute_of.outputs[0]]}")
+    shown = f" {{{', '.join(texts)}}}" if texts else ""
     return f"{results} = {node.op.name}({', '.join([names.get(v, '%?') for v in node.operands])}){shown} : {specs}"
 
 

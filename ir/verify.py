@@ -33,6 +33,7 @@ def verify(graph: Graph) -> None:
     for node in graph.nx:
         _check_attrs(graph, node)
         _check_specs(graph, node)
+        _check_again(graph, node)
     _check_inputs(graph)
     _check_results(graph)
     _check_order(graph)
@@ -115,6 +116,17 @@ def _check_specs(graph: Graph, node: Node) -> None:
         problem = _spec_problem(spec)
         if problem:
             raise fail(graph, node, problem)
+
+
+def _check_again(graph: Graph, node: Node) -> None:
+    """What is computed again is the same operation, where it is still in the graph."""
+    first = node.recompute_of
+    if first is None or first not in graph.nx:
+        return
+    if first is node or first.recompute_of is not None:
+        raise fail(graph, node, "the node computes again what is itself computed again")
+    if first.op is not node.op or first.attrs != node.attrs or first.specs != node.specs:
+        raise fail(graph, node, f"the node says that it computes {first.op.name} again, which is another operation")
 
 
 def _spec_problem(spec: Spec) -> str | None:

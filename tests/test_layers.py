@@ -22,9 +22,10 @@ IR_ORDER = (
     "ir.plan_dot", "ir.planning",
 )
 TRACER_ORDER = (
-    "tracer.config", "tracer.trees", "tracer.schedules", "tracer.optimizers", "tracer.operands", "tracer.captures", "tracer.numpy_api",
-    "tracer.arrays", "tracer.tracing", "tracer.eager", "tracer.variable", "tracer.custom", "tracer.function", "tracer.functions",
-    "tracer.cuda", "tracer.explain", "tracer.training", "tracer.calls", "tracer.checking", "tracer.compile", "tracer.grad", "tracer.train",
+    "tracer.config", "tracer.sizes", "tracer.trees", "tracer.schedules", "tracer.optimizers", "tracer.operands",
+    "tracer.captures", "tracer.numpy_api", "tracer.arrays", "tracer.tracing", "tracer.eager", "tracer.variable", "tracer.custom",
+    "tracer.function", "tracer.functions", "tracer.cuda", "tracer.explain", "tracer.training", "tracer.calls", "tracer.checking",
+    "tracer.compile", "tracer.grad", "tracer.train",
 )
 ORDERS = {"ir": IR_ORDER, "tracer": TRACER_ORDER}
 FILES = [path for layer in LAYERS for path in sorted((ROOT / layer).rglob("*.py"))]

@@ -24,6 +24,7 @@ from ir.errors import (  # noqa: E402
     Error,
     GradientError,
     IndexRangeError,
+    MemoryLimitError,
     NotFiniteError,
     NumberRangeError,
     ParseError,
@@ -47,7 +48,8 @@ from tracer.variable import Parameter, Variable, as_array, as_variable  # noqa: 
 __version__ = "0.1.0"
 __all__ = [
     "ArgumentError", "AuditError", "BackendUnavailable", "CheckError", "Config", "DTypeError", "Error", "Function", "GradientError",
-    "IndexRangeError", "NotFiniteError", "NumberRangeError", "Parameter", "ParseError", "RenderError", "ShapeError", "Spec", "TraceError",
-    "ValueArgumentError", "Variable", "VerifyError", "as_array", "as_variable", "compile", "cuda", "functions", "grad", "no_grad",
-    "optimizers", "set_threads", "sum_to", "test_mode", "trace", "train_step", "using_config", "value_and_grad",
+    "IndexRangeError", "MemoryLimitError", "NotFiniteError", "NumberRangeError", "Parameter", "ParseError", "RenderError",
+    "ShapeError", "Spec", "TraceError", "ValueArgumentError", "Variable", "VerifyError", "as_array", "as_variable", "compile", "cuda",
+    "functions", "grad", "no_grad", "optimizers", "set_threads", "sum_to", "test_mode", "trace", "train_step", "using_config",
+    "value_and_grad",
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from tracer.checking.check import CheckedEntry
 from tracer.config import Config
 from tracer.explain import Explanation, History
 from tracer.operands.refusal import refuse
+from tracer.sizes import bytes_of
 from tracer.tracing.context import called, current
 from tracer.tracing.outcome import Trace
 from tracer.tracing.pause import no_collection
@@ -45,15 +46,18 @@ LIMIT = 256  # entries kept by one compiled function, the least recently used go
 
 @overload
 def compile(
-    fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False
-) -> Compiled: ...
+    fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
+    memory_limit: int | str | None = None,
+) -> Compiled: ...  # fmt: skip
 @overload
 def compile(
-    fn: None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False
-) -> Callable[[Callable[..., Any]], Compiled]: ...
+    fn: None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
+    memory_limit: int | str | None = None,
+) -> Callable[[Callable[..., Any]], Compiled]: ...  # fmt: skip
 def compile(
-    fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False
-) -> Any:
+    fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
+    memory_limit: int | str | None = None,
+) -> Any:  # fmt: skip
     """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
 
     Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
@@ -70,14 +74,17 @@ def compile(
     `audit`: each kind of call is traced several times, also under another clock, with other random states and other numbers in what the
     function closes over; AuditError names the lines whose results would be baked in. What it prints is printed each time.
 
+    `memory_limit`: bytes, or text such as "200MB" (10**6) or "200MiB" (2**20), within which `plan.peak_bytes` stays. Where need be, values
+    are let go and computed again; results keep their bits. MemoryLimitError is raised before anything runs where no such plan is found.
+
     >>> import numpy as np, tracer
     >>> fast = tracer.compile(lambda x, k: np.tanh(x) * k)
     >>> fast(np.zeros(2), 3.0), fast(np.zeros(2), 4.0), fast.explain().traces
     (array([0., 0.]), array([0., 0.]), 1)
     """
     if fn is None:
-        return functools.partial(compile, backend=backend, check=check, audit=audit, exact=exact)
-    return Compiled(fn, backend=backend, check=check, audit=audit, exact=exact)
+        return functools.partial(compile, backend=backend, check=check, audit=audit, exact=exact, memory_limit=memory_limit)
+    return Compiled(fn, backend=backend, check=check, audit=audit, exact=exact, memory_limit=memory_limit)
 
 
 class Compiled(Copies):
@@ -85,14 +92,17 @@ class Compiled(Copies):
 
     def __init__(
         self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
-        captures_of: Callable[..., Any] | None = None, ticks: Iterator[int] | None = None,
-    ):
+        memory_limit: int | str | None = None, captures_of: Callable[..., Any] | None = None, ticks: Iterator[int] | None = None,
+    ):  # fmt: skip
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend, self._entry_kind, self.exact = backends.get(backend), CheckedEntry if check else Entry, exact
         self._ticks = ticks  # whose next is taken with each write of states
         self._fn, self._captures_of = fn, captures_of or fn
-        self._options: dict[str, Any] = {"backend": backend, "check": check, "audit": audit, "exact": exact}  # for methods and copies
+        self.memory_limit = bytes_of(memory_limit)
+        self._options: dict[str, Any] = {  # for methods and copies
+            "backend": backend, "check": check, "audit": audit, "exact": exact, "memory_limit": memory_limit,
+        }  # fmt: skip
         self._recipe = (functools.partial(compile, **self._options), fn)
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
         self._last: Entry | None = None  # of the last call: the next one most often has its kind
@@ -218,7 +228,7 @@ class Compiled(Copies):
                 if any(line is not None for _, line in traced.impure) or (traced.impure and workers.alone()):  # else another thread did
                     traced.sets_up = settles(traced, functools.partial(run, leaves, False), self._captures_of)
         self._captured_numbers = traced.numbers
-        entry = self._entry_kind(traced, self._backend, leaves, exact=self.exact, ticks=self._ticks)
+        entry = self._entry_kind(traced, self._backend, leaves, self.exact, self._ticks, self.memory_limit)
         if traced.sets_up:
             entry.call = None
         because, of_values = why or (changes(self._last_key, key, [leaf.name for leaf in traced.leaves]), False)

@@ -6,6 +6,7 @@ addresses, no order of sets, so that two runs of a program explain themselves al
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, Graph
 from ir.passes import Record
+from ir.plan import Plan
 from ir.source import Line
 from ir.spec import Spec
 from tracer.captures.paths import GONE, now
@@ -127,7 +129,7 @@ class Explanation:
 
 
 def record_of(
-    traced: Trace, graph: Graph, passes: list[Record], baked: list[str], nodes: int, steps: str, when: float, seconds: float, why: str
+    traced: Trace, graph: Graph, passes: list[Record], baked: list[str], nodes: int, steps: list[str], when: float, seconds: float, why: str
 ) -> TraceRecord:
     """The record of a trace. `graph` is the one after all passes, `nodes` how many operations there were before, `baked` as
     `baked_texts` gives it, `steps` says what the plan takes.
@@ -146,7 +148,7 @@ def record_of(
         ]),
         ("notes", list(traced.notes)),
         ("passes", _passes(passes, nodes, len(graph) - len(inputs))),
-        ("plan", [steps]),
+        ("plan", steps),
     ]  # fmt: skip
     return TraceRecord(when, seconds, why, guards, list(passes), groups, traced.cost)
 
@@ -161,6 +163,26 @@ def baked_texts(graph: Graph) -> list[str]:
         value = node.attrs["value"].value
         if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim):
             found.append(f"{node.outputs[0].spec}, {_count(value.nbytes, 'byte')}: {line.place()}   {line.code}".rstrip())
+    return found
+
+
+def plan_texts(plan: Plan) -> list[str]:
+    """What a plan takes, and for a memory limit by which lines' values it is met."""
+    found = [f"peak_bytes {plan.peak_bytes}, {len(plan.steps)} steps"]
+    if plan.memory_limit is None:
+        return found
+    saved = plan.free_bytes - plan.peak_bytes
+    found.append(f"memory_limit {plan.memory_limit}: {_count(saved, 'byte')} of {plan.free_bytes} saved")
+    again = Counter(n.recompute_of for n in plan.graph.order() if n.recompute_of is not None and n.op.view_of is None)
+    lines: dict[tuple[str, str], list[int]] = {}
+    for node, times in again.items():
+        where = f"{node.line.place()}   {node.line.code}".rstrip() if node is not None and node.line is not None else "no line"
+        if node is not None:
+            kept = lines.setdefault((node.op.name, where), [0, 0])
+            kept[0] += times
+            kept[1] += sum([v.spec.nbytes for v in node.outputs])
+    for (op, where), (times, held_bytes) in lines.items():
+        found.append(f"computed again {_count(times, 'time')}, {_count(held_bytes, 'byte')} not kept: {op}   {where}")
     return found
 
 

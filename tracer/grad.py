@@ -102,7 +102,7 @@ class Transform(Copies):
         name, fn = recipe[0].__name__, recipe[1]
         functools.update_wrapper(self, fn, updated=())
         self._body, self._recipe = body, recipe
-        self._compiled = Compiled(self._on_graph, captures_of=fn, exact=_is_exact(fn))
+        self._compiled = Compiled(self._on_graph, captures_of=fn, **_options(fn))
         self.__name__ = f"{name}({getattr(fn, '__name__', type(fn).__name__)})"
 
     def _on_graph(self, *args: Any, **kwargs: Any) -> Any:
@@ -112,10 +112,11 @@ class Transform(Copies):
         return self._body(*args, **kwargs) if current() is not None else self._compiled(*args, **kwargs)
 
 
-def _is_exact(fn: Any) -> bool:
+def _options(fn: Any) -> dict[str, Any]:
+    """What a compiled function's own options are for its transform."""
     while isinstance(fn, (Transform, Method)):
         fn = fn.__wrapped__
-    return isinstance(fn, Compiled) and fn.exact
+    return {"exact": fn.exact, "memory_limit": fn.memory_limit} if isinstance(fn, Compiled) else {}
 
 
 def _kind(leaf: Any) -> str:

@@ -25,7 +25,7 @@ MOST = 1 << 62  # iterations
 
 def train_step(
     loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, on_nan: str | None = None,
-    backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
+    backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False, memory_limit: int | str | None = None,
 ) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
@@ -41,11 +41,13 @@ def train_step(
 
     `on_nan="raise"`: where the loss or a gradient is NaN or infinite, NotFiniteError names the iteration, and nothing is updated.
     `check` and `audit` are those of `compile`: a step that fails its check has changed no parameter. An interrupt or an error in the
-    middle of a step leaves parameters, state and iteration as they were, or as they are after it.
+    middle of a step leaves parameters, state and iteration as they were, or as they are after it. `memory_limit` is that of `compile`, for
+    a step and for `run`.
 
     Raises ArgumentError for parameters that are neither form, GradientError where there is no gradient to take.
     """
-    return TrainStep(loss_fn, optimizer, params, has_aux, on_nan, backend, user_line("update"), check=check, audit=audit, exact=exact)
+    options: dict[str, Any] = {"check": check, "audit": audit, "exact": exact, "memory_limit": memory_limit}
+    return TrainStep(loss_fn, optimizer, params, has_aux, on_nan, backend, user_line("update"), **options)
 
 
 class TrainStep:

@@ -4,11 +4,12 @@
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
-from ir.planning import arena, commit, lifetimes, order, packs, places, region, results
+from ir.planning import arena, commit, lifetimes, limit, order, packs, places, region, results
 from ir.planning.blocks import REGION
 from ir.planning.contract import contract
 from ir.planning.draft import Draft
@@ -24,7 +25,7 @@ IN_ARENA = ("arena", "scalar")
 
 def plan(
     graph: Graph, target: Target, *, layouts: Mapping[int, str | tuple[int, ...]] | None = None, exact: bool = False,
-    gate: int | None = None, counted: bool = False,
+    gate: int | None = None, counted: bool = False, memory_limit: int | None = None,
 ) -> Plan:  # fmt: skip
     """The plan of one run of `graph` on `target`.
 
@@ -32,6 +33,8 @@ def plan(
     tell; what is computed from such an array is C-ordered). `exact` takes only kernels with the bits of the operations' references.
     `gate`: the index of an output, a 0-d bool: where it is false, no state is written and NotFiniteError is raised. `counted`: each run
     counts, together with its writes of states. Raises ArgumentError where the target lacks a kernel, or for a layout that is none.
+    `memory_limit`: bytes that `peak_bytes` may not exceed, for which values are computed again if need be; MemoryLimitError where no such
+    plan is found.
 
     >>> from ir.ops.elementwise import exp
     >>> from ir.target import Kernel
@@ -48,7 +51,12 @@ def plan(
          0  exp     %1     input0   result0     48      0      1
          1  exp     %2     result0  result0     48      0      1
     """
-    return _plan(contract(graph, target, exact), target, dict(layouts or {}), exact, gate, counted)
+    laid = dict(layouts or {})
+
+    def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
+        return _plan(graph, replace(target, workers=1) if alone else target, laid, exact, gate, counted, run=run)
+
+    return limit.kept(contract(graph, target, exact), memory_limit, build)
 
 
 def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
@@ -64,15 +72,25 @@ def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
     >>> loop(once, 10).results[0].shape
     (10, 2, 3)
     """
-    body = _plan(plan.graph, plan.target, plan.layouts, plan.exact, plan.gate, plan.counted, rows=results.place_rows)
+
+    def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
+        return _loop(plan, graph, run, trips, changing, alone)
+
+    return limit.kept(plan.traced or plan.graph, plan.memory_limit, build)
+
+
+def _loop(plan: Plan, graph: Graph, run: Sequence[Node], trips: int, changing: tuple[int, ...], alone: bool) -> Plan:
+    """`loop` of a graph that computes what the plan's does, in the order of `run`."""
+    target = replace(plan.target, workers=1) if alone else plan.target
+    body = _plan(graph, target, plan.layouts, plan.exact, plan.gate, plan.counted, results.place_rows, run)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
     first = len(body.buffers)
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
-    rows = tuple([_stack(index, v.spec, trips, first + 1 + index) for index, v in enumerate(plan.graph.outputs)])
+    rows = tuple([_stack(index, v.spec, trips, first + 1 + index) for index, v in enumerate(graph.outputs)])
     made = Plan(
-        graph=plan.graph, target=plan.target, steps=[Loop(body, trips, rows, None, changing, _again(body, changing))],
+        graph=graph, target=plan.target, steps=[Loop(body, trips, rows, None, changing, _again(body, changing))],
         buffers=shared + held + [p.buffer for p in rows],
-        places={v: body.places[v] for v in plan.graph.inputs if v in body.places}, views=[], results=rows, states=body.states,
+        places={v: body.places[v] for v in graph.inputs if v in body.places}, views=[], results=rows, states=body.states,
         order=body.order, arena_bytes=body.arena_bytes, scratch_bytes=body.scratch_bytes, exact=plan.exact, layouts=plan.layouts,
         gate=plan.gate, counted=plan.counted,
     )
@@ -101,13 +119,16 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
 
 def _plan(
     graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None = None, counted: bool = False,
-    rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results,
+    rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results, run: Sequence[Node] = (),
 ) -> Plan:  # fmt: skip
-    """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region."""
+    """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region.
+
+    `run`: the order to take, if one is given.
+    """
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
     end = commit.commit(draft)
-    schedule = order.schedule(graph, set(end.nodes))
+    schedule = order.schedule(graph, set(end.nodes), run)
     for node in graph.order():
         if node.op is CONSTANT:
             places.place_constant(draft, node)

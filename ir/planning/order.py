@@ -25,13 +25,19 @@ class Schedule:
     nodes: list[Node]
 
 
-def schedule(graph: Graph, last: Set[Node] = frozenset()) -> Schedule:
-    """An order of all nodes but sources and those in `last`, which come after and which none of the others reads."""
+def schedule(graph: Graph, last: Set[Node] = frozenset(), given: Sequence[Node] = ()) -> Schedule:
+    """An order of all nodes but sources and those in `last`, which come after and which none of the others reads.
+
+    `given`: the order to take; nodes that are not in it come behind.
+    """
     found = Schedule([], [])
     for node in graph.order():
         if node not in last and (node.operands or not node.op.has(Trait.SOURCE)):
             (found.hosts if node.outputs[0].spec.weak else found.nodes).append(node)
-    if len(found.nodes) > 2:
+    if given:
+        rank = {node: k for k, node in enumerate(given)}
+        found.nodes.sort(key=lambda node: rank.get(node, len(rank)))
+    elif len(found.nodes) > 2:
         found.nodes = [found.nodes[k] for k in _best(Memory(graph, found.nodes))]
     return found
 

@@ -68,3 +68,10 @@ def test_memory() -> None:
     command = [sys.executable, "-m", "tests.drawn.memory", "500", str(max(COUNT // 10, 1))]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
     assert done.stdout.strip() == "all as planned", done.stdout + done.stderr
+
+
+def test_memory_limits() -> None:
+    """Drawn programs and gradients under limits from the smallest peak found upwards, counted by the allocator."""
+    command = [sys.executable, "-m", "tests.drawn.limits", "0", str(max(COUNT // 10, 1))]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
+    assert done.stdout.strip() == "all within their limits", done.stdout + done.stderr

@@ -27,7 +27,7 @@ from tracer.calls.keys import check_native, lies
 from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.eager.lazy import record_graph
 from tracer.eager.sharing import Reading, Writing, shared_by, standing
-from tracer.explain import TraceRecord, baked_texts, other_thing, record_of
+from tracer.explain import TraceRecord, baked_texts, other_thing, plan_texts, record_of
 from tracer.tracing.guards.memory import SHARING, memory
 from tracer.tracing.outcome import LeafIn, LeafOut, Trace
 from tracer.tracing.outside import Capture
@@ -39,9 +39,10 @@ class Entry:
     """A `Trace` with the rest of the way to results. `flat`: the arguments are positional and no containers."""
 
     def __init__(
-        self, traced: Trace, backend: Backend, leaves: Sequence[Any], exact: bool = False, ticks: Iterator[int] | None = None
-    ):
-        self.traced, self._backend, self._exact, self._ticks = traced, backend, exact, ticks
+        self, traced: Trace, backend: Backend, leaves: Sequence[Any], exact: bool = False, ticks: Iterator[int] | None = None,
+        memory_limit: int | None = None,
+    ):  # fmt: skip
+        self.traced, self._backend, self._exact, self._ticks, self._memory_limit = traced, backend, exact, ticks, memory_limit
         self._passes: list[Record] = []
         self._began = time.time()
         graph = traced.graph
@@ -51,6 +52,11 @@ class Entry:
                 op="exact", mend="return v.data, or compile without exact=True",
             )
         self.records_variables = any(out.kind == "variable" for out in traced.outs) and not graph.updates and not traced.writes
+        if memory_limit is not None and self.records_variables:
+            raise ArgumentError(
+                "the function returns a Variable, which is planned together with what reads it later", op="memory_limit",
+                mend="return v.data, or compile without a limit",
+            )
         self._layouts = {leaf.input: _layout(leaves[k], exact) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
         self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
         self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
@@ -87,14 +93,14 @@ class Entry:
 
     @cached_property
     def plan(self) -> Plan:
-        return self._planned()
+        return self._planned(memory_limit=self._memory_limit)
 
-    def _planned(self, regions: bool = True) -> Plan:
+    def _planned(self, regions: bool = True, memory_limit: int | None = None) -> Plan:
         target = self._backend.target(self._exact)
         with no_collection():
             return planning.plan(
                 self.graph, target if regions else replace(target, regions=False), layouts=self._layouts, exact=self._exact,
-                gate=self.traced.gate, counted=self._ticks is not None,
+                gate=self.traced.gate, counted=self._ticks is not None, memory_limit=memory_limit,
             )  # fmt: skip
 
     @cached_property
@@ -255,9 +261,7 @@ class Entry:
     # ---- for explain
     def record(self, why: str) -> TraceRecord:
         """What happened, as text: it holds none of the arrays."""
-        steps = "recorded with its graph, planned with what reads it"
-        if not self.records_variables:
-            steps = f"peak_bytes {self.plan.peak_bytes}, {len(self.plan.steps)} steps"
+        steps = ["recorded with its graph, planned with what reads it"] if self.records_variables else plan_texts(self.plan)
         seconds = time.time() - self._began
         return record_of(self.traced, self.graph, self._passes, self._baked, self._traced_nodes, steps, self._began, seconds, why)
 
