@@ -14,6 +14,7 @@ import numpy as np
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Axes, Op, Trait, no_flops, whole_axes
 from ir.ops import TABLE
+from ir.planning.lockstep import lockstep
 from ir.spec import Spec
 
 SHARES = 8  # runs of blocks whose parts of a reduction are added up apart; fixed, so that bits depend on no number of workers
@@ -39,12 +40,14 @@ def blocked_attrs(node: Node, cut: Cut | None, rows: int) -> dict[str, Any]:
 class Blocked:
     """`graph`: the group at full size. Its inputs are the region's operands, its outputs first the values given block by block, then the
     `parts` that are joined. `cuts`: of each value that has it the axis that is cut. `size`: rows in all.
+    `counters`: constants 0, 1, 2, ... that a block counts anew.
     """
 
     graph: Graph
     size: int
     cuts: dict[Value, Cut]
     parts: int = 0
+    counters: frozenset[Value] = frozenset()
     shares: int = field(default=SHARES)
 
     @property
@@ -73,6 +76,10 @@ class Blocked:
             mapped[value] = made.input(value.spec if cut is None else cut_spec(value.spec, cut, rows), kind, value.node.line)
         for node in self.graph.order():
             if node.op is INPUT:
+                continue
+            if node.outputs[0] in self.counters:
+                count = cut_spec(node.outputs[0].spec, self.cuts[node.outputs[0]], rows)
+                mapped[node.outputs[0]] = made.constant(np.arange(count.size, dtype=count.dtype), node.line)
                 continue
             attrs = blocked_attrs(node, self.cuts.get(node.outputs[0]), rows)
             mapped[node.outputs[0]] = made.apply(node.op, [mapped[v] for v in node.operands], attrs, node.line)
@@ -132,11 +139,19 @@ def blocked(
     """The nodes as a graph of their own. `cuts` and all Values given are of the graph that they stand in."""
     graph = Graph()
     mapped = {v: graph.input(v.spec, line=v.node.line) for v in operands}
+    counters: dict[Value, Value] = {}
     for node in nodes:
-        for value in node.operands:
-            if value not in mapped:
+        step = lockstep(node)
+        given = []
+        for position, value in enumerate(node.operands):
+            counts = step is not None and position == step.counter and value in cuts
+            held = counters if counts else mapped
+            if value not in held:
                 assert value.node.op is CONSTANT
-                mapped[value] = graph.constant(value.node.attrs["value"], value.node.line)
-        mapped[node.outputs[0]] = graph.apply(node.op, [mapped[v] for v in node.operands], node.attrs, node.line)
+                held[value] = graph.constant(value.node.attrs["value"], value.node.line)
+            given.append(held[value])
+        mapped[node.outputs[0]] = graph.apply(node.op, given, node.attrs, node.line)
     graph.outputs = [mapped[v] for v in outputs]
-    return Blocked(graph, size, {mapped[v]: cut for v, cut in cuts.items() if v in mapped}, parts)
+    cut_of = {mapped[v]: cut for v, cut in cuts.items() if v in mapped}
+    cut_of.update({made: cuts[v] for v, made in counters.items()})
+    return Blocked(graph, size, cut_of, parts, frozenset(counters.values()))

@@ -22,6 +22,7 @@ from ir.errors import Error
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Mixed, Op, Same, Trait
 from ir.planning.blocks import Cut, blocked_attrs, cut_spec
+from ir.planning.lockstep import Lockstep, lockstep
 from ir.target import Target
 
 Spot = tuple[Value, int]  # a value and one of its axes
@@ -41,8 +42,14 @@ class Group:
     def operands(self) -> list[Value]:
         """What the group reads of others; constants that every block reads whole are its own."""
         inside = set(self.nodes)
-        found = [v for n in self.nodes for v in n.operands if v.node not in inside and (v.node.op is not CONSTANT or v in self.cuts)]
+        read = [v for n in self.nodes for v in self.read(n) if v.node not in inside]
+        found = [v for v in read if v.node.op is not CONSTANT or v in self.cuts]
         return list(dict.fromkeys(found))
+
+    def read(self, node: Node) -> list[Value]:
+        """A node's operands, without one that only counts the rows: each block has a counter of its own."""
+        step = lockstep(node)
+        return [v for k, v in enumerate(node.operands) if step is None or k != step.counter or v not in self.cuts]
 
     def outputs(self) -> list[Value]:
         """What others read of the group, parts of reductions last."""
@@ -68,6 +75,7 @@ class _Finder:
         self.graph, self.order, self.exact, self.cache_bytes = graph, order, exact, cache_bytes
         self.parents: dict[Spot, Spot] = {}
         self.sizes: dict[Spot, int] = {}  # of classes of more than one axis: the length of the shortest
+        self.steps: dict[Node, Lockstep] = {}
         self.nodes = [n for n in order if self._may_join(n)]
         for node in self.nodes:
             for spot, axis in self._same(node):
@@ -82,6 +90,9 @@ class _Finder:
             return False
         if op.has(Trait.BILINEAR) and op.family == "matmul":
             return not self.exact and self._small_product(node)
+        if op.family in ("index", "update") and (step := lockstep(node)) is not None:
+            self.steps[node] = step
+            return True
         return op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op)
 
     def _small_product(self, node: Node) -> bool:
@@ -121,6 +132,9 @@ class _Finder:
     def _same(self, node: Node) -> Iterator[tuple[Spot, int]]:
         """The axes of operands that the output follows index by index, or a run of indices by one (merged or split), and its own."""
         shape = node.outputs[0].shape
+        step = self.steps.get(node)
+        if step is not None:
+            yield from [((node.operands[k], axis), step.axis) for k, axis in step.same]
         done: set[tuple[int, ...]] = set()
         for value, axis, how in self._axes(node):
             if type(how) is Same and value.shape[axis] == shape[how.axis] > 1:
@@ -220,6 +234,9 @@ class _Finder:
         out = self._cut(node.outputs[0], spot)
         specs = []
         how_of = {(id(v), a): how for v, a, how in self._axes(node)}
+        step = self.steps.get(node)
+        if step is not None:
+            how_of.update({(id(node.operands[k]), a): Same(step.axis) for k, a in step.same})
         for value in node.operands:
             if not self._along(value, spot):
                 specs.append(value.spec)
