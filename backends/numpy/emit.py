@@ -69,6 +69,7 @@ class _Writer:
         self.names = Names(plan, self.body, around)
         self.numbers: dict[Value, str] = {}
         self.uses_support: set[str] = set()
+        self.blocks: dict[Plan, str] = {}
         self.uses_python = self.uses_partial = self.uses_blocks = False
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
@@ -205,12 +206,13 @@ class _Writer:
         return [f"{name}({', '.join([names.place(p) for p in (*region.reads, *region.writes)])})"]
 
     def _block(self, plan: Plan) -> str:
-        """Defines what makes the function of a block over a worker's buffers; gives its name."""
-        writer = _Block(plan, self.names)
-        name = self.names.fresh("block_")
-        self.names.bound += writer.definition(name)
-        self.uses_support |= writer.uses_support
-        return name
+        """Defines what makes the function of a block over a worker's buffers, once for equal regions; gives its name."""
+        if plan not in self.blocks:
+            writer = _Block(plan, self.names)
+            self.blocks[plan] = self.names.fresh("block_")
+            self.names.bound += writer.definition(self.blocks[plan])
+            self.uses_support |= writer.uses_support
+        return self.blocks[plan]
 
     def _tail(self, steps: list[Step]) -> list[str]:
         """What writes states and what follows, single calls all: several are made by `finish`, all or none."""

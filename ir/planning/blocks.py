@@ -92,6 +92,12 @@ class Blocked:
             made.updates.append((held, made.apply(join, [held, part], None, value.node.line)))
         return made
 
+    def key(self) -> tuple[Any, ...]:
+        """Equal for groups that are the same operations of the same lines, cut in the same way."""
+        places = {v: (k, v.index) for k, n in enumerate(self.graph.order()) for v in n.outputs}
+        cuts = tuple(sorted((places[v], cut) for v, cut in self.cuts.items()))
+        return self.graph.text(), cuts, tuple(sorted(places[v] for v in self.counters)), self.size, self.parts, self.shares
+
     def over(self, output: int) -> list[int]:
         """The operands that may be written over by this output: cut as it is, of its spec, and so read by a block where it writes."""
         value = self.graph.outputs[output]

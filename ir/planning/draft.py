@@ -6,6 +6,7 @@ so when a buffer has no uses left, nothing will look at it again and its memory 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,7 @@ class Draft:
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
         self.awaited: dict[Buffer, dict[Value, int]] = {}  # the values in a buffer that have uses ahead, with their number
+        self.bodies: dict[Any, Any] = {}  # plans of regions by what they are made from: equal ones are made once
         self._kernels: dict[str, tuple[Kernel, ...]] = {}
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
         self._uses: Counter[Value] = Counter(v for node in graph.order() for v in node.operands)

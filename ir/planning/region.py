@@ -38,9 +38,11 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     def body(rows: int) -> Plan:
         return plan_body(held.block(rows, written), target, layouts, draft.exact, wholes)
 
-    rows, last_rows = _lengths(held, target, body, draft.exact)
-    main = body(rows)
-    last = body(last_rows) if last_rows else None
+    key = (held.key(), tuple(sorted(written.items())), tuple(layouts.items()), wholes)
+    if key not in draft.bodies:
+        rows, last_rows = _lengths(held, target, body, draft.exact)
+        draft.bodies[key] = rows, last_rows, body(rows), body(last_rows) if last_rows else None
+    rows, last_rows, main, last = draft.bodies[key]
     draft.use(node)
     blocks = dict(zip(given, main.results))
     places = {k: draft.dense(spec, _strides(spec, blocks.get(k))) for k, spec in enumerate(held.specs) if k not in written.values()}
