@@ -135,13 +135,13 @@ def by_numba(inputs: Inputs) -> Contestant:
                 for j in range(columns):
                     var += (x[i, j] - mean) * (x[i, j] - mean)
                 scale = one / np.float32(sqrt(var / np.float32(columns) + eps))
-                first, second = np.float32(0), np.float32(0)
+                first, second, own = np.float32(0), np.float32(0), np.float32(0)
                 for j in range(columns):
                     normal = (x[i, j] - mean) * scale
                     h = normal * gamma[j] + beta[j]
                     th = np.float32(tanh(c * h * (one + k * h * h)))
                     d = half * h * (one + th) - t[i, j]
-                    losses[block] += d * d
+                    own += d * d
                     gh = d * (half * (one + th) + half * h * (one - th * th) * c * (one + np.float32(3) * k * h * h))
                     gh *= np.float32(2) / np.float32(x.size)
                     parts[block, 0, j] += gh * normal
@@ -150,6 +150,7 @@ def by_numba(inputs: Inputs) -> Contestant:
                     gx[i, j] = gn
                     first += gn
                     second += gn * normal
+                losses[block] += own
                 first /= columns
                 second /= columns
                 for j in range(columns):
