@@ -107,17 +107,19 @@ def memory(outcomes: Sequence[Outcome]) -> str:
     rows = []
     for outcome in outcomes:
         facts = outcome.facts[OURS]
-        planned = [mb(facts.peak_bytes), mb(facts.lower_bound_bytes), mb(outcome.least_bytes)]
+        ratio = f"{facts.moved_bytes / outcome.least_bytes:.2f}" if facts.moved_bytes else ""
+        planned = [mb(facts.peak_bytes), mb(facts.lower_bound_bytes), mb(outcome.least_bytes), mb(facts.moved_bytes), ratio]
         rows.append([outcome.workload.title, *planned, *[mb(outcome.grown[name]) if name in outcome.grown else "" for name in columns]])
     head = (
         "Memory, MB (10**6 bytes): what our plan asks for (`peak_bytes`; results held) and its lower bound for that order; the least\n"
-        "that has to be moved (inputs read once, outputs written once)."
+        "that has to be moved (inputs read once, outputs written once), what the plan's steps move (a region: what it takes from\n"
+        "outside and gives), and the ratio of the two."
     )
     grew = "" if not columns else (
         " Then by how much the resident size of each contestant's process\ngrows beyond its inputs and imports, while it is made and"
         " called twice; its compiler's memory is in it."
     )
-    return f"{head}{grew}\n\n" + table(["MB", "peak_bytes", "lower bound", "least moved", *columns], rows)
+    return f"{head}{grew}\n\n" + table(["MB", "peak_bytes", "lower bound", "least moved", "moved", "ratio", *columns], rows)
 
 
 def mb(count: int | None) -> str:

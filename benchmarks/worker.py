@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import multiprocessing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ from benchmarks import peers
 from benchmarks.case import OURS_WARM, ROUND, WARM, arrays
 from benchmarks.timing import Contestant
 from benchmarks.workloads import named
+from ir.plan import Call, Copy, Place, Plan, Region
 
 COLD = 0.02  # seconds of a call from which on it makes no difference that others ran before it
 _SPAWN = multiprocessing.get_context("spawn")  # nothing of the parent's memory in the child
@@ -32,6 +34,7 @@ class Facts:
     threads: str
     peak_bytes: int | None = None
     lower_bound_bytes: int | None = None
+    moved_bytes: int | None = None
     workers: int | None = None
 
 
@@ -107,7 +110,24 @@ def _facts(made: Contestant) -> Facts:
     if made.plan is None:
         return Facts(peers.threads())
     plan = made.plan()
-    return Facts(peers.threads(), plan.peak_bytes, plan.lower_bound_bytes, plan.target.workers)
+    return Facts(peers.threads(), plan.peak_bytes, plan.lower_bound_bytes, moved(plan), plan.target.workers)
+
+
+def moved(plan: Plan) -> int:
+    """The bytes that the steps read and write: of a region what it takes from outside and gives, not what stays in its blocks."""
+    total = 0
+    for step in plan.steps:
+        if isinstance(step, (Call, Region, Copy)):
+            reads, writes = ((step.read,), (step.write,)) if isinstance(step, Copy) else (step.reads, step.writes)
+            for places in (reads, writes):
+                total += sum({(p.buffer.id, p.offset, p.shape, p.strides): bytes_of(p) for p in places}.values())
+    return total
+
+
+def bytes_of(place: Place) -> int:
+    """What the elements of a place take, those that a stride of 0 repeats counted once."""
+    strides = place.strides or place.shape
+    return math.prod([n for n, stride in zip(place.shape, strides) if stride or not n]) * place.dtype.itemsize
 
 
 def _memory(pipe: Connection, workload: str, name: str, variant: str) -> None:

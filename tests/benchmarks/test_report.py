@@ -1,11 +1,13 @@
 """The tables from known times: ratios, goals met and missed, who is left out, and the page's part that is written by hand."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+import tracer
 from benchmarks import case, report
 from benchmarks.measure import Outcome
-from benchmarks.worker import Facts
+from benchmarks.worker import Facts, moved
 
 WORK = case.Workload(
     name="w", title="a workload", inputs=lambda n: {}, sizes={"n": 10}, tiny={"n": 1}, work=lambda n: n,
@@ -18,7 +20,7 @@ WORK = case.Workload(
 @pytest.fixture
 def outcome() -> Outcome:
     seconds = {case.HAND: 0.04, case.OURS: 0.03, case.JAX: 0.02, "part": 0.01, "odd": 0.033, "other": 0.05, "odd other": 0.095}
-    facts = {name: Facts("openblas 2") for name in seconds} | {case.OURS: Facts("openblas 2", 24_000_000, 23_000_000, 2)}
+    facts = {name: Facts("openblas 2") for name in seconds} | {case.OURS: Facts("openblas 2", 24_000_000, 23_000_000, 12_000_000, 2)}
     rounds = {name: [9 * each, each, each, each, 0.9 * each] for name, each in seconds.items()}
     return Outcome(WORK, rounds, {case.TORCH: "not installed"}, facts, {case.JAX: 50_000_000}, 8_000_000)
 
@@ -49,9 +51,18 @@ def test_a_wide_spread_is_shown(outcome):
 
 
 def test_memory_and_threads(outcome):
-    assert "| a workload | 24 | 23 | 8 | 50 |" in report.memory([outcome])
+    assert "| a workload | 24 | 23 | 8 | 12 | 1.50 | 50 |" in report.memory([outcome])
     assert "gradplan: gradplan 2, openblas 2" in report.threads([outcome])
     assert "not installed" in report.milliseconds([outcome])
+
+
+def test_moved_bytes_are_those_of_the_steps():
+    fast = tracer.compile(lambda x, y: np.tanh(x * y) + x)
+    x = np.ones((10, 4))
+    assert moved(fast.plan(x, x[0].copy())) == (320 + 32 + 320) + (320 + 320) + (320 + 320 + 320)
+    large = np.ones((2048, 512))
+    plan = fast.plan(large, large[0].copy())
+    assert len(plan.steps) == 1 and moved(plan) == 2 * large.nbytes + large[0].nbytes  # one region
 
 
 def test_what_is_written_by_hand_stays(outcome, tmp_path, monkeypatch):
