@@ -4,12 +4,19 @@ This file makes the page of the architecture, `docs/errors.py` that of the error
 """
 from __future__ import annotations
 
+import inspect
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import tracer
+from backends.numpy.target import TARGET
 from docs import errors
 from docs import predict as example
-from ir import passes
+from ir import passes, planning
+from ir.plan import Plan
 
 PAGE = Path(__file__).with_name("architecture.md")
 
@@ -31,6 +38,21 @@ def after_each_pass() -> str:
     return "\n".join(parts)
 
 
+def normalised(x: Any, scale: Any, shift: Any) -> Any:
+    """The rows of x brought to mean 0 and variance 1, scaled and shifted; the sum of squares."""
+    centred = x - x.mean(1, keepdims=True)
+    rows = centred / np.sqrt((centred * centred).mean(1, keepdims=True) + 1e-5) * scale + shift
+    return (rows * rows).sum()
+
+
+def in_blocks() -> Plan:
+    """The plan of its gradient by x and scale, 4096 rows of 256, for two workers."""
+    x, scale = tracer.Spec((4096, 256), np.float32), tracer.Spec((256,), np.float32)
+    graph = tracer.trace(tracer.grad(normalised, argnums=(0, 1)), x, scale, scale)
+    passes.optimize(graph)
+    return planning.plan(graph, replace(TARGET, workers=2))
+
+
 def page() -> str:
     """The page's text."""
     x, y, step = example.x, example.y, example.step
@@ -42,6 +64,8 @@ def page() -> str:
         joint=block(str(step.graph(x, y))),
         plan=block(step.plan(x, y).text(lines=False)),
         program=block(step.source(x, y), "python"),
+        normalised=block(inspect.getsource(normalised), "python"),
+        regions=block(in_blocks().text(lines=False)),
     )
 
 
@@ -67,6 +91,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/rules.py`, `ir/rewrite.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
+| regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `blocks.py`, `region.py`; `backends/numpy/blocks.py` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
@@ -120,7 +145,26 @@ of offsets goes below `lower_bound_bytes`. The states are written last: all of t
 more. `bind` makes every view into the arena once (`backends/numpy/run.py` keeps a pool of such instances, so that threads and
 re-entrant calls never meet), `run` is what a call runs. `step.run(x, y, steps=n)` is the same program inside one loop.
 
-{program}"""
+{program}
+## Regions
+
+What the program of a small step pays for is the number of its calls; large arrays cost memory traffic: each operation writes a full-size
+result that the next one reads back. So groups of nodes over arrays larger than a worker's cache run *block by block*, each block through
+all of the group's steps, in buffers that stay in the cache. `ir/planning/regions.py` finds the groups: axes are followed from operand to
+result by the operations' `axes` records, so "the rows" of a whole network are one class, and each node joins the class along which most
+of what it reads is cut. A group may hold elementwise chains, reductions over other axes (softmax, layer norm), views, products of rows
+with a small matrix and batched ones, writes of states; what it reduces along the rows themselves is taken in eight shares and joined by
+a step of its own, in the same order whatever the number of workers. Groups are convex, and one pays if fewer bytes cross its border than
+its nodes would move one by one.
+
+`ir/planning/contract.py` puts a node `region` in the place of each group, in a copy of the graph that is the planner's alone;
+`ir/planning/blocks.py` makes the graph of one block, and `ir/planning/region.py` has it planned like any other graph, with as many rows
+as the cache takes. `backends/numpy/blocks.py` runs the blocks, the shares by the pool of `backends/numpy/workers.py`.
+
+{normalised}
+The gradient by `x` and `scale` for 4096 rows of 256: no intermediate of the size of `x` exists.
+
+{regions}"""
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ class Region:
     a row, or None for what every block reads whole. The last writes are the body's states: first those that are written over block by
     block (they are not among the reads), then one for each of `starts`: it has a row for each of as many shares of the blocks, which
     begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
-    buffer for each, the body's arena (none where that is empty).
+    buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product, None for the process's own setting.
     """
 
     node: Node
@@ -158,6 +158,7 @@ class Region:
     starts: tuple[Any, ...]
     workers: int
     private: tuple[Place, ...]
+    blas_threads: int | None = None
 
     @property
     def line(self) -> Line | None:

@@ -200,7 +200,7 @@ class _Writer:
             "",
             f"{name} = Blocks(",
             f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {region.cuts},",
-            f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
+            f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},), {region.blas_threads},",
             f").{run}",
         ]
         return [f"{name}({', '.join([names.place(p) for p in (*region.reads, *region.writes)])})"]

@@ -49,7 +49,8 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     places.update({written[k]: reads[k] for k in written})
     private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0)
     count = held.size // rows + (last_rows > 0)
-    workers = min(target.workers, held.shares, count) if _work_ns(main, target) * held.size / rows >= PAYS * target.fork_ns else 1
+    forks = count > 1 and _work_ns(main, target) * count >= PAYS * target.fork_ns
+    workers = min(target.workers, held.shares, count) if forks else 1
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
     writes = [*given, *[written[k] for k in sorted(written)], *range(len(held.whole), len(held.specs))]
     cuts = [held.cuts.get(held.graph.inputs[k]) for k in kept]
