@@ -72,6 +72,24 @@ def layers(x: Any) -> Any:
     return x
 
 
+def choose(x: Any, t: Any, n: int = 2) -> Any:
+    return x * t if t[0] < 2 and n else x
+
+
+def counted(x: Any, t: Any, n: int) -> Any:
+    return x * t if n > 1 else x
+
+
+def further(x: Any, n: int, way: Any) -> Any:
+    return choose(x, t=way, n=n)
+
+
+def above(x: Any, total: Any) -> Any:
+    if total > 5:
+        return x
+    return x + 1
+
+
 layer = Layer()
 DECIDED: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "an expression": (lambda x: x * TABLE if (TABLE < 2).all() else x + 1, TABLE),
@@ -85,6 +103,9 @@ DECIDED: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "an attribute": (layer.branch, layer.w),
     "an item": (lambda x: x * IN_A_DICT["w"] if IN_A_DICT["w"].sum() < 5 else x, IN_A_DICT["w"]),
     "a place": (lambda x: x * IN_A_LIST[0] if IN_A_LIST[0][1] < 2 else x, IN_A_LIST[0]),
+    "a helper": (lambda x: choose(x, TABLE), TABLE),
+    "a helper's helper": (lambda x: further(x, 3, TABLE), TABLE),
+    "a number for a helper": (lambda x: above(x * TABLE, TABLE.sum()), TABLE),
     "a key": (lambda x: x * TABLE * BY_NUMBER[TABLE[0]], TABLE),
     "a list's index": (lambda x: x * TABLE + [1.0, 2.0][int(np.sum(TABLE > 2) > 0)], TABLE),
 }
@@ -96,6 +117,7 @@ LEFT_ALONE: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "on another item": (lambda x: x * IN_A_DICT["w"] if IN_A_DICT["mode"] == "a" else x, IN_A_DICT["w"]),
     "on a count": (layers, IN_A_LIST[0]),
     "on a list being there": (lambda x: x * IN_A_LIST[0] if IN_A_LIST else x, IN_A_LIST[0]),
+    "in a helper on something else": (lambda x: counted(x, TABLE, 3), TABLE),
     "in the graph": (lambda x: np.where(x > 1, x * TABLE, TABLE), TABLE),
 }
 
