@@ -226,7 +226,7 @@ class Compiled(Copies):
                 if traced.clocks:
                     repeats(traced, run, leaves, self._captures_of)
                 if any(line is not None for _, line in traced.impure) or (traced.impure and workers.alone()):  # else another thread did
-                    traced.sets_up = settles(traced, functools.partial(run, leaves, False), self._captures_of)
+                    traced.sets_up = settles(traced, functools.partial(run, leaves, False), self._captures_of, leaves)
         self._captured_numbers = traced.numbers
         entry = self._entry_kind(traced, self._backend, leaves, self.exact, self._ticks, self.memory_limit)
         if traced.sets_up:

@@ -6,6 +6,8 @@ order of dicts (which optree's own treespecs hide).
 
 from __future__ import annotations
 
+import functools
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
@@ -49,7 +51,29 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         return [tree], _LEAF
     with optree.dict_insertion_ordered(True, namespace=_NAMESPACE):
         leaves, spec = optree.tree_flatten(tree, none_is_leaf=True, namespace=_NAMESPACE)
+        if _has_ordered(spec):
+            leaves, spec = optree.tree_flatten(_in_order(tree), none_is_leaf=True, namespace=_NAMESPACE)
     return leaves, Structure(spec, tuple(spec.paths()))
+
+
+@functools.lru_cache(1024)
+def _has_ordered(spec: Any) -> bool:
+    """Whether there is an OrderedDict in the tree: optree takes its items as they were put in, not in the order that it has since."""
+    specs = [spec]
+    while specs:
+        one = specs.pop()
+        if one.type is OrderedDict:
+            return True
+        specs += one.children()
+    return False
+
+
+def _in_order(tree: Any) -> Any:
+    """The tree with each OrderedDict filled anew in its order. Containers inside of one another are few: this goes as deep as they do."""
+    return optree.tree_map(
+        lambda node: OrderedDict([(k, _in_order(v)) for k, v in node.items()]) if type(node) is OrderedDict else node,
+        tree, is_leaf=lambda node: type(node) is OrderedDict, none_is_leaf=True, namespace=_NAMESPACE,
+    )  # fmt: skip
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:

@@ -186,7 +186,7 @@ class Surface(Refusing):
     def __iter__(self) -> Iterator[Any]:
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
-        return iter([self[k] for k in range(self.shape[0])])
+        return (self[k] for k in range(self.shape[0]))  # read when it is taken, as NumPy's
 
     def __repr__(self) -> str:
         return described(f"<traced {self.spec}>", self.spec)

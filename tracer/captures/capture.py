@@ -7,13 +7,12 @@ place). It follows containers and attributes, the user's own functions that the 
 
 from __future__ import annotations
 
+import enum
 import functools
 import types
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
-
-import numpy as np
 
 from backends.numpy import workers
 from ir.source import is_library
@@ -21,12 +20,12 @@ from tracer.captures.clocks import is_a_clock, names_a_clock
 from tracer.captures.code import Uses, uses
 from tracer.captures.fetch import Fetch
 from tracer.captures.paths import DEPTH, GONE, ROOT, Caller, Found, Named, Owner, Step, always, inside, named, weakly
-from tracer.captures.seen import PLAIN, is_pythons
-from tracer.operands.stack import Operand
+from tracer.captures.seen import PLAIN, is_open, is_pythons
 
 MOST = 20_000  # things looked at
 NUMBERS = (int, float, complex)
 _ASIDE = frozenset(["__init__", "__new__", "__post_init__", "__repr__", "__eq__", "__hash__", "__replace__"])  # a dataclass's
+_ONES = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType)
 _CALLED = (types.FunctionType, types.MethodType, functools.partial)
 
 
@@ -108,6 +107,8 @@ class Reach:
             thing = step.thing
             if isinstance(thing, PLAIN):
                 yield Found(step.name, step.fetch, thing, step.place)
+                if type(thing) not in PLAIN and is_open(type(thing)):  # a number of a class of the user's, and what that does
+                    queue.append(Step(step.name, Fetch(step.fetch, "type"), type(thing), step.depth))
             else:
                 if isinstance(thing, _CALLED) and not _is_librarys(thing):
                     self._arrivals.setdefault(id(thing), []).append(step.caller)
@@ -136,7 +137,7 @@ class Reach:
         found = self._uses[id(fn)] = uses(fn.__code__)
         special = fn.__name__.startswith("__") and fn.__name__ != "__call__"  # `__eq__` of a dataclass asks which class an object has
         if not special and not is_pythons(fn.__module__ or "", fn.__code__.co_filename):
-            self.asks_is |= found.asks_is or any(may_be_array(named(fn, path)) for path in found.compared)
+            self.asks_is |= found.asks_is or any(may_be_another(named(fn, path)) for path in found.compared)
         self.clocks = self.clocks or names_a_clock(fn, found)
         self.asks_type |= found.asks_type
         if found.stored:
@@ -156,9 +157,9 @@ class Reach:
         return is_global and (id(before.key), fetch.key) not in self._stored_globals  # type: ignore[union-attr]
 
 
-def may_be_array(thing: Any) -> bool:
-    """Whether a thing is an array or a Variable, or not known to be none."""
-    return thing is GONE or isinstance(thing, (np.ndarray, Operand))
+def may_be_another(thing: Any) -> bool:
+    """Whether the answer to `is` may be another at a later call without any value being so: of arrays, Variables, containers, objects."""
+    return thing is GONE or not (isinstance(thing, (*PLAIN, *_ONES, enum.Enum)) or type(thing) is object)
 
 
 def _is_librarys(thing: Any) -> bool:

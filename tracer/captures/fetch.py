@@ -16,6 +16,9 @@ STEPS = {
     "held": "{before}.__dict__[{key}]",
     "member": "vars({before})[{key}]",
     "item": "{before}[{key}]",
+    "dict item": "dict.__getitem__({before}, {key})",  # where a class of the user's has an item access of its own
+    "list item": "list.__getitem__({before}, {key})",
+    "tuple item": "tuple.__getitem__({before}, {key})",
     "global": "{before}.__globals__[{key}]",
     "default": "{before}.__defaults__[{key}]",
     "kwdefault": "{before}.__kwdefaults__[{key}]",

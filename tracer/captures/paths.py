@@ -24,7 +24,7 @@ import numpy as np
 from ir.source import is_library
 from tracer.captures.code import Uses
 from tracer.captures.fetch import Fetch
-from tracer.captures.seen import PLAIN, SEQUENCES, SETS, file_of, is_foreign, is_mapping, is_open, is_pythons, is_whole, slots_of
+from tracer.captures.seen import MAPPINGS, PLAIN, SEQUENCES, SETS, file_of, is_foreign, is_mapping, is_open, is_pythons, is_whole, slots_of
 from tracer.operands.stack import Operand
 
 DEPTH = 100
@@ -39,6 +39,7 @@ _STATES: tuple[tuple[frozenset[str], str | None, Any], ...] = (  # of the proces
     (frozenset(["getpid"]), "os.getpid()", os.getpid),
     (frozenset(["argv"]), "sys.argv", lambda: sys.argv),
 )
+_DOES = (types.FunctionType, property, classmethod, staticmethod, functools.cached_property)
 _PROXIES = (weakref.ProxyType, weakref.CallableProxyType)
 _ASKS = frozenset(["hasattr", "getattr", "AttributeError", "__dict__", "vars", "dir"])
 
@@ -64,10 +65,12 @@ class Step(NamedTuple):
 
 
 class Owner:
-    """A class or module, whose attributes count once some code names them."""
+    """A class or module, whose attributes count once some code names them; of an enum what its members do, which are what they are."""
 
     def __init__(self, step: Step):
         self._step, self._left = step, dict(vars(step.thing))
+        if isinstance(step.thing, enum.EnumType):
+            self._left = {k: v for k, v in self._left.items() if isinstance(v, _DOES)}
 
     def named(self, names: set[str]) -> list[Step]:
         """The attributes of these names that were not given yet; of classes the special methods too."""
@@ -142,7 +145,7 @@ def inside(step: Step, use: Uses | None, owners: list[Owner | Named]) -> list[St
     if isinstance(thing, (type, types.ModuleType)):
         if isinstance(thing, type):
             every = [*thing.__mro__, *type.mro(type(thing))]
-            kinds = [kind for kind in every if not is_library(file_of(kind)) and not issubclass(kind, enum.Enum)]
+            kinds = [kind for kind in every if not is_library(file_of(kind))]
             owners += [Owner(Step(name, fetch if kind is thing else always(kind), kind, depth)) for kind in kinds]
         elif _of_the_user(thing):
             owners.append(Owner(step))
@@ -160,14 +163,11 @@ def inside(step: Step, use: Uses | None, owners: list[Owner | Named]) -> list[St
     if isinstance(thing, weakref.WeakKeyDictionary):
         values = Fetch(Fetch(Fetch(fetch, "attribute", "values"), "call"), "list")
         return [Step(f"{name}.values()[{k}]", Fetch(values, "item", k), v, depth + 1) for k, v in enumerate(thing.values())]
-    if is_mapping(thing):
-        items = [] if is_whole(thing) else list(thing.items())
-        return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, "item", k), v, depth + 1) for k, v in items]
-    if isinstance(thing, SEQUENCES):
-        get = fetch if isinstance(thing, (list, tuple, collections.deque)) else Fetch(fetch, "list")
-        return [Step(f"{name}[{k}]", Fetch(get, "item", k), v, depth + 1) for k, v in enumerate(() if is_whole(thing) else thing)]
-    if isinstance(thing, SETS):  # which ones they are, the set itself tells
-        return [Step(f"{name}{{...}}", weakly(x) or always(x), x, depth + 1) for x in thing if not isinstance(x, PLAIN)]
+    found: list[Step] = []
+    if isinstance(thing, (*MAPPINGS, *SEQUENCES, *SETS)) or is_mapping(thing):
+        found = _elements(step)
+        if not is_open(kind):
+            return found
     if isinstance(thing, weakref.ref):
         return [Step(f"{name}()", Fetch(fetch, "call"), thing(), depth + 1)]
     if isinstance(thing, contextvars.ContextVar):
@@ -178,8 +178,9 @@ def inside(step: Step, use: Uses | None, owners: list[Owner | Named]) -> list[St
     if kind in _PROXIES:
         referent = Fetch(Fetch(fetch, "attribute", "__repr__"), "attribute", "__self__")
         return [] if (of := now(referent)) is GONE else [Step(name, referent, of, depth + 1)]
-    found = []
     held = getattr(thing, "__dict__", None)
+    if isinstance(thing, np.vectorize):
+        return [Step(f"{name}.pyfunc", Fetch(fetch, "attribute", "pyfunc"), thing.pyfunc, depth + 1)]
     if not is_open(kind):
         wrapped = isinstance(held, dict) and "__wrapped__" in held
         return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0)] if wrapped else []
@@ -192,6 +193,23 @@ def inside(step: Step, use: Uses | None, owners: list[Owner | Named]) -> list[St
     if not name and isinstance(call, types.FunctionType):
         found.append(Step("", Fetch(Fetch(fetch, "type"), "member", "__call__"), call, 0, ROOT))
     return found
+
+
+def _elements(step: Step) -> list[Step]:
+    """What lies in a container, whatever a class of the user's makes of asking for it; nothing of one that is compared as a whole."""
+    name, fetch, thing, depth, *_ = step
+    if isinstance(thing, SETS):  # which ones they are, the set itself tells
+        return [Step(f"{name}{{...}}", weakly(x) or always(x), x, depth + 1) for x in thing if not isinstance(x, PLAIN)]
+    if is_whole(thing):
+        return []
+    own = next((kind for kind in (dict, list, tuple) if isinstance(thing, kind)), None)
+    take = f"{own.__name__} item" if own is not None and is_open(type(thing)) else "item"
+    if is_mapping(thing):
+        items = dict.items(thing) if own is dict else thing.items()
+        return [Step(f"{name}[{k!r:.40}]", Fetch(fetch, take, k), v, depth + 1) for k, v in list(items)]
+    get = fetch if isinstance(thing, (list, tuple, collections.deque)) else Fetch(fetch, "list")
+    values = own.__iter__(thing) if own is not None else thing
+    return [Step(f"{name}[{k}]", Fetch(get, take, k), v, depth + 1) for k, v in enumerate(values)]
 
 
 def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[Step]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import array
 import collections
+import ctypes
 import functools
 import hashlib
 import os
@@ -24,13 +25,20 @@ from tracer.operands.stack import Operand
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 SEQUENCES: tuple[type[Any], ...] = (list, tuple, collections.deque, type({}.values()), type({}.keys()), type({}.items()))
+_C_DATA = tuple({kind.__mro__[-2] for kind in (ctypes.c_int, ctypes.Array, ctypes.Structure, ctypes.Union)})
 SETS = (set, frozenset, weakref.WeakSet)
 MAPPINGS: tuple[type[Any], ...] = (dict, types.MappingProxyType, collections.ChainMap)
+_CONTAINERS = frozenset([*SEQUENCES, *SETS, *MAPPINGS, collections.OrderedDict, collections.defaultdict])
 LARGE = 1 << 20  # bytes of an array past which its checksum is compared
 WHOLE = 200  # elements of a container past which plain ones are compared together
 _PLAIN = frozenset(PLAIN)
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "")
-_OPEN = (types.SimpleNamespace, collections.UserDict, collections.UserList, threading.local)  # classes of Python's own that are looked into
+_OPEN_NAMES = frozenset(  # and those that are not imported here
+    ["argparse.Namespace", "concurrent.futures._base.Future", "multiprocessing.sharedctypes.Synchronized",
+     "multiprocessing.sharedctypes.SynchronizedArray"]
+)  # fmt: skip
+# classes of Python's own that are looked into
+_OPEN = (types.SimpleNamespace, collections.UserDict, collections.UserList, threading.local, threading.Event)
 
 
 def comparable(thing: Any) -> bool:
@@ -56,6 +64,9 @@ def is_mapping(thing: Any) -> bool:
 def is_open(kind: type) -> bool:
     """Whether the attributes of such objects count: those of the user's classes and of installed packages, not Python's or ours."""
     file = file_of(kind)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if name in _OPEN_NAMES or name.startswith("numpy.polynomial."):
+        return True
     return kind in _OPEN or not is_library(file) and (not is_pythons(kind.__module__, file) or issubclass(kind, _OPEN))
 
 
@@ -101,22 +112,34 @@ def fingerprint(thing: Any) -> Any:
     if isinstance(thing, weakref.WeakKeyDictionary):
         return (kind, tuple([_which(k) for k in thing]))
     if is_mapping(thing):
-        return (kind, repr([*thing.items()]) if is_whole(thing) else tuple(thing))
+        return (kind, repr([*thing.items()]) if is_whole(thing) else tuple(thing), *_attributes(thing, kind))
     if isinstance(thing, SEQUENCES):
-        return (kind, repr([*thing]) if is_whole(thing) else len(thing))
+        return (kind, repr([*thing]) if is_whole(thing) else len(thing), *_attributes(thing, kind))
     if isinstance(thing, SETS):
-        return (kind, frozenset([fingerprint(x) if type(x) in _PLAIN else _which(x) for x in thing]))
+        return (kind, frozenset([fingerprint(x) if type(x) in _PLAIN else _which(x) for x in thing]), *_attributes(thing, kind))
+    if isinstance(thing, _C_DATA):
+        return (kind, bytes(thing))  # type: ignore[call-overload]
     if isinstance(thing, (bytearray, memoryview, array.array)):
         return (kind, thing.tobytes() if isinstance(thing, (memoryview, array.array)) else bytes(thing))
     if isinstance(thing, type) and is_open(thing):
         return ("class", weakref.ref(thing), id(thing.__mro__), tuple(vars(thing)))  # another tuple where its bases are others
     if isinstance(thing, functools._lru_cache_wrapper):
         return (weakref.ref(thing), thing.cache_info().currsize > 0)  # cleared: what it gives next may be another
-    if isinstance(thing, (types.FunctionType, type)) or not is_open(kind):
+    if isinstance(thing, types.FunctionType):
+        own = [name for name in vars(thing) if name != "__wrapped__"]
+        return (_which(thing), tuple(own)) if own else _which(thing)
+    if isinstance(thing, type) or not is_open(kind):
         return _which(thing)
+    return ("object", weakref.ref(kind), *_attributes(thing, kind))
+
+
+def _attributes(thing: Any, kind: type) -> tuple[Any, ...]:
+    """The names of an object's attributes and slots; nothing of what Python's own kinds of containers have."""
+    if kind in _CONTAINERS:
+        return ()
     held = getattr(thing, "__dict__", None)
     slots = [k for k in slots_of(kind) if hasattr(thing, k)]
-    return ("object", weakref.ref(kind), tuple(held) if isinstance(held, dict) else (), tuple(slots))
+    return tuple(held) if isinstance(held, dict) else (), tuple(slots)
 
 
 def _numbers_of(thing: Any) -> Any:

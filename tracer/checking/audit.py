@@ -65,7 +65,7 @@ def audited(run: Callable[[list[Any]], Trace], leaves: list[Any], fn: Callable[.
         assert first.error is not None
         raise first.error
     findings: dict[Any, Finding] = {}
-    with put_back(fn):
+    with put_back(fn, leaves):
         for kind, when, given, disturbed in _runs(first.traced, leaves, fn):
             with disturbed:
                 if kind in ("number", "array") and any(not guard.check(given) for guard in first.traced.guards):
@@ -84,7 +84,7 @@ def repeats(first: Trace, run: Callable[[list[Any]], Trace], leaves: list[Any], 
 
     What the function changes within its reach is put back only if it does so: other threads may be changing the rest.
     """
-    with put_back(fn) if first.impure else nullcontext(), other_clock(fn):
+    with put_back(fn, leaves) if first.impure else nullcontext(), other_clock(fn):
         second = _run(lambda: run(leaves))
     for line, what in _differences(Seen(first), second):
         raise TraceError(
@@ -94,13 +94,13 @@ def repeats(first: Trace, run: Callable[[list[Any]], Trace], leaves: list[Any], 
         )  # fmt: skip
 
 
-def settles(first: Trace, run: Callable[[], Trace], fn: Callable[..., Any]) -> list[str]:
+def settles(first: Trace, run: Callable[[], Trace], fn: Callable[..., Any], leaves: list[Any]) -> list[str]:
     """What the function set up when it was first run (a cache, a table), and further runs find there.
 
     It is run twice more. TraceError if these two differ: what the function counts goes into its trace, and each further call would have
     to give something else. What it changes within its reach is put back.
     """
-    with put_back(fn):
+    with put_back(fn, leaves):
         second = _run(run)
         third = _run(run) if second.traced is not None else None
     for line, what in _differences(Seen(first), second) if third is None else _differences(second, third):

@@ -12,7 +12,7 @@ import inspect
 import threading
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -128,10 +128,13 @@ def other_random_states(fn: Callable[..., Any]) -> Iterator[None]:
 
 # ---- what the function itself changes
 @contextmanager
-def put_back(fn: Callable[..., Any]) -> Iterator[None]:
-    """What is within reach of `fn` is afterwards what it was: arrays, containers, attributes, variables of functions around it, globals."""
+def put_back(fn: Callable[..., Any], arguments: Sequence[Any] = ()) -> Iterator[None]:
+    """What is within reach of `fn` and its arguments is afterwards what it was: arrays, containers, attributes, variables of functions
+    around it, globals.
+    """
     undo: list[Callable[[], Any]] = []
-    for thing in [fn, *[found.thing for found in Reach(fn).found if not isinstance(found.thing, Operand)]]:
+    objects = [(f"argument {k}", a) for k, a in enumerate(arguments) if not isinstance(a, (*PLAIN, np.ndarray, np.generic, Operand))]
+    for thing in [fn, *[found.thing for found in Reach(fn, objects).found if not isinstance(found.thing, Operand)]]:
         if isinstance(thing, np.ndarray):
             undo.append(_rewritten(thing))
         elif isinstance(thing, (list, dict, set, collections.deque)):

@@ -1,6 +1,7 @@
 """Guards of which things are one: reached by two ways, or told apart by `is`."""
 from __future__ import annotations
 
+import types
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -9,9 +10,12 @@ import numpy as np
 
 from tracer.captures.fetch import Fetch
 from tracer.captures.paths import Found, now
+from tracer.captures.seen import PLAIN
 from tracer.operands.stack import Operand
 from tracer.tracing.context import Tracing
 from tracer.tracing.guards.guard import Guard, captured_changed, still
+
+_NEVER_ANOTHER = (type, types.FunctionType, types.ModuleType, types.CodeType)  # which one it is, its own guard says
 
 
 def of_aliases(tracing: Tracing) -> list[Guard]:
@@ -24,7 +28,8 @@ def of_identity(tracing: Tracing, leaves: list[Any]) -> list[Guard]:
     if not tracing.outside.reach.asks_is:
         return []
     reached = [f for f in tracing.outside.reach.found if isinstance(f.thing, (np.ndarray, Operand))]
-    ways = [f.fetch for f in reached]
+    others = [f.fetch for f in tracing.outside.reach.found if not isinstance(f.thing, (*PLAIN, np.ndarray, Operand, *_NEVER_ANOTHER))]
+    ways = [f.fetch for f in reached] + others + [f.fetch for f, _ in tracing.outside.reach.aliases]
     same = _which_are_one(leaves, ways)
     return [
         *[still("is the same one", f, weakref.ref(f.thing), captured_changed(f)) for f in reached],
@@ -33,10 +38,10 @@ def of_identity(tracing: Tracing, leaves: list[Any]) -> list[Guard]:
 
 
 def _which_are_one(leaves: Sequence[Any], ways: list[Fetch]) -> list[int]:
-    """For each argument, and what is reached by these ways, the first that is the same array or Variable."""
-    things = [*leaves, *[now(way) for way in ways]]
-    ids = [id(thing) if isinstance(thing, (np.ndarray, Operand)) else k for k, thing in enumerate(things)]
-    return [ids.index(one) for one in ids]
+    """For each argument, and what is reached by these ways, the first that is the same thing."""
+    ids = [id(leaf) if isinstance(leaf, (np.ndarray, Operand)) else -1 - k for k, leaf in enumerate(leaves)]
+    first: dict[int, int] = {}
+    return [first.setdefault(one, k) for k, one in enumerate([*ids, *[id(now(way)) for way in ways]])]
 
 
 def _still_one(found: Found, first: Fetch) -> Guard:
