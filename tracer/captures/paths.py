@@ -235,7 +235,7 @@ def _of_function(fetch: Fetch, fn: types.FunctionType, use: Uses) -> Iterator[St
         module = sys.modules.get(name)
         if module is not None and _of_the_user(module):
             yield Step(name, Fetch(always(sys.modules), "item", name), module, 0)
-    for words, ask, state in _STATES:
+    for words, ask, state in () if is_pythons(fn.__module__ or "", fn.__code__.co_filename) else _STATES:
         if not words.isdisjoint(use.names):
             fetch = always(state) if ask is None else Fetch(always(state), "call")
             yield Step(ask or "os.environ", fetch, fetch(), 0)
