@@ -41,9 +41,8 @@ class Selected(Operand):
 
     __slots__ = ("full", "mask", "rest", "safe", "line")
     rank = 4
-    scalar = False  # one axis at least, whatever it selects
-    __array_priority__ = 1100
     scalar = False  # a selection is an array, of one element too
+    __array_priority__ = 1100
 
     def __init__(self, full: Any, mask: Any, rest: int, safe: bool = False):
         self.full, self.mask, self.rest, self.safe, self.line = full, mask, rest, safe, user_line()

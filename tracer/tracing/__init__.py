@@ -1,1 +1,1 @@
-"""A running trace: what a function sees in place of arrays and numbers, and what it does to them as a graph."""
+"""A run of a function on arrays that record: what comes in from outside, what goes out, and what the trace then rests on."""
