@@ -74,6 +74,8 @@ class Target:
     alignment: int = 64
     regions: bool = False
     block_elements: int = 1 << 14
+    region_products: bool = True
+    region_buffers: bool = True
     control: tuple[str, ...] = ("loop",)
     in_place_from: int = 0
     pack_bytes: int = 0

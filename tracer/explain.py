@@ -14,7 +14,7 @@ import numpy as np
 
 from ir.graph import CONSTANT, Graph
 from ir.passes import Record
-from ir.plan import Plan
+from ir.plan import Call, Plan, Region
 from ir.source import Line
 from ir.spec import Spec
 from tracer.captures.paths import GONE, now
@@ -132,7 +132,7 @@ def record_of(
     traced: Trace, graph: Graph, passes: list[Record], baked: list[str], nodes: int, steps: list[str], when: float, seconds: float, why: str
 ) -> TraceRecord:
     """The record of a trace. `graph` is the one after all passes, `nodes` how many operations there were before, `baked` as
-    `baked_texts` gives it, `steps` says what the plan takes.
+    `baked_texts` gives it, `steps` says what the plan takes, as `plan_texts` does.
     """
     inputs = graph.inputs
     updated = {inputs.index(state) for state, _ in graph.updates}
@@ -167,12 +167,37 @@ def baked_texts(graph: Graph) -> list[str]:
 
 
 def plan_texts(plan: Plan) -> list[str]:
-    """What a plan takes, and for a memory limit by which lines' values it is met."""
-    found = [f"peak_bytes {plan.peak_bytes}, {len(plan.steps)} steps"]
+    """What a run takes; its regions with their operations, block, modelled bytes and buffers; what is in none, with the reason; and for a
+    memory limit by which lines' values it is met.
+    """
+    return [f"peak_bytes {plan.peak_bytes}, {len(plan.steps)} steps", *_region_texts(plan), *_limit_texts(plan)]
+
+
+def _region_texts(plan: Plan) -> list[str]:
+    found = []
+    for step in plan.steps:
+        if isinstance(step, Region):
+            single, border = step.node.attrs["blocked"].moved
+            names = dict.fromkeys([s.node.op.name for s in step.body.steps if isinstance(s, Call)])
+            buffers = f"buffers of {step.private[0].buffer.bytes} bytes" if step.private else "no buffers"
+            forks = f", for each of {step.workers} workers" if step.workers > 1 else ""
+            found.append(
+                f"region{_where(step.line)}: {', '.join(names)}; {step.size} in blocks of {step.rows}; "
+                f"{border} bytes moved instead of {single}; {buffers}{forks}"
+            )
+    left: dict[tuple[str, str], list[str]] = {}
+    for op, line, why in plan.notes.get("outside regions", ()):
+        left.setdefault((op, why), []).append(_where(line))
+    for (op, why), places in left.items():
+        found.append(f"in no region: {op}{places[0]}{f' and {len(places) - 1} more' if len(places) > 1 else ''}: {why}")
+    return found
+
+
+def _limit_texts(plan: Plan) -> list[str]:
     if plan.memory_limit is None:
-        return found
+        return []
     saved = plan.free_bytes - plan.peak_bytes
-    found.append(f"memory_limit {plan.memory_limit}: {_count(saved, 'byte')} of {plan.free_bytes} saved")
+    found = [f"memory_limit {plan.memory_limit}: {_count(saved, 'byte')} of {plan.free_bytes} saved"]
     again = Counter(n.recompute_of for n in plan.graph.order() if n.recompute_of is not None and n.op.view_of is None)
     lines: dict[tuple[str, str], list[int]] = {}
     for node, times in again.items():
@@ -184,6 +209,10 @@ def plan_texts(plan: Plan) -> list[str]:
     for (op, where), (times, held_bytes) in lines.items():
         found.append(f"computed again {_count(times, 'time')}, {_count(held_bytes, 'byte')} not kept: {op}   {where}")
     return found
+
+
+def _where(line: Line | None) -> str:
+    return f" at {line.place()}" if line is not None else ""
 
 
 def other_thing(capture: Capture) -> str:

@@ -52,11 +52,14 @@ def plan(
          1  exp     %2     result0  result0     48      0      1
     """
     laid = dict(layouts or {})
+    contracted, left = contract(graph, target, exact)
 
     def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
-        return _plan(graph, replace(target, workers=1) if alone else target, laid, exact, gate, counted, run=run)
+        made = _plan(graph, replace(target, workers=1) if alone else target, laid, exact, gate, counted, run=run)
+        made.notes["outside regions"] = left
+        return made
 
-    return limit.kept(contract(graph, target, exact), memory_limit, build)
+    return limit.kept(contracted, memory_limit, build)
 
 
 def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:

@@ -15,6 +15,7 @@ from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Axes, Op, Trait, no_flops, whole_axes
 from ir.ops import TABLE
 from ir.planning.lockstep import lockstep
+from ir.planning.outside import is_view
 from ir.spec import Spec
 
 SHARES = 8  # runs of blocks whose parts of a reduction are added up apart; fixed, so that bits depend on no number of workers
@@ -34,6 +35,12 @@ def blocked_attrs(node: Node, cut: Cut | None, rows: int) -> dict[str, Any]:
     if cut is None or "shape" not in node.attrs:
         return node.attrs
     return {**node.attrs, "shape": cut_spec(Spec(node.attrs["shape"]), cut, rows).shape}
+
+
+def moved_bytes(nodes: Sequence[Node], border: Sequence[Value]) -> tuple[int, int]:
+    """Bytes that the nodes read and write as single steps, and those that cross the border of the group that they are."""
+    steps = [n for n in nodes if n.op not in (INPUT, CONSTANT) and not is_view(n.op)]
+    return sum([v.spec.nbytes for n in steps for v in (*n.operands, *n.outputs)]), sum([v.spec.nbytes for v in border])
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +110,11 @@ class Blocked:
         value = self.graph.outputs[output]
         cut = self.cuts.get(value)
         return [k for k, v in enumerate(self.graph.inputs) if cut is not None and self.cuts.get(v) == cut and v.spec == value.spec]
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """Modelled bytes: moved by its operations as single steps, and moved by the region."""
+        return moved_bytes(self.graph.order(), [*self.graph.inputs, *self.graph.outputs])
 
     def starts(self) -> list[Any]:
         """For each part the number with which joining begins: it changes nothing that is joined to it (-0.0, since 0.0 + -0.0 is 0.0)."""

@@ -15,28 +15,32 @@ from ir.graph import CONSTANT, Graph, Node, Value
 from ir.ops import elementwise
 from ir.ops import reduce as reductions
 from ir.planning.blocks import REGION, blocked
+from ir.planning.outside import Outside, outside
 from ir.planning.regions import Group, groups
 from ir.planning.select import slot_dtype
 from ir.spec import Spec
 from ir.target import Target
 
 
-def contract(graph: Graph, target: Target, exact: bool) -> Graph:
-    """The graph to be planned: a copy with regions, or the graph itself where none pays."""
-    if not target.regions or not any(v.spec.nbytes >= target.cache_bytes // 4 for n in graph.order() for v in n.outputs):
-        return graph
+def contract(graph: Graph, target: Target, exact: bool) -> tuple[Graph, tuple[Outside, ...]]:
+    """The graph to be planned: a copy with regions, or the graph itself where none pays; and what is in none, though its arrays are large.
+    """
+    large = target.cache_bytes // 4
+    if not target.regions or not any(v.spec.nbytes >= large for n in graph.order() for v in n.outputs):
+        return graph, ()
     copy, _ = graph.copy()
     if not exact:
         _means_as_sums(copy)
-    found = groups(copy, target, exact)
-    if not found:
-        return graph
+    order = copy.order()
+    found, why = groups(copy, target, exact)
     instead: dict[Value, Value] = {}
     for group in found:
         group.cuts.update({instead[v]: axis for v, axis in group.cuts.items() if v in instead})
         if _numbers_as_arrays(copy, group):
             instead.update(_replace(copy, group))
-    return copy
+        else:
+            why.update(dict.fromkeys(group.nodes, "a Python number would be of another kind in it"))
+    return copy if instead else graph, tuple(outside(order, why, large))
 
 
 def _means_as_sums(graph: Graph) -> None:

@@ -47,7 +47,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     blocks = dict(zip(given, main.results))
     places = {k: draft.dense(spec, _strides(spec, blocks.get(k))) for k, spec in enumerate(held.specs) if k not in written.values()}
     places.update({written[k]: reads[k] for k in written})
-    private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0)
+    private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0) if target.region_buffers else 0
     count = held.size // rows + (last_rows > 0)
     forks = count > 1 and _work_ns(main, target) * count >= PAYS * target.fork_ns
     workers = min(target.workers, held.shares, count) if forks else 1
@@ -86,6 +86,8 @@ def _work_ns(body: Plan, target: Target) -> float:
 
 def _lengths(held: Blocked, target: Target, body: Callable[[int], Plan], exact: bool) -> tuple[int, int]:
     """(rows of a block, rows of the last one or 0). Under `exact` no block has one row: NumPy adds up a single row in another order."""
+    if not target.region_buffers:
+        return 1, 0
     varying = [v.spec for v in held.cuts]
     elements = max([s.size for s in varying]) // held.size or 1
     fewest = -(-target.block_elements // elements)

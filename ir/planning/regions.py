@@ -19,13 +19,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ir.errors import Error
-from ir.graph import CONSTANT, INPUT, Graph, Node, Value
-from ir.op import Mixed, Op, Same, Trait
-from ir.planning.blocks import Cut, blocked_attrs, cut_spec
+from ir.graph import CONSTANT, Graph, Node, Value
+from ir.op import Mixed, Same
+from ir.planning.blocks import Cut, blocked_attrs, cut_spec, moved_bytes
 from ir.planning.lockstep import Lockstep, lockstep
+from ir.planning.outside import is_view, unfit
 from ir.target import Target
 
 Spot = tuple[Value, int]  # a value and one of its axes
+NO_AXIS = "it has no axis along which its operands and its result can be cut alike"
+ALONE = "none of its neighbours is cut along the same axis"
 
 
 @dataclass
@@ -60,46 +63,36 @@ class Group:
         return [v for v in found if v.node not in self.parts] + [v for v in found if v.node in self.parts]
 
 
-def groups(graph: Graph, target: Target, exact: bool) -> list[Group]:
-    """The groups that pay, in the order of their first nodes; they share no nodes and may be contracted all together."""
+def groups(graph: Graph, target: Target, exact: bool) -> tuple[list[Group], dict[Node, str]]:
+    """The groups that pay, in the order of their first nodes, and why each other node is in none. The groups share no nodes and may be
+    contracted all together.
+    """
     order = graph.order()
-    large = target.cache_bytes // 4
-    if not any(v.spec.nbytes >= large for n in order for v in n.outputs):
-        return []
-    finder = _Finder(graph, order, exact, target.cache_bytes)
-    return [g for g in finder.found() if _pays(g, target)]
+    finder = _Finder(graph, order, exact, target)
+    why = {node: finder.unfit[node] or NO_AXIS for node in order}
+    found = finder.found()
+    parts = {node for group in found for node in group.parts}
+    kept = []
+    for group in found:
+        lack = _lack(group, parts, target, exact)
+        if not lack:
+            kept.append(group)
+        for node in group.nodes:
+            why[node] = lack
+    return kept, {node: lack for node, lack in why.items() if lack}
 
 
 class _Finder:
-    def __init__(self, graph: Graph, order: list[Node], exact: bool, cache_bytes: int):
-        self.graph, self.order, self.exact, self.cache_bytes = graph, order, exact, cache_bytes
+    def __init__(self, graph: Graph, order: list[Node], exact: bool, target: Target):
+        self.graph, self.order, self.exact, self.cache_bytes = graph, order, exact, target.cache_bytes
         self.parents: dict[Spot, Spot] = {}
         self.sizes: dict[Spot, int] = {}  # of classes of more than one axis: the length of the shortest
-        self.steps: dict[Node, Lockstep] = {}
-        self.nodes = [n for n in order if self._may_join(n)]
+        self.unfit = {n: unfit(n, exact, target) for n in order}
+        self.nodes = [n for n in order if not self.unfit[n]]
+        self.steps: dict[Node, Lockstep] = {n: step for n in self.nodes if (step := lockstep(n)) is not None}
         for node in self.nodes:
             for spot, axis in self._same(node):
                 self._unite(spot, (node.outputs[0], axis))
-
-    def _may_join(self, node: Node) -> bool:
-        """Whether the operation may be computed in blocks of some axis, as far as its record says."""
-        op = node.op
-        if op in (INPUT, CONSTANT) or len(node.outputs) != 1 or node.outputs[0].spec.weak is not None:
-            return False
-        if op.has(Trait.OPAQUE) or op.has(Trait.HOLDS):
-            return False
-        if op.has(Trait.BILINEAR) and op.family == "matmul":
-            return not self.exact and self._small_product(node)
-        if op.family in ("index", "update") and (step := lockstep(node)) is not None:
-            self.steps[node] = step
-            return True
-        return op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op)
-
-    def _small_product(self, node: Node) -> bool:
-        """Whether what each block of a product reads whole, or adds to, stays in the cache; batched ones read nothing whole."""
-        x, y = node.operands
-        batched = min(x.ndim, y.ndim) > 2
-        return batched or min(x.spec.nbytes, y.spec.nbytes, node.outputs[0].spec.nbytes) * 4 <= self.cache_bytes
 
     # ---- classes of axes
     def _root(self, spot: Spot) -> Spot:
@@ -287,11 +280,6 @@ def combines(node: Node) -> bool:
     return node.op.combines is not None and node.outputs[0].dtype.kind in ("iufc" if node.op.combines is np.add else "iufb")
 
 
-def is_view(op: Op) -> bool:
-    """Views that show all of their operand in another shape."""
-    return op.view_of == 0 and not op.has(Trait.SELECTS) and not op.has(Trait.HOLDS)
-
-
 def _without_loose_views(nodes: list[Node]) -> list[Node]:
     """Without views of what the group does not compute, and views that nothing of the group reads."""
     inside = dict.fromkeys(nodes)
@@ -304,19 +292,16 @@ def _without_loose_views(nodes: list[Node]) -> list[Node]:
     return list(inside)
 
 
-def moved_bytes(group: Group) -> tuple[int, int]:
-    """Bytes that the nodes read and write as single steps, and those that cross the border of the group."""
-    steps = [n for n in group.nodes if not is_view(n.op)]
-    single = sum([v.spec.nbytes for n in steps for v in (*n.operands, *n.outputs)])
-    border = sum([v.spec.nbytes for v in (*group.operands(), *group.outputs())])
-    return single, border
-
-
-def _pays(group: Group, target: Target) -> bool:
-    """Whether a group is large enough to be cut, and worth it: fewer bytes moved, or work enough for several workers."""
+def _lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
+    """Why a group is not worth cutting: too small, or no fewer bytes are moved; nothing where it is. `parts`: those of all groups."""
     steps = [n for n in group.nodes if not is_view(n.op)]
     if len(steps) < 2:
-        return False
+        summed = any(v.node in parts for n in steps for v in n.operands)
+        if summed:
+            return "what it reads is reduced along the axis that is cut, and its other neighbours are in no region"
+        return f"exact=True takes no reduction in parts, and {ALONE}" if exact and steps and combines(steps[0]) else ALONE
     largest = max([v.spec.nbytes for n in steps for v in n.operands + n.outputs if v in group.cuts])
-    single, border = moved_bytes(group)
-    return largest >= target.cache_bytes // 4 and border < single
+    if largest < target.cache_bytes // 4:
+        return f"too small: arrays of {largest} bytes stay in the cache"
+    single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
+    return "" if border < single else "in blocks it would move as many bytes"

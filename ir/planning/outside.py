@@ -1,0 +1,62 @@
+"""Why an operation is in no region: an operation in, a sentence out that `explain()` prints.
+
+What keeps an operation out of every group is asked here before groups are sought, so the sentence is the planner's own reason.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from ir.graph import CONSTANT, INPUT, Node
+from ir.op import Op, Trait
+from ir.planning.lockstep import lockstep
+from ir.source import Line
+from ir.target import Target
+
+
+class Outside(NamedTuple):
+    """An operation on arrays that are large for the cache, its line, and why it runs as a step of its own."""
+
+    op: str
+    line: Line | None
+    why: str
+
+
+def outside(nodes: Iterable[Node], why: dict[Node, str], large: int) -> Iterator[Outside]:
+    """Of the nodes those that are in no region though arrays of `large` bytes or more pass through them. Views cost no step."""
+    for node in nodes:
+        values = (*node.operands, *node.outputs)
+        if node in why and node.op not in (INPUT, CONSTANT) and not is_view(node.op) and any(v.spec.nbytes >= large for v in values):
+            yield Outside(node.op.name, node.line, why[node])
+
+
+def unfit(node: Node, exact: bool, target: Target) -> str:
+    """Why an operation, by its record and its sizes, can't be computed in blocks of any axis; nothing where it may."""
+    op = node.op
+    if op in (INPUT, CONSTANT) or any(v.spec.weak for v in node.outputs):
+        return "it computes no array"
+    if op.has(Trait.OPAQUE) or op.has(Trait.HOLDS):
+        return "its inside is not known to the planner"
+    if len(node.outputs) != 1:
+        return "it has several results"
+    if op.has(Trait.BILINEAR) and op.family == "matmul":
+        if exact:
+            return "exact=True calls products whole"
+        if not target.region_products:
+            return "products are calls of a library"
+        return "" if _small_product(node, target.cache_bytes) else "a product of which each block would read more than the cache holds"
+    if op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op) or lockstep(node) is not None:
+        return ""
+    return "it moves elements, or updates some, and no axis is followed through it"
+
+
+def _small_product(node: Node, cache_bytes: int) -> bool:
+    """Whether what each block of a product reads whole, or adds to, stays in the cache; batched ones read nothing whole."""
+    x, y = node.operands
+    batched = min(x.ndim, y.ndim) > 2
+    return batched or min(x.spec.nbytes, y.spec.nbytes, node.outputs[0].spec.nbytes) * 4 <= cache_bytes
+
+
+def is_view(op: Op) -> bool:
+    """Views that show all of their operand in another shape."""
+    return op.view_of == 0 and not op.has(Trait.SELECTS) and not op.has(Trait.HOLDS)
