@@ -235,7 +235,8 @@ def test_real_scalars(dtype: str) -> None:
     draws = np.random.default_rng(5)
     fast = tracer.compile(of_reals, exact=True)
     kind = np.dtype(dtype).type
-    pairs = [*draws.uniform(-3, 3, (1500 if dtype in ("float32", "float64") else 200, 2)), (-0.0, 1), (-np.inf, 2), (np.inf, -1), (np.nan, 1)]
+    count = 1500 if dtype in ("float32", "float64") else 200
+    pairs = [*draws.uniform(-3, 3, (count, 2)), (-0.0, 1), (-np.inf, 2), (np.inf, -1), (np.nan, 1)]
     with np.errstate(all="ignore"):
         for t, (a, b) in enumerate(pairs):
             args = kind(a), kind(b), [float(draws.uniform(-2, 2)), 2.0, 0.5, -1.0][t % 4], np.int64(t % 90 + 1)
