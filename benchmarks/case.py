@@ -46,7 +46,7 @@ class Workload:
     """`inputs(**sizes)` makes the arrays, `contestants` are made from them, `work(**sizes)` counts what grows with the size.
 
     Every contestant's values after `calls` iterations are NumPy's but for `tolerance` of the largest. `references` are contestants that
-    do a part of the job, so no peers.
+    do a part of the job, so no peers. `kept(inputs)`: the bytes read and written at each call that are neither inputs nor values.
     """
 
     name: str
@@ -61,6 +61,7 @@ class Workload:
     tolerance: float = 2e-4
     calls: int = 1
     references: tuple[str, ...] = ()
+    kept: Callable[[Inputs], int] = lambda inputs: 0
 
     @property
     def names(self) -> list[str]:

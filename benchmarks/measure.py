@@ -72,7 +72,9 @@ def measured(
                 outcome.absent[name] = f"failed: {error}"
                 continue
             _check(workload, name, worker, workers[HAND])
-        outcome.least_bytes = sum([a.nbytes for a in (*arrays(workload.made()), *workers[HAND].values)])
+        inputs = workload.made()
+        outcome.least_bytes = sum([a.nbytes for a in (*arrays(inputs), *workers[HAND].values)]) + workload.kept(inputs)
+        del inputs
         for worker in workers.values():
             worker.values = None
         for variant in workload.variants:

@@ -9,6 +9,7 @@ import ctypes
 import gc
 import math
 import multiprocessing
+import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -20,6 +21,7 @@ from benchmarks.workloads import named
 from ir.plan import Call, Copy, Place, Plan, Region
 
 COLD = 0.02  # seconds of a call from which on it makes no difference that others ran before it
+PAUSE = 0.05  # seconds before a turn: the threads of the one before (OpenBLAS's for 2**26 ticks) still spin
 _SPAWN = multiprocessing.get_context("spawn")  # nothing of the parent's memory in the child
 
 
@@ -54,6 +56,7 @@ class Worker:
 
     def seconds(self, n: int) -> float:
         """How long n calls took in the child, after one that does not count where calls are short."""
+        time.sleep(PAUSE)
         self._pipe.send(n)
         return self._answer()
 
@@ -119,6 +122,8 @@ def moved(plan: Plan) -> int:
     for step in plan.steps:
         if isinstance(step, (Call, Region, Copy)):
             reads, writes = ((step.read,), (step.write,)) if isinstance(step, Copy) else (step.reads, step.writes)
+            if isinstance(step, Region):  # its states are read and written over, those that it starts itself only written
+                reads = (*reads, *writes[len(writes) - len(step.body.states) : len(writes) - len(step.starts)])
             for places in (reads, writes):
                 total += sum({(p.buffer.id, p.offset, p.shape, p.strides): bytes_of(p) for p in places}.values())
     return total

@@ -205,6 +205,7 @@ WORKLOAD = Workload(
         FUSED: by_torch(fused=True), case.COMPILED: by_torch(True, foreach=True), case.PYTENSOR: by_pytensor,
         case.NUMEXPR: by_numexpr, case.NUMBA: by_numba,
     },
+    kept=lambda inputs: 4 * sum([p.nbytes for p in inputs["params"]]),  # both moments
     goals=(Goal(0.5, (case.OUT,)),),
     variants=(
         Variant("9,999,991, 907x991 and so on", {"parameters": 9_999_991, "rows": 907, "columns": 991}),

@@ -27,6 +27,11 @@ def of(make: Callable[..., Any]) -> Make:
     return made
 
 
+def kept(inputs: Inputs) -> int:
+    """The new parameters."""
+    return sum([p.nbytes for p in inputs["params"]])
+
+
 SIZES = {"rows": 100, "hidden": 10}
 VARIANTS = (
     Variant("101 rows, 11 units", {"rows": 101, "hidden": 11}),
@@ -34,7 +39,7 @@ VARIANTS = (
 )
 STEP = Workload(
     name="sine", title="sine step, `step()`", inputs=inputs, sizes=SIZES, tiny=SIZES, tolerance=1e-10, calls=1000, variants=VARIANTS,
-    work=lambda rows, hidden: rows * hidden,
+    work=lambda rows, hidden: rows * hidden, kept=kept,
     contestants={
         case.HAND: of(sine.by_hand), case.OURS: of(sine.by_step), case.AUTOGRAD: of(sine.autograd),
         case.JAX: of(sine.jax_jit), case.TORCH: of(sine.torch),
@@ -42,6 +47,6 @@ STEP = Workload(
     goals=(Goal(0.45, (case.HAND,)), Goal(1.0, (case.JAX,))),
 )
 RUN = Workload(
-    name="sine_run", title="sine step, `run()` of 1,000", inputs=inputs, sizes=SIZES, tiny=SIZES, tolerance=1e-10, calls=1000,
+    name="sine_run", title="sine step, `run()` of 1,000", inputs=inputs, sizes=SIZES, tiny=SIZES, tolerance=1e-10, calls=1000, kept=kept,
     contestants={case.HAND: of(sine.by_hand), case.OURS: of(sine.by_run), case.JAX: of(sine.jax_scan)}, goals=(Goal(2.5, (case.JAX,)),),
 )

@@ -8,6 +8,7 @@ import tracer
 from benchmarks import case, report
 from benchmarks.measure import Outcome
 from benchmarks.worker import Facts, moved
+from benchmarks.workloads.adam import Given
 
 WORK = case.Workload(
     name="w", title="a workload", inputs=lambda n: {}, sizes={"n": 10}, tiny={"n": 1}, work=lambda n: n,
@@ -63,6 +64,12 @@ def test_moved_bytes_are_those_of_the_steps():
     large = np.ones((2048, 512))
     plan = fast.plan(large, large[0].copy())
     assert len(plan.steps) == 1 and moved(plan) == 2 * large.nbytes + large[0].nbytes  # one region
+
+
+def test_states_that_a_region_writes_over_are_moved_twice():
+    g, p = np.ones((2048, 512), np.float32), np.zeros((2048, 512), np.float32)
+    step = tracer.train_step(lambda p, g: Given()(p, g), tracer.optimizers.Adam(), p)
+    assert 0 <= moved(step.plan(g)) - 7 * g.nbytes < 1000  # the gradient and three states read, these written
 
 
 def test_what_is_written_by_hand_stays(outcome, tmp_path, monkeypatch):
