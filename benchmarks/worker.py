@@ -21,6 +21,7 @@ from benchmarks.workloads import named
 from ir.plan import Call, Copy, Place, Plan, Region
 
 COLD = 0.02  # seconds of a call from which on it makes no difference that others ran before it
+LIMIT = 600  # seconds for an answer: compiling, or a round
 PAUSE = 0.05  # seconds before a turn: the threads of the one before (OpenBLAS's for 2**26 ticks) still spin
 _SPAWN = multiprocessing.get_context("spawn")  # nothing of the parent's memory in the child
 
@@ -71,6 +72,9 @@ class Worker:
             self._process.kill()
 
     def _answer(self) -> Any:
+        if not self._pipe.poll(LIMIT):
+            self._process.kill()
+            raise Failed(f"no answer in {LIMIT} s")
         try:
             kind, found = self._pipe.recv()
         except EOFError:
