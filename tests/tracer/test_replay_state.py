@@ -144,6 +144,35 @@ def a_mutable_default(c):
         yield f(A)
 
 
+@loud("the function changes state")
+def a_count_that_is_looked_at_late(c):
+    state = {"n": 0}
+
+    def fn(x):
+        state["n"] += 1
+        return x * 2 if state["n"] > 1000 else x * 3
+
+    f = c(fn)
+    for _ in range(1002):
+        yield f(A)
+
+
+@loud("the function changes model")
+def a_count_with_a_beat(c):
+    class Model:
+        calls = 0
+
+        def __call__(self, x):
+            y = x * 0 if self.calls % 100 == 0 and self.calls else x * 3
+            self.calls += 1
+            return y
+
+    model = Model()
+    f = c(lambda x: model(x))
+    for _ in range(102):
+        yield f(A)
+
+
 @same
 def a_dict_that_is_used_up(c):
     d = {"k": 2.0}

@@ -23,9 +23,10 @@ from ir.errors import AuditError, Error, TraceError
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import Trait
 from ir.source import Line, is_library
-from tracer.checking.disturb import other_clock, other_random_states, others, put_back
+from tracer.checking.disturb import counts_within, other_clock, other_random_states, others, put_back
 from tracer.tracing.outcome import Trace
 
+FAR = (9_999, 10_000)  # counts to which a function's own are set, to see whether it goes another way then
 EVENTS = 2_000_000  # lines of a run that are remembered at the most
 _STDLIB = os.path.join(os.path.dirname(os.__file__), "")
 MENDS = {
@@ -98,12 +99,19 @@ def settles(first: Trace, run: Callable[[], Trace], fn: Callable[..., Any], leav
     """What the function set up when it was first run (a cache, a table), and further runs find there.
 
     It is run twice more. TraceError if these two differ: what the function counts goes into its trace, and each further call would have
-    to give something else. What it changes within its reach is put back.
+    to give something else; so too if it differs once its counts have gone far. What it changes within its reach is put back.
     """
     with put_back(fn, leaves):
+        counts = counts_within(fn)
         second = _run(run)
+        counts.note()
         third = _run(run) if second.traced is not None else None
-    for line, what in _differences(Seen(first), second) if third is None else _differences(second, third):
+        counts.note()
+        found = _differences(Seen(first), second) if third is None else _differences(second, third)
+        for count in FAR if third is not None else ():
+            if third is not None and not found and counts.go_on_to(count):
+                found = _differences(third, _run(run))
+    for line, what in found:
         changed = [(name, where) for name, where in first.impure if where is not None] or first.impure
         name, where = next((c for c in changed if line is not None and c[0] in line.code), changed[0])
         raise TraceError(

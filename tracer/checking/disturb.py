@@ -21,6 +21,7 @@ import numpy as np
 from ir.source import is_library
 from tracer.captures.capture import Reach
 from tracer.captures.draws import sources_within
+from tracer.captures.paths import Found, now
 from tracer.captures.seen import PLAIN, file_of, is_open, slots_of
 from tracer.operands.stack import Operand
 
@@ -156,6 +157,34 @@ def put_back(fn: Callable[..., Any], arguments: Sequence[Any] = ()) -> Iterator[
     finally:
         for step in reversed(undo):
             step()
+
+
+class Counts:
+    """The whole numbers within reach of a function, noted again and again: those that grow by the same each time are counts."""
+
+    def __init__(self, found: list[Found]):
+        self._found = [f for f in found if type(f.thing) is int and f.fetch.step in ("cell", "attribute", "held", "item")]
+        self._seen = [[f.thing] for f in self._found]
+
+    def note(self) -> None:
+        """Takes note of what they are now."""
+        for f, seen in zip(self._found, self._seen):
+            seen.append(now(f.fetch))
+
+    def go_on_to(self, count: int) -> bool:
+        """Sets each count to that many of its steps; whether there is one."""
+        moved = False
+        for f, seen in zip(self._found, self._seen):
+            steps = [b - a for a, b in zip(seen, seen[1:]) if type(a) is type(b) is int]
+            if len(steps) == len(seen) - 1 and len(set(steps)) == 1 and steps[0]:
+                f.fetch.put(count * steps[0])
+                moved = True
+        return moved
+
+
+def counts_within(fn: Callable[..., Any]) -> Counts:
+    """The counts within reach of `fn`."""
+    return Counts(Reach(fn).found)
 
 
 def _rewritten(array: np.ndarray) -> Callable[[], Any]:
