@@ -46,12 +46,19 @@ def empty(*places: Place) -> bool:
 
 
 def _dot_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    """Of more than two axes NumPy goes through rows and columns as they lie; BLAS multiplies two vectors at any positive stride."""
+    """Of more than two axes NumPy goes through rows and columns as they lie; BLAS reads vectors, also as rows and columns of matrices, at
+    any positive stride, but where they are multiplied to a matrix.
+    """
     most = max([len(p.shape) for p in reads])
-    as_they_lie = reads[0].dtype == reads[1].dtype and most != 2 and all(
-        p.strides is not None and (most > 2 or all(stride > 0 and stride % p.dtype.itemsize == 0 for stride in p.strides)) for p in reads
-    )
+    same = reads[0].dtype == reads[1].dtype and all(p.strides is not None for p in reads)
+    as_they_lie = same and (most > 2 or (most == 1 or reads[0].shape[-1:] != (1,)) and all(map(_is_line, reads)))
     return (as_they_lie or readable(*reads)) and writes[0].contiguous("C") and all(p.shape for p in reads)
+
+
+def _is_line(place: Place) -> bool:
+    """Whether it is dense, or a vector at a positive stride: of one axis, or the only row or column of a matrix."""
+    steps = all(stride > 0 and stride % place.dtype.itemsize == 0 for stride in place.strides or ())
+    return dense(place) or (steps and (len(place.shape) == 1 or place.shape.count(1) == 1))
 
 
 def _dot(site: Site) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from ir.op import Trait
 from ir.plan import Place
 from ir.planning import places
 from ir.planning.draft import Draft
-from ir.planning.strides import viewed
+from ir.planning.strides import k_strides, viewed
 from ir.target import Kernel, Places
 
 
@@ -37,7 +37,7 @@ def settle_writes(draft: Draft, node: Node, kernel: Kernel, reads: Places, write
 def _made_writable(draft: Draft, node: Node, reads: Places) -> Places:
     """The operands of an update as it may write into the first: what lies in its way is copied aside, or it is itself copied."""
     base, why = reads[0], f"{node.op.name} writes into it"
-    if base.buffer.kind == "arena" and not _repeats(base):
+    if base.buffer.kind == "arena" and not _repeats(base) and (not draft.exact or _lies_as_new(base)):
         if _alone(node, reads, 0) and not draft.ahead[base.buffer]:
             return reads
         _place_views(draft, base)
@@ -50,6 +50,13 @@ def _made_writable(draft: Draft, node: Node, reads: Places) -> Places:
                 draft.set_aside(v, f"set aside: {why}", node.line)
             return tuple([draft.copied(p, f"set aside: {why}", node.line, order="K") if k in own else p for k, p in enumerate(reads)])
     return (draft.copied(base, why, node.line, order="K"), *reads[1:])
+
+
+def _lies_as_new(place: Place) -> bool:
+    """Whether a copy of what lies there, as the update's meaning makes one, would have the same strides."""
+    assert place.strides is not None
+    new = k_strides(place.shape, place.dtype.itemsize, ((place.shape, place.strides),))
+    return all(size < 2 or here == there for size, here, there in zip(place.shape, place.strides, new))
 
 
 def _place_views(draft: Draft, base: Place) -> None:

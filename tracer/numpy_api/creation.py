@@ -131,6 +131,8 @@ def as_array(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, 
     elif isinstance(a, (list, tuple)) and any(isinstance(leaf, Operand) for leaf in leaves(a)):
         result = stack([as_array(part) for part in a])
         result = astype(result, dtype) if given(dtype) else result
+        if not result.stand_in().flags[f"{'F' if order == 'F' else 'C'}_CONTIGUOUS"]:  # however the parts lie
+            result = in_order(result, "F" if order == "F" else "C")
     else:
         result = apply("copy", np.asarray(a if isinstance(a, np.ndarray) else plain(a), dtype))
     return result[...] if getattr(result, "scalar", False) else result  # an array in any case
