@@ -60,8 +60,9 @@ class Target:
 
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
-    operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `regions`: whether nodes
-    may run block by block; `block_elements`: what the largest array of a block has at least.
+    operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `row_ns`: what each
+    row costs where a vector is added to all of a matrix. `regions`: whether nodes may run block by block; `block_elements`: what the
+    largest array of a block has at least.
     """
 
     name: str
@@ -79,3 +80,4 @@ class Target:
     control: tuple[str, ...] = ("loop",)
     in_place_from: int = 0
     pack_bytes: int = 0
+    row_ns: float = 0.0

@@ -70,6 +70,7 @@ class _Writer:
         self.numbers: dict[Value, str] = {}
         self.uses_support: set[str] = set()
         self.blocks: dict[Plan, str] = {}
+        self.as_calls = False  # whether each step must be one call
         self.uses_python = self.uses_partial = self.uses_blocks = False
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
@@ -153,8 +154,11 @@ class _Writer:
             case Call():
                 return self._call(step)
             case Copy():
+                write, read = self.names.place(step.write), self.names.place(step.read)
+                if step.read.dtype == step.write.dtype and not self.as_calls:
+                    return [f"{write}[...] = {read}"]  # 0.35 us, where `copyto` takes 0.85
                 cast = "" if step.read.dtype == step.write.dtype else ', "unsafe"'
-                return [self.names.functions(f"np.copyto({self.names.place(step.write)}, {self.names.place(step.read)}{cast})")]
+                return [self.names.functions(f"np.copyto({write}, {read}{cast})")]
             case Region():
                 return self._region(step)
             case Fill():
@@ -221,7 +225,7 @@ class _Writer:
             return self._steps(steps)
         finish = "finish_held" if regions else "finish"
         self.uses_support.add(finish)
-        found = []
+        found, self.as_calls = [], True
         for step in steps:
             comment = _comment(step.line)
             for line in self._region(step, at_end=True) if isinstance(step, Region) else self._step(step):

@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from ir.errors import VerifyError
 from ir.graph import Graph
-from ir.passes import common, dead, fold, fuse_linear, inline_custom, pack_states, scale, shrink, simplify
+from ir.passes import carry_ones, common, dead, fold, fuse_linear, inline_custom, pack_states, scale, shrink, simplify
 from ir.target import Target
 from ir.verify import verify
 
 BEFORE_GRADIENT: tuple[ModuleType, ...] = (dead, common)
 PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, fuse_linear, scale, shrink)
-PLAN_PASSES: tuple[ModuleType, ...] = (pack_states,)  # `run(graph, target=..., may_join=...)`, once
+PLAN_PASSES: tuple[ModuleType, ...] = (pack_states, carry_ones)  # for graphs that update states, once
 ROUNDS = 4  # PASSES run again while they find something, at most so often
 VERIFY = False
 
@@ -76,7 +76,7 @@ def optimize(
         record = _run(graph, module, exact=exact)
         done = {module} if record.rewrites else done | {module}
         _tell(record, log, watch)
-    for module in PLAN_PASSES if target is not None and not exact else ():
+    for module in PLAN_PASSES if target is not None and graph.updates and not exact else ():
         _tell(_run(graph, module, target=target, may_join=may_join), log, watch)
 
 

@@ -18,6 +18,8 @@ from ir.planning.draft import Draft
 from ir.planning.packs import is_view, root
 from ir.planning.strides import c_strides, viewed
 
+FEW = 3  # parts that are copied one by one in less time than a kernel takes to join them
+
 
 class Inside:
     """Who may live inside which join. `lent` and `join` are asked as nodes are computed."""
@@ -37,7 +39,7 @@ class Inside:
             source = root(operand)
             if operand.spec.size == source.spec.size > 0 and self._may_move(source):
                 found.setdefault(source, (join, part))
-        if found:
+        if found or len(join.operands) <= FEW:
             self._homes.update(found)
             self._joins[join] = None
 
@@ -86,14 +88,15 @@ class Inside:
         return lying == [(n, s) for n, s in zip(shape, c_strides(shape, value.dtype.itemsize)) if n > 1]
 
     def join(self, node: Node) -> bool:
-        """Makes the join of what lies there already and copies of the rest; False where nothing of it does. A pack lies there whole."""
+        """Makes the join of what lies there already and copies of the rest; False where nothing of it does, unless they are FEW. A pack
+        lies there whole."""
         if node.outputs[0] in self.draft.packs.members:
             self._pack(node)
             return True
-        whole = self._joins.get(node)
-        if whole is None:
+        whole, draft = self._joins.get(node), self.draft
+        if whole is None and (node not in self._joins or len(node.operands) > FEW):
             return False
-        draft = self.draft
+        whole = whole or draft.dense(node.outputs[0].spec)
         for part, operand in enumerate(node.operands):
             read, offset = draft.places[operand], _offset(node, part)
             if (read.buffer is not whole.buffer or read.offset != offset) and operand.spec.size:

@@ -62,8 +62,8 @@ def test_docstring(module: Any) -> None:
 @pytest.mark.parametrize("module", PLAN_PASSES, ids=lambda m: m.__name__.rpartition(".")[2])
 def test_docstring_of_what_prepares_for_a_target(module: Any) -> None:
     before, after = graphs(module.__doc__)
-    graph, target = parse(before), Target("toy", {}, pack_bytes=1000)
-    assert module.run(graph, target=replace(target, pack_bytes=0)) == 0
+    graph, target = parse(before), Target("toy", {}, pack_bytes=1000, row_ns=25.0)
+    assert module.run(graph, target=replace(target, pack_bytes=0, row_ns=0.0)) == 0
     assert module.run(graph, target=target) > 0
     graph.verify()
     assert graph.text(lines=False) == after

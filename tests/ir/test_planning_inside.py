@@ -44,7 +44,11 @@ def test_what_is_given_is_copied_in():
 def test_only_given_parts_are_joined_by_the_kernel():
     graph = Graph()
     x = graph.input(Spec((3,)))
-    assert kinds(joined(graph, x, x)) == ["concatenate", "exp"]
+    joined(graph, x, x)
+    assert kinds(graph) == ["copy", "copy", "exp"], "but few"
+    graph = Graph()
+    x = graph.input(Spec((3,)))
+    assert kinds(joined(graph, x, x, x, x)) == ["concatenate", "exp"]
 
 
 def test_a_part_stands_in_one_place_only():
@@ -54,7 +58,7 @@ def test_a_part_stands_in_one_place_only():
 
 
 def test_a_transposed_part_is_in_place_where_its_kernel_writes_that_order():
-    for layout, steps in (("F", ["exp", "exp"]), ("C", ["exp", "concatenate", "exp"])):
+    for layout, steps in (("F", ["exp", "exp"]), ("C", ["exp", "copy", "exp"])):
         graph = Graph()
         x = graph.input(Spec((4, 3)))
         joined(graph, transpose(e.exp(x), axes=(1, 0)))
@@ -67,7 +71,7 @@ def test_a_part_that_is_written_into_stays_away():
     part = e.exp(x)
     written = set_slice(part, row, index=((0, 1, 1), (0, 3, 1)))
     graph.outputs = [e.exp(concatenate(part, part, axis=0)), written]
-    assert "concatenate" in kinds(graph)
+    assert kinds(graph).count("copy") >= 2
 
 
 def test_parts_across_the_rows_and_exact_plans_are_left_to_the_kernel():

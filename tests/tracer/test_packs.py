@@ -37,23 +37,65 @@ def packed(params: list[Variable]) -> bool:
     return lie_adjacent([p.data for p in params])
 
 
+def aim(monkeypatch, **changes):
+    """Plans are made for NumPy's Target with these changes."""
+    monkeypatch.setattr(NumpyBackend, "target", lambda self, exact=False: replace(TARGET, **changes))
+
+
 OPTIMIZERS = [optimizers.SGD(lr=0.1), optimizers.SGD(lr=0.1, momentum=0.9), optimizers.Adam(0.01), optimizers.AdamW(0.01),
               optimizers.RMSprop(0.01)]  # fmt: skip
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
 def test_one_by_one_they_come_to_the_same_bits(optimizer, monkeypatch):
+    aim(monkeypatch, row_ns=0.0)
     params = variables(4)
     step = step_of(params, optimizer)
     losses = step.run(X, Y, steps=20)
     assert packed(params) and len(step.plan(X, Y).packs) == 1 + len(step.state)
-    monkeypatch.setattr(NumpyBackend, "target", lambda self, exact=False: replace(TARGET, pack_bytes=0))
+    aim(monkeypatch, row_ns=0.0, pack_bytes=0)
     others = variables(4)
     apart = step_of(others, optimizer)
     np.testing.assert_array_equal(apart.run(X, Y, steps=20), losses)
     assert not packed(others) and apart.plan(X, Y).packs == []
     for one, other in zip(params, others):
         np.testing.assert_array_equal(one.data, other.data)
+
+
+def operations(step, *batch) -> list[str]:
+    return [node.op.name for node in step.graph(*batch).order()]
+
+
+@pytest.mark.parametrize("rows, width, left", [(60, 3, 1), (60, 900, 2)])
+@pytest.mark.parametrize("dtype, rtol", [("f8", 1e-11), ("f4", 1e-3)])
+def test_a_bias_inside_the_product_gives_the_same(rows, width, left, dtype, rtol, monkeypatch):
+    """The bias is in the product and its gradient in the weight's, where the layer's input is not large; not in the last layer, whose
+    output is read as one axis."""
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(rows, width)).astype(dtype), rng.normal(size=(rows, 2)).astype(dtype)
+    start = [rng.normal(size=shape).astype(dtype) / max(shape) for shape in ((width, 5), (5,), (5, 7), (7,), (7, 2), (2,))]
+
+    def make(**options):
+        params = [Variable(a.copy()) for a in start]
+
+        def loss(x, y):
+            h = F.tanh(F.linear(F.sigmoid(F.linear(x, params[0], params[1])), params[2], params[3]))
+            d = F.linear(h, params[4], params[5]) - y
+            return F.sum(d * d) / rows
+
+        return params, tracer.train_step(loss, optimizers.SGD(lr=0.01), params, **options)
+
+    params, step = make()
+    losses = step.run(x, y, steps=10)
+    assert operations(step, x, y).count("linear") == left
+    checked = make(check=True)[1]
+    checked(x, y)
+    aim(monkeypatch, row_ns=0.0)
+    others, plain = make()
+    np.testing.assert_allclose(losses, plain.run(x, y, steps=10), rtol=rtol)
+    assert operations(plain, x, y).count("linear") == 3
+    for p, other in zip(params, others):
+        np.testing.assert_allclose(p.data, other.data, rtol=rtol, atol=rtol / 10)
 
 
 def test_what_is_written_into_data_or_assigned_is_seen():
