@@ -28,13 +28,13 @@ Run = list[int]
 Writer = Call | Copy | Region
 MOST = 4  # times the nodes that a run may have
 LESS = 4  # times that one way is asked for less, where offsets or kernels' buffers are in the way
-STEP = 0.8  # from one budget to the next in the search for the smallest
-CLOSER = 4  # halvings between the last budget that was met and the next
+STEPS = 0.8, 0.5  # from one budget to the next in the search for the smallest
+CLOSER = 4, 2  # halvings between the last budget that was met and the next
 LOWER = 4  # times that a peak below the smallest so far is asked for
-BUILT = 4  # runs with the smallest budgets that are planned
+BUILT = 4, 2  # runs with the smallest budgets that are planned
 WAYS = ((0, False), (0, True), (1, False), (1, True))  # (index into WEIGHTS, whether what is missing is made first)
 PLANNED = 2  # runs that are planned before less is asked for
-LARGE = 400  # nodes, above which only the first way is tried
+LARGE = 400  # nodes, above which only the first way is tried, and the second of two numbers holds
 
 
 def kept(graph: Graph, limit: int | None, build: Build) -> Plan:
@@ -71,7 +71,8 @@ class _Search:
         self.peak = self.memory.peak(range(len(self.nodes)))
         self.beside = base.peak_bytes - self.peak
         self.most = MOST * len(self.work.order)
-        self.ways = WAYS if len(self.nodes) <= LARGE else WAYS[:1]
+        self.large = len(self.nodes) > LARGE
+        self.ways = WAYS[:1] if self.large else WAYS
 
     # ---- what a limit asks for
     def within(self, limit: int) -> Plan | None:
@@ -101,7 +102,7 @@ class _Search:
         for way in self.ways:
             for budget, found in self._smaller(way):
                 budgets[tuple(found)] = min(budget, budgets.get(tuple(found), budget))
-        chosen = sorted(budgets, key=lambda found: (budgets[found], self._total(found)))[:BUILT]
+        chosen = sorted(budgets, key=lambda found: (budgets[found], self._total(found)))[: BUILT[self.large]]
         plans = [self._planned(list(found)) for found in chosen] or [self.base]
         for _ in range(LOWER):
             lower = self.within(min([plan.peak_bytes for plan in plans]) - 1)
@@ -119,9 +120,9 @@ class _Search:
             if found:
                 met = int(budget)
                 yield met, found
-            budget *= STEP
-        low = max(floor, int(met * STEP))
-        for _ in range(CLOSER):
+            budget *= STEPS[self.large]
+        low = max(floor, int(met * STEPS[self.large]))
+        for _ in range(CLOSER[self.large]):
             middle = (low + met) // 2
             found = self._run(middle, way)
             if found:
