@@ -173,16 +173,20 @@ class _Finder:
         """For each node that joins one: its class, and the axis of its output that is cut (None: the class is reduced)."""
         ways = {node: dict(self._ways(node)) for node in self.nodes}
         score: dict[Spot, int] = {}
+        outer: dict[Spot, int] = {}  # bytes of results in which it is the outermost axis
         for node, mine in ways.items():
             for spot in mine:
                 score.setdefault(spot, 0)
+                outer.setdefault(spot, 0)
+                outer[spot] += node.outputs[0].spec.nbytes * (mine[spot] == 0)
                 for value in node.operands:
                     if ways.get(value.node, {}).get(spot) is not None:
                         score[spot] += value.spec.nbytes
+        first = {spot: k for k, spot in enumerate(score)}
         found = {}
         for node, mine in ways.items():
-            if mine:  # of equals the outermost axis that has enough to cut: its blocks lie together
-                spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), -(mine[s] or 0)))
+            if mine:  # of equals the one that is outermost and has enough to cut: its blocks lie together; all nodes see it alike
+                spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), outer[s], -first[s]))
                 found[node] = (spot, mine[spot])
         for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
             if node in found and is_view(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
