@@ -6,7 +6,7 @@ import pytest
 from benchmarks import case, peers
 from benchmarks.workloads import WORKLOADS
 
-SLOW = (case.COMPILED, case.PYTENSOR, case.NUMBA, "stencil-JAX", "sine-PyTorch")  # seconds of compiling or of steps each
+SLOW = (case.COMPILED, case.PYTENSOR, case.NUMBA, "stencil-JAX", "sine-PyTorch", "sine-autograd")  # seconds of compiling or of steps each
 
 
 def values(workload, name, inputs):
