@@ -146,3 +146,10 @@ def test_warnings_come_from_workers_too() -> None:
             fast(x)
         with np.errstate(over="ignore"):
             assert np.isinf(fast(x)).all()
+
+
+@pytest.mark.slow
+def test_the_long_run() -> None:
+    """As `python -m tests.drawn --regions` does it, other programs than those above."""
+    for seed in range(8_000_000, 8_000_000 + 4 * COUNT):
+        holds(draw_program(random.Random(seed), seed), run_regions)

@@ -37,3 +37,15 @@ def test_a_result_in_any_order_of_axes(axes):
 
     for got, want in zip(tracer.compile(both)(x), both(x)):
         np.testing.assert_allclose(got, want)
+
+
+def test_a_scalar_that_lives_inside_a_joined_result():
+    """The buffer is the joined array's, also where the scalar is the result before it."""
+
+    def fn(x):
+        total = np.sum(x)
+        return total, np.hstack((total, total * 2))
+
+    x = np.arange(4)
+    total, joined = tracer.compile(fn)(x)
+    assert type(total) is np.int64 and total == 6 and joined.tolist() == [6, 12]
