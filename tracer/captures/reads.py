@@ -22,6 +22,7 @@ _NO_NUMBERS = frozenset(
 )
 _NAMED = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_CLOSURE", "LOAD_FROM_DICT_OR_DEREF")
 _TAKE = ("STORE_", "POP_", "DELETE_", "RETURN_", "RAISE_", "JUMP_IF_", "YIELD_")  # what they take from the stack goes nowhere on it
+_UNCALLED = frozenset(["__init__", "__post_init__", "__repr__", "__eq__", "__hash__"])  # of a held thing: when it is made, shown, compared
 _PART = re.compile(r"\[[^\]]*\]\Z")
 
 
@@ -30,7 +31,7 @@ def read_values(paths: Sequence[str], fn: Callable[..., Any], found: Sequence[Fo
     wanted = {path: _sought(path) for path in paths if words(path)}
     last = {name.rstrip("=") for name, _ in wanted.values()}
     whole: set[str] = set()  # names that are read, in whichever part
-    known = [code for code in codes(fn, found) if code.co_name != "__init__"] if paths else []  # which runs when a thing is made
+    known = [code for code in codes(fn, found) if code.co_name not in _UNCALLED] if paths else []
     for code in known:
         if not _READS.isdisjoint(code.co_names):
             whole.update(*[names for _, names, _ in lines(code) if not _READS.isdisjoint(names)])
