@@ -8,21 +8,18 @@ import pytest
 
 import ir
 from ir.op import Trait
-from ir.plan import Call, Plan, Region
-from ir.planning import plan
-from tests.ir.golden_plans import PROGRAMS, path, text
+from ir.plan import Call, Region
+from tests.ir.golden_plans import PROGRAMS, path, planned, text
 from tests.ir.targets import TARGETS
 
 EACH = [(program, target) for program in PROGRAMS for target in TARGETS]
 
 
-@cache
-def planned(program: str, target: str) -> Plan:
-    return plan(PROGRAMS[program](), TARGETS[target])
+plan_of = cache(planned)
 
 
 def regions(program: str, target: str) -> list[Region]:
-    return [step for step in planned(program, target).steps if isinstance(step, Region)]
+    return [step for step in plan_of(program, target).steps if isinstance(step, Region)]
 
 
 @pytest.mark.parametrize(("program", "target"), EACH)
@@ -54,13 +51,13 @@ def test_registers_need_no_memory_of_the_plan(program: str) -> None:
     """One index of the axis at a time, and a peak below that of the same plan with buffers."""
     assert all(not region.private and region.rows == 1 for region in regions(program, "llvm"))
     if regions(program, "llvm"):
-        assert planned(program, "llvm").arena_bytes <= planned(program, "cuda").arena_bytes
+        assert plan_of(program, "llvm").arena_bytes <= plan_of(program, "cuda").arena_bytes
 
 
 @pytest.mark.parametrize(("program", "target"), EACH)
 def test_parts_are_joined_by_a_step_of_their_own(program: str, target: str) -> None:
     """No step of a body reads what all blocks add to, but the one that adds."""
-    made = planned(program, target)
+    made = plan_of(program, target)
     for k, region in enumerate(made.steps):
         if not isinstance(region, Region):
             continue
