@@ -234,6 +234,8 @@ class _Finder:
         step = self.steps.get(node)
         if step is not None:
             how_of.update({(id(node.operands[k]), a): Same(step.axis) for k, a in step.same})
+            if axis != step.axis and node.op.family == "update" and axis in node.attrs["axes"]:
+                return False  # another index array points anywhere along it
         for value in node.operands:
             if not self._along(value, spot):
                 specs.append(value.spec)
