@@ -232,6 +232,8 @@ class _Finder:
         specs = []
         how_of = {(id(v), a): how for v, a, how in self._axes(node)}
         step = self.steps.get(node)
+        if step is not None and node.op.family == "update" and axis in node.attrs["axes"] and axis != step.axis:
+            return False  # an index may point into any block
         if step is not None:
             how_of.update({(id(node.operands[k]), a): Same(step.axis) for k, a in step.same})
             if axis != step.axis and node.op.family == "update" and axis in node.attrs["axes"]:
