@@ -153,7 +153,7 @@ def test_warnings_come_from_workers_too() -> None:
             assert np.isinf(fast(x)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_long_run() -> None:
     """As `python -m tests.drawn --regions` does it, other programs than those above."""
     for seed in range(8_000_000, 8_000_000 + 4 * COUNT):

@@ -15,7 +15,7 @@ def values(workload, name, inputs):
 
 
 CASES = [
-    pytest.param(w, name, id=f"{w.name}-{name}", marks=[pytest.mark.slow] if any(s in f"{w.name}-{name}" for s in SLOW) else [])
+    pytest.param(w, name, id=f"{w.name}-{name}", marks=[pytest.mark.long] if any(s in f"{w.name}-{name}" for s in SLOW) else [])
     for w in WORKLOADS for name in w.contestants if name != case.HAND
 ]
 
