@@ -108,6 +108,7 @@ class Op:
     may be computed in place inside the output; `order` NumPy's memory order of the result ("C", "K" as the operands, "view",
     "gather": the axes of the index arrays slowest, in C order, then the others in the order that they have in the operand).
     `combines`: the ufunc that joins the results over two parts of an axis that is reduced, where one does.
+    `cancels`: of what size the numbers are that the reference meaning takes from one another last: its result is off by an ulp of that.
     """
 
     name: str
@@ -125,6 +126,7 @@ class Op:
     order: str = "C"
     ufunc: Any = field(default=None)
     combines: Any = field(default=None)
+    cancels: float = 0.0
 
     def __call__(self, *operands: Any, **attrs: Any) -> Any:
         """Adds a node to the graph of the first Value among the operands; numbers and arrays become constants."""

@@ -92,7 +92,7 @@ def _sigmoid_spec(x: Spec) -> Spec:
 sigmoid = Op(
     "sigmoid", "nn", ("x",), spec=_sigmoid_spec, meaning=lambda x: np.tanh(x * 0.5) * 0.5 + 0.5,
     vjp=lambda g, y, x: g * _c(y * (1 - y)), axes=broadcast_axes, flops=lambda out, specs: 18 * elements(out, specs),
-    traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K",
+    traits=Trait.ELEMENTWISE | Trait.ROUNDS, overwrites=(0,), order="K", cancels=0.5,
 )
 
 

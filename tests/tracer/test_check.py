@@ -20,6 +20,7 @@ from ir.planning import plan
 from ir.rules import Rule, Rules
 from tests.backends.drawn import draw_program
 from tracer import CheckError, Variable, optimizers
+from tracer import functions as F
 from tracer.checking import check as checker
 from tracer.checking.stages import staged
 
@@ -306,3 +307,10 @@ def test_exact_programs_are_checked_with_the_arrays_as_they_lie():
         plain = tracer.compile(lambda x: (np.sin(x).sum(axis=0), x.T * 2, x @ x.T), exact=True)
         for a, b in zip(fast(given), plain(given), strict=True):
             assert a.tobytes() == b.tobytes() and a.strides == b.strides
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_sigmoid_far_below_zero_is_as_right_as_its_reference(dtype):
+    x = np.linspace(-40, 5, 91).astype(dtype)
+    got = tracer.compile(F.sigmoid, check=True)(x)
+    assert np.allclose(got, 1 / (1 + np.exp(-x.astype("f8"))), rtol=1e-4, atol=1e-9)

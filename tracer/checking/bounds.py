@@ -55,7 +55,11 @@ class Noise:
         count = reduction_length(node)
         found = node.op.meaning(*[self.moved(x, count) for x in operands], **node.attrs)
         results = tuple(found) if len(node.outputs) > 1 else (found,)
-        return tuple([self.moved(r, 1.0) for r in results])
+        return tuple([self._added(self.moved(r, 1.0), node.op.cancels) for r in results])
+
+    def _added(self, value: Any, size: float) -> Any:
+        """The value with up to an ulp of a number of that size added or taken away."""
+        return value + self._signed(np.shape(value), size * float(np.finfo(value.dtype).eps)).astype(value.dtype) if size else value
 
     def several(self, node: Node, operands: Sequence[Any]) -> list[tuple[Any, ...]]:
         """NOISES computations of the node; none where it has no noise, because it does not round or gives no floats."""
