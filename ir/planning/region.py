@@ -51,6 +51,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     count = held.size // rows + (last_rows > 0)
     forks = count > 1 and _work_ns(main, target) * count >= PAYS * target.fork_ns
     workers = min(target.workers, held.shares, count) if forks else 1
+    blas = 1 if forks else None  # whatever the number of workers: bits depend on the number of BLAS's threads
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
     writes = [*given, *[written[k] for k in sorted(written)], *range(len(held.whole), len(held.specs))]
     cuts = [held.cuts.get(held.graph.inputs[k]) for k in kept]
@@ -59,7 +60,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     draft.steps.append(
         Region(
             node, held.size, rows, last_rows, main, last, tuple([reads[k] for k in kept]), tuple([places[k] for k in writes]), tuple(cuts),
-            held.shares, tuple(held.starts()), workers, private,
+            held.shares, tuple(held.starts()), workers, private, blas,
         )
     )
     for value in node.outputs:
