@@ -249,7 +249,8 @@ def _assignable(value: Any, dtype: np.dtype) -> Any:
     if isinstance(value, (list, tuple)):
         traced = any(isinstance(leaf, Operand) for leaf in leaves(value))
         return numpy_api.TABLE[np.array](value) if traced else numpy_api.operand(value)
-    return np.asarray(value if isinstance(value, (bool, int, float)) else numpy_api.plain(value), dtype)[()]
+    held = value if value is None or isinstance(value, (bool, int, float)) else numpy_api.plain(value)  # None is NaN among floats
+    return np.asarray(held, dtype)[()]
 
 
 def _no_complex(dtype: np.dtype) -> Error:
