@@ -138,6 +138,10 @@ cost, gives every value a place in a buffer (its own, an operand's that is dead 
 buffers of one arena by their births and deaths. `peak_bytes` is what NumPy's allocator will be asked for, to the byte, and no choice
 of offsets goes below `lower_bound_bytes`. The states are written last: all of them or none.
 
+Before that, plan passes make of a graph that updates states what the Target plans best (`print(step.plan(x, y).graph)`):
+`ir/passes/pack_states.py` joins states that are updated alike, so that one call updates them all where they lie side by side, and
+`carry_ones.py` lets a layer's input carry a row of ones, so that its bias is added inside the product.
+
 {plan}
 ## The program
 

@@ -41,15 +41,25 @@ def before_gradient(graph: Graph) -> None:
         _run(graph, module, exact=True)
 
 
+def prepare(
+    graph: Graph, target: Target, *, may_join: pack_states.MayJoin | None = None, log: list[Record] | None = None,
+    watch: Callable[[Record], None] | None = None,
+) -> None:  # fmt: skip
+    """Runs PLAN_PASSES on a graph that updates states, in place: it becomes what `target` plans best. Values may be rounded differently.
+
+    `may_join(states)` says whether these may come to lie in one buffer; `log` and `watch` as in `optimize`.
+    """
+    for module in PLAN_PASSES if graph.updates else ():
+        _tell(_run(graph, module, target=target, may_join=may_join), log, watch)
+
+
 def optimize(
-    graph: Graph, *, exact: bool = False, log: list[Record] | None = None, watch: Callable[[Record], None] | None = None,
-    target: Target | None = None, may_join: pack_states.MayJoin | None = None,
+    graph: Graph, *, exact: bool = False, log: list[Record] | None = None, watch: Callable[[Record], None] | None = None
 ) -> None:
     """Runs PASSES on the graph, in place, until none finds anything more. A pass runs again only after a change by another.
 
     `exact`: every value keeps its bits and its layout. Otherwise values may be rounded differently (the passes say where); NaN,
-    infinities, signs of zero, dtypes and shapes stay in any case. `target`: PLAN_PASSES make of the end what that plans best, unless
-    `exact`; they join states of which `may_join(states)` is true. `log` gets a Record for each pass that ran, `watch` is called with it
+    infinities, signs of zero, dtypes and shapes stay in any case. `log` gets a Record for each pass that ran, `watch` is called with it
     right after the pass.
 
     >>> from ir.parse import parse
@@ -76,8 +86,6 @@ def optimize(
         record = _run(graph, module, exact=exact)
         done = {module} if record.rewrites else done | {module}
         _tell(record, log, watch)
-    for module in PLAN_PASSES if target is not None and graph.updates and not exact else ():
-        _tell(_run(graph, module, target=target, may_join=may_join), log, watch)
 
 
 def _tell(record: Record, log: list[Record] | None, watch: Callable[[Record], None] | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ir.evaluate import evaluate
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Axes, Op, Trait, no_flops, whole_axes
 from ir.ops import TABLE
@@ -141,8 +142,14 @@ def _axes(out_specs: tuple[Spec, ...], specs: tuple[Spec, ...], *, blocked: Bloc
     return whole_axes(out_specs, specs)
 
 
-def _meaning(*operands: Any, blocked: Blocked) -> Any:
-    raise NotImplementedError("a region stands in plans alone")
+def _meaning(*operands: Any, blocked: Blocked) -> tuple[Any, ...]:
+    """The nodes' own meaning at full size; of what comes in parts the first share has it all, the others what changes nothing."""
+    whole, _ = evaluate(blocked.graph, operands)
+    given = len(blocked.whole)
+    parts = [np.full((blocked.shares, *np.shape(x)), start) for x, start in zip(whole[given:], blocked.starts())]
+    for part, x in zip(parts, whole[given:]):
+        part[0] = x
+    return (*whole[:given], *parts)
 
 
 REGION = Op(

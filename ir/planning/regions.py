@@ -8,8 +8,8 @@ Axes are followed from operand to result by the operations' `axes` records, so t
     b = sum(e, 0)               along the class: computed in parts, which a step of its own adds up. Who reads b is in a later group.
 
 A group is convex: a level is counted along every path, and it rises wherever a path leaves a group. What only new values of states need
-is in groups of its own, which may write over the old ones. Whether a group pays is a matter of
-bytes: what a block reads and writes in its own buffers stays in the cache, what crosses the group's border is moved.
+is in groups of its own, which may write over the old ones. Whether a group pays is a matter of bytes: what a block reads and writes in
+its own buffers stays in the cache, what crosses the group's border is moved.
 """
 from __future__ import annotations
 
@@ -90,9 +90,10 @@ class _Finder:
         self.unfit = {n: unfit(n, exact, target) for n in order}
         self.nodes = [n for n in order if not self.unfit[n]]
         self.steps: dict[Node, Lockstep] = {n: step for n in self.nodes if (step := lockstep(n)) is not None}
-        for node in self.nodes:
-            for spot, axis in self._same(node):
-                self._unite(spot, (node.outputs[0], axis))
+        self.followed = {n: self._followed(n) for n in self.nodes}
+        for node, followed in self.followed.items():
+            for (position, axis), out in followed.items():
+                self._unite((node.operands[position], axis), (node.outputs[0], out))
 
     # ---- classes of axes
     def _root(self, spot: Spot) -> Spot:
@@ -114,29 +115,25 @@ class _Finder:
     def _size(self, root: Spot) -> int:
         return self.sizes.get(root) or root[0].shape[root[1]]
 
-    @staticmethod
-    def _axes(node: Node) -> Iterator[tuple[Value, int, object]]:
-        """(operand, its axis, how the output reads it)."""
-        operands = node.operands
-        for value, axes in zip(operands, node.op.axes(node.specs, tuple([v.spec for v in operands]), **node.attrs)):
-            for axis, how in enumerate(axes):
-                yield value, axis, how
-
-    def _same(self, node: Node) -> Iterator[tuple[Spot, int]]:
-        """The axes of operands that the output follows index by index, or a run of indices by one (merged or split), and its own."""
+    def _followed(self, node: Node) -> dict[tuple[int, int], int]:
+        """(operand, its axis) -> the axis of the output that goes with it: index by index, or a run of indices with one (merged, split)."""
+        found: dict[tuple[int, int], int] = {}
         shape = node.outputs[0].shape
+        rules = node.op.axes(node.specs, tuple([v.spec for v in node.operands]), **node.attrs)
+        for position, (value, axes) in enumerate(zip(node.operands, rules)):
+            for axis, how in enumerate(axes):
+                if type(how) is Same and value.shape[axis] == shape[how.axis] > 1:
+                    found[position, axis] = how.axis
+                elif type(how) is Mixed and how.axes and how not in axes[:axis]:  # the first axis of those that are merged or split leads
+                    long, short = sorted((value.shape[axis], shape[how.axes[0]]), reverse=True)
+                    if short > 1 and long % short == 0:
+                        found[position, axis] = how.axes[0]
         step = self.steps.get(node)
         if step is not None:
-            yield from [((node.operands[k], axis), step.axis) for k, axis in step.same]
-        done: set[tuple[int, ...]] = set()
-        for value, axis, how in self._axes(node):
-            if type(how) is Same and value.shape[axis] == shape[how.axis] > 1:
-                yield (value, axis), how.axis
-            elif type(how) is Mixed and how.axes and how.axes not in done:  # the first axis of the group leads
-                done.add(how.axes)
-                long, short = sorted((value.shape[axis], shape[how.axes[0]]), reverse=True)
-                if short > 1 and long % short == 0:
-                    yield (value, axis), how.axes[0]
+            if node.op.family == "update":  # what another index array points at may lie in any block
+                found = {at: axis for at, axis in found.items() if axis not in node.attrs["axes"]}
+            found.update(dict.fromkeys(step.same, step.axis))
+        return found
 
     def found(self) -> list[Group]:
         chosen, late = self._choose(), self._late()
@@ -209,11 +206,8 @@ class _Finder:
             if len(axes) == 1 and self._legal(node, spot, axes[0]):
                 yield spot, axes[0]
         if combines(node) and not self.exact:
-            reduced: dict[Spot, int] = {}
-            for value, axis, how in self._axes(node):
-                if type(how) is not Same and value.shape[axis] > 1:
-                    reduced[self._root((value, axis))] = value.shape[axis]
-            for spot in reduced:
+            reads = [(v, axis) for v in node.operands for axis, n in enumerate(v.shape) if n > 1]
+            for spot in dict.fromkeys([self._root(read) for read in reads]):
                 if spot not in spots and all(self._cut(v, spot) for v in node.operands):
                     yield spot, None
 
@@ -228,23 +222,14 @@ class _Finder:
 
     def _legal(self, node: Node, spot: Spot, axis: int) -> bool:
         """Whether the operation, given blocks, gives the block: its own spec rule is asked."""
-        out = self._cut(node.outputs[0], spot)
+        out, followed = self._cut(node.outputs[0], spot), self.followed[node]
         specs = []
-        how_of = {(id(v), a): how for v, a, how in self._axes(node)}
-        step = self.steps.get(node)
-        if step is not None and node.op.family == "update" and axis in node.attrs["axes"] and axis != step.axis:
-            return False  # an index may point into any block
-        if step is not None:
-            how_of.update({(id(node.operands[k]), a): Same(step.axis) for k, a in step.same})
-            if axis != step.axis and node.op.family == "update" and axis in node.attrs["axes"]:
-                return False  # another index array points anywhere along it
-        for value in node.operands:
+        for position, value in enumerate(node.operands):
             if not self._along(value, spot):
                 specs.append(value.spec)
                 continue
             cut = self._cut(value, spot)
-            how = how_of.get((id(value), cut[0])) if cut is not None else None
-            if cut is None or not (how == Same(axis) or (type(how) is Mixed and how.axes[:1] == (axis,))):
+            if cut is None or followed.get((position, cut[0])) != axis:
                 return False
             specs.append(cut_spec(value.spec, cut, 2))
         if out is None or self._size(spot) < 2:

@@ -78,7 +78,14 @@ def diagonal(x: Any) -> Any:
     return np.mean(np.diag(np.exp(x[0])), axis=0), np.mean(np.diag(x[:, 0]), axis=1)
 
 
-FUNCTIONS = [softmax, layer_norm, columns, both_ways, integers, turned, diagonal]
+def regrouped(x: Any) -> Any:
+    """Columns of as many indices as the rows of what they are regrouped into, which are no columns."""
+    column = np.exp(x[0])
+    y = np.exp(x) * column
+    return y.reshape(x.shape[::-1]) * 2 + column[:, None]
+
+
+FUNCTIONS = [softmax, layer_norm, columns, both_ways, integers, turned, diagonal, regrouped]
 SHAPES = [(2, 3), (5, 4), (33, 3)]
 
 

@@ -27,13 +27,14 @@ OURS = {"F": F, "Function": Function, "data": lambda x: np.atleast_1d(x.data) * 
 
 @dataclass
 class Outcome:
-    """`wrong`: what does not hold; `refused`: the library's own refusal, by kind; `raised`: NumPy raised too; `regions`: in its plan, where
-    these were looked at."""
+    """`wrong`: what does not hold; `refused`: the library's own refusal, by kind; `raised`: NumPy raised too; `compared`: gradients that
+    were; `regions`: in its plan, where these were looked at."""
 
     wrong: list[str] = field(default_factory=list)
     refused: str = ""
     raised: str = ""
     judged: int = 0
+    compared: int = 0
     regions: int = 0
 
 

@@ -50,6 +50,7 @@ def run_smooth(program: Program, *, exact: bool = False) -> Outcome:
                     outcome.wrong.append(f"gradient: CRASH {type(error).__name__}: {error!s:.200}")
                     return outcome
                 if exact:
+                    outcome.compared += len(wrt)
                     names = ["the loss", *[f"by {program.parameters[k].name}" for k in wrt]]
                     outcome.wrong += _other_bits(call, names, [value, *grads], _reference(both, ours.arguments(call)))
                     outcome.wrong += _other_bits(call, ["NumPy's loss"], [value], [_at(program, call, {}, np.float64)])
@@ -90,6 +91,7 @@ def _compare(outcome: Outcome, program: Program, call: int, value: Any, grads: d
         if not np.all(np.isfinite(grad)):
             outcome.judged += 1  # an infinite slope on the way, as of sqrt at 0, gives no number
             continue
+        outcome.compared += 1
         terms = np.asarray(grad) * direction
         room = CLOSE * (1 + float(np.sum(np.abs(terms))) + abs(slope))
         if not abs(float(np.sum(terms)) - slope) <= room:

@@ -63,6 +63,13 @@ def test_exact_programs(seed: int) -> None:
     holds(draw_program(random.Random(seed), seed, most=15), functools.partial(run, exact=True))
 
 
+def test_gradients_are_compared() -> None:
+    """Not all programs are refused or too ill-conditioned to tell: most seeds give gradients that are compared."""
+    for judge in (run_smooth, functools.partial(run_smooth, exact=True)):
+        found = [judge(draw_program(random.Random(seed), seed, most=15, smooth=True)).compared for seed in range(24)]
+        assert sum([n > 0 for n in found]) >= 12, found
+
+
 def test_memory() -> None:
     """The bills of drawn programs, by the counting allocator in a child process."""
     command = [sys.executable, "-m", "tests.drawn.memory", "500", str(max(COUNT // 10, 1))]

@@ -104,7 +104,8 @@ def planned(program: str, target: str) -> Plan:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passes, "PLAN_PASSES", ())
         graph = PROGRAMS[program]()
-    passes.optimize(graph, target=TARGETS[target])
+    passes.optimize(graph)
+    passes.prepare(graph, TARGETS[target])
     return plan(graph, TARGETS[target])
 
 

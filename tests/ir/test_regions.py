@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ir.evaluate import evaluate
 from ir.graph import Graph, Value
 from ir.ops import TABLE
 from ir.ops import elementwise as e
@@ -169,3 +170,15 @@ def test_a_group_that_moves_as_much_is_none():
 def test_axes_of_one_index_are_not_cut():
     assert found(e.exp(e.multiply(x_of(1, 24), 2.0))) == ["24: multiply, exp"]
     assert NO_AXIS.startswith("it has no axis")
+
+
+def test_a_region_means_what_its_nodes_mean():
+    x = x_of(6, 4)
+    y = softmax(x)
+    graph = x.node.graph
+    graph.outputs = [y, sum(e.multiply(y, y), axis=(0,), keepdims=False)]
+    cut, _ = contract(graph, TINY, False)
+    assert [n.op.name for n in cut.order() if n.operands] == ["region", "sum"]
+    given = [np.random.default_rng(0).standard_normal((6, 4))]
+    for got, want in zip(evaluate(cut, given)[0], evaluate(graph, given)[0], strict=True):
+        assert np.array_equal(got, want)

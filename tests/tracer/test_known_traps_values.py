@@ -58,6 +58,16 @@ def written(x, *steps: Callable[[Any], Any]):
     return x
 
 
+def as_numpy(fn: Callable[..., Any], specs: str) -> None:
+    """Three calls with other data, compiled and plain: the same results, and the same arguments afterwards."""
+    fast = tracer.compile(fn)
+    for call in range(3):
+        mine, plain = ([data(spec, call + 3 * i) for i, spec in enumerate(specs.split())] for _ in range(2))
+        due = fn(*plain)
+        alike(fast(*mine), due)
+        alike(mine, plain)
+
+
 def set_(x, at, value):
     x[at] = value
     return x
@@ -324,10 +334,4 @@ TABLE: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", TABLE)
 def test_values(name: str) -> None:
-    fn, specs = TABLE[name]
-    fast = tracer.compile(fn)
-    for call in range(3):
-        mine, plain = ([data(spec, call + 3 * i) for i, spec in enumerate(specs.split())] for _ in range(2))
-        due = fn(*plain)
-        alike(fast(*mine), due)
-        alike(mine, plain)
+    as_numpy(*TABLE[name])

@@ -365,7 +365,7 @@ def test_a_checked_run_follows_the_schedule():
 # ---- the learning rate of plain SGD goes through the backward pass
 def test_plain_sgd_passes_over_no_parameter_for_its_rate():
     step = tracer.train_step(loss, SGD(0.1), start())
-    (subtracted,) = {root(new).node for _, new in step.graph(A, B).updates}  # both parameters at once
+    (subtracted,) = {root(new).node for _, new in step.plan(A, B).graph.updates}  # both parameters at once
     assert subtracted.op.name == "subtract"
     joined = subtracted.operands[1].node
     assert joined.op.name == "concatenate" and "multiply" not in [root(v).node.op.name for v in joined.operands]

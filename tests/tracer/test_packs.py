@@ -63,7 +63,7 @@ def test_one_by_one_they_come_to_the_same_bits(optimizer, monkeypatch):
 
 
 def operations(step, *batch) -> list[str]:
-    return [node.op.name for node in step.graph(*batch).order()]
+    return [node.op.name for node in step.plan(*batch).graph.order()]
 
 
 @pytest.mark.parametrize("rows, width, left", [(60, 3, 1), (60, 900, 2)])

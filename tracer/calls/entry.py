@@ -20,7 +20,7 @@ from backends.interrupts import without_interrupts
 from backends.numpy.support import Block, finish, lie_adjacent, side_by_side
 from ir import Graph, Plan, Value, planning
 from ir.errors import ArgumentError
-from ir.passes import Record, optimize
+from ir.passes import Record, optimize, prepare
 from ir.spec import WEAK, Spec
 from tracer import trees
 from tracer.calls.keys import check_native, lies
@@ -85,11 +85,22 @@ class Entry:
     # ---- made when first needed
     @cached_property
     def graph(self) -> Graph:
-        """The graph after all passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
+        """The graph after the graph passes. The traced one is kept where Variables are given: their history needs it unoptimised."""
         with no_collection():
             graph = self.traced.graph.copy()[0] if self.records_variables else self.traced.graph
-            optimize(graph, exact=self._exact, log=self._passes, **self._for_target())
+            optimize(graph, exact=self._exact, log=self._passes)
         return graph
+
+    @cached_property
+    def prepared(self) -> Graph:
+        """The graph that is planned: after the plan passes as well, where there are any for it."""
+        graph = self.graph
+        if not graph.updates or self._exact:
+            return graph
+        with no_collection():
+            twin = graph.copy()[0]
+            prepare(twin, self._backend.target(), may_join=self._may_join, log=self._passes)
+        return twin
 
     @cached_property
     def plan(self) -> Plan:
@@ -99,7 +110,7 @@ class Entry:
         target = self._backend.target(self._exact)
         with no_collection():
             return planning.plan(
-                self.graph, target if regions else replace(target, regions=False), layouts=self._layouts, exact=self._exact,
+                self.prepared, target if regions else replace(target, regions=False), layouts=self._layouts, exact=self._exact,
                 gate=self.traced.gate, counted=self._ticks is not None, memory_limit=memory_limit,
             )  # fmt: skip
 
@@ -114,15 +125,11 @@ class Entry:
             return program
         return Writing(program, self._meets) if self.traced.graph.updates else Reading(program, self._meets)
 
-    def _for_target(self) -> dict[str, Any]:
-        """Options of `optimize`: what to prepare for. A state that lies in a pack already is not asked to move to another."""
+    def _may_join(self, states: list[Value]) -> bool:
+        """Whether these may be laid in one pack: a state that lies in one already is not asked to move to another."""
         fetches = self._of_input()
-
-        def may_join(states: list[Value]) -> bool:
-            arrays = [fetches[states[0].graph.inputs.index(state)]().data for state in states]
-            return lie_adjacent(arrays) or not any(type(a.base) is Block for a in arrays)
-
-        return {"target": self._backend.target(self._exact), "may_join": may_join}
+        arrays = [fetches[states[0].graph.inputs.index(state)]().data for state in states]
+        return lie_adjacent(arrays) or not any(type(a.base) is Block for a in arrays)
 
     def _of_input(self) -> dict[int, Any]:
         """How what the function closes over is fetched, by input."""

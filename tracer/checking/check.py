@@ -25,6 +25,7 @@ from ir.errors import CheckError
 from ir.evaluate import apply_meaning, checked_input
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import Trait
+from ir.passes import optimize
 from ir.plan import Call, Host, Plan, Region
 from tracer.calls.entry import Entry
 from tracer.checking.bounds import NOISES, Noise, apart, bound
@@ -38,10 +39,17 @@ class CheckedEntry(Entry):
 
     @cached_property
     def _staged(self) -> tuple[Graph, list[Stage]]:
-        return staged(self.traced.graph, exact=self._exact, log=self._passes, **self._for_target())
+        target = None if self._exact else self._backend.target()
+        return staged(self.traced.graph, exact=self._exact, target=target, may_join=self._may_join, log=self._passes)
 
     @cached_property
     def graph(self) -> Graph:
+        graph = self.traced.graph.copy()[0]  # the traced one is the first stage
+        optimize(graph, exact=self._exact)
+        return graph
+
+    @cached_property
+    def prepared(self) -> Graph:
         return self._staged[0]
 
     @cached_property

@@ -7,10 +7,11 @@ Value that a pass leaves alone is the same object in the stages before and after
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ir.graph import INPUT, Graph, Node, Value
-from ir.passes import Record, optimize
+from ir.passes import Record, optimize, prepare
+from ir.passes.pack_states import MayJoin
+from ir.target import Target
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class Watched(Graph):
         return Stage(name, nodes, self.results(), replaced)
 
 
-def staged(graph: Graph, **options: Any) -> tuple[Graph, list[Stage]]:
-    """The graph after all passes (`options` go to `optimize`), and its stages, the traced one first.
+def staged(
+    graph: Graph, *, exact: bool = False, target: Target | None = None, may_join: MayJoin | None = None, log: list[Record] | None = None
+) -> tuple[Graph, list[Stage]]:
+    """The graph after all passes, those of the plan for `target` among them, and its stages, the traced one first.
 
     >>> from ir.parse import parse
     >>> graph = parse('''
@@ -77,5 +80,7 @@ def staged(graph: Graph, **options: Any) -> tuple[Graph, list[Stage]]:
         if stage.nodes != before.nodes or stage.results != before.results:
             stages.append(stage)
 
-    optimize(twin, watch=watch, **options)
+    optimize(twin, exact=exact, log=log, watch=watch)
+    if target is not None:
+        prepare(twin, target, may_join=may_join, log=log, watch=watch)
     return twin, stages
