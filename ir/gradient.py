@@ -5,8 +5,9 @@ any other code: the result differentiates again. What a rule need not do is done
 the operand's dtype, zeros for what nothing depends on, and *strong zeros*: a cotangent that is 0 by construction (`where`, a maximum,
 a slice, an index did not choose the element) stays 0 all the way down, where the slope may be infinite or NaN (`0 * inf`). Elementwise
 rules run unguarded; one mask stands where their results are added up, moved or handed out (`support.py`). A cotangent whose value
-happens to be 0 is no such zero: it has a slope of its own, which second derivatives need. Backward nodes carry the line of the node
-they differentiate.
+happens to be 0 is no such zero: it has a slope of its own, which second derivatives need. What comes from reading at an index is a part
+of a cotangent: parts are added into the sum of all that is whole, so none is laid out in an array of zeros of its own. Backward nodes
+carry the line of the node they differentiate.
 """
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ import numpy as np
 from ir.errors import Error, GradientError
 from ir.graph import Graph, Node, Value
 from ir.op import NoVjp, Trait
-from ir.ops import elementwise, index, reduce, shape
+from ir.ops import elementwise, index, reduce, shape, update
 from ir.support import Support, Supports, is_calm, is_zero
 
 
@@ -40,11 +41,11 @@ def append_gradient(
         if value.node in reached:
             backward.accumulate(value, fit(g, value), None, False)
     for node in reversed([n for n in graph.order() if n in reached]):
-        if any(v in backward.cotangent for v in node.outputs):
+        if any(v in backward.support for v in node.outputs):
             with graph.at(node.line.during(phase) if node.line else None):
                 backward.propagate(node)
     with graph.at(None):
-        return [backward.clean(v) if v in backward.cotangent else zeros(graph, v) for v in wrt]
+        return [backward.clean(v) if v in backward.support else zeros(graph, v) for v in wrt]
 
 
 def zeros(graph: Graph, like: Value) -> Value:
@@ -70,6 +71,7 @@ def _between(graph: Graph, wrt: Sequence[Value], outputs: Sequence[Value]) -> se
 class _Backward:
     """The cotangents so far, and what is known of their zeros.
 
+    A cotangent is the sum of `whole[v]` and of `parts[v]`, nodes that add a part to zeros; `clean` and `settled` join them.
     `support[v]` is where the cotangent of v may be other than 0 (None: anywhere). While `v in mixed`, what stands outside the support
     has met factors that may be infinite or NaN there, and is put back to 0 by `clean` before anything adds it up or moves it.
     """
@@ -77,27 +79,41 @@ class _Backward:
     def __init__(self, graph: Graph, reached: set[Node]):
         self.graph, self.reached = graph, reached
         self.supports = Supports(graph)
-        self.cotangent: dict[Value, Value] = {}
+        self.whole: dict[Value, Value] = {}
+        self.parts: dict[Value, list[Node]] = {}
         self.support: dict[Value, Support | None] = {}
         self.mixed: set[Value] = set()
 
     def clean(self, value: Value) -> Value:
         """The cotangent of `value`, exactly 0 outside its support."""
+        self._mask(value)
+        return self.settled(value)
+
+    def settled(self, value: Value) -> Value:
+        """The cotangent of `value`: its parts added, in the order in which they came, to the whole."""
+        parts = self.parts.pop(value, [])
+        if parts:
+            self.whole[value] = _with_parts(self.whole.get(value), parts)
+        return self.whole[value]
+
+    def _mask(self, value: Value) -> None:
+        """Puts back to 0 what is not in the support; parts came without."""
         support = self.support[value]
         if value in self.mixed and support is not None:
-            self.cotangent[value] = self.supports.masked(self.cotangent[value], support)
+            self.whole[value] = self.supports.masked(self.whole[value], support)
             self.mixed.discard(value)
-        return self.cotangent[value]
 
     def accumulate(self, value: Value, g: Value, support: Support | None, mixed: bool) -> None:
         """Adds a cotangent of the value's own spec."""
-        if value in self.cotangent:
-            if support is not self.support[value]:
-                g = self.supports.masked(g, support) if mixed and support is not None else g
-                self.clean(value)
-                support, mixed = self.supports.either(support, self.support[value]), False
-            g = _sum(self.cotangent[value], g)
-        self.cotangent[value], self.support[value] = g, support
+        if value in self.support and support is not self.support[value]:
+            g = self.supports.masked(g, support) if mixed and support is not None else g
+            self._mask(value)
+            support, mixed = self.supports.either(support, self.support[value]), False
+        self.support[value] = support
+        if _is_part(g.node) and not mixed:
+            self.parts.setdefault(value, []).append(g.node)
+            return
+        self.whole[value] = elementwise.add(self.whole[value], g) if value in self.whole else g
         if mixed:
             self.mixed.add(value)
 
@@ -115,11 +131,8 @@ class _Backward:
         several, pointwise = len(node.outputs) > 1, node.op.has(Trait.ELEMENTWISE)
         first = node.outputs[0]
         support = None if several else self.support[first]
-        if not pointwise:
-            for v in node.outputs:
-                if v in self.cotangent:
-                    self.clean(v)
-        g = tuple([self.cotangent.get(v) for v in node.outputs])
+        join = self.settled if pointwise else self.clean
+        g = tuple([join(v) if v in self.support else None for v in node.outputs])
         try:
             given = rule(g if several else g[0], node.outputs if several else first, *self._operands(node, support), **node.attrs)
         except Error as error:
@@ -169,14 +182,28 @@ def _mixes(node: Node, support: Support) -> bool:
     return not (node.op.has(Trait.BILINEAR) and support.array is not None)
 
 
-def _sum(a: Value, b: Value) -> Value:
-    """`a + b`; of a part added to zeros, as reading at an index gives it back, the part alone is added, in place if that may be."""
-    for part, whole in ((b, a), (a, b)):
-        node = part.node
-        adds = node.op in (index.add_slice, index.add_at)
-        if adds and node.operands[0].node.op is shape.broadcast_to and is_zero(node.operands[0].node.operands[0]):
-            return node.op(whole, *node.operands[1:], **node.attrs)
-    return elementwise.add(a, b)
+def _is_part(node: Node) -> bool:
+    """Whether it adds to zeros, as the gradient of reading at an index does."""
+    adds = node.op in (index.add_slice, index.add_at)
+    return adds and node.operands[0].node.op is shape.broadcast_to and is_zero(node.operands[0].node.operands[0])
+
+
+def _with_parts(whole: Value | None, parts: list[Node]) -> Value:
+    """`whole` (None: zeros) and the parts, added one after the other into it. Where it is 0 at just the indices of a part, because all of
+    that was written over, the part is written there.
+    """
+    if whole is None:
+        whole, parts = parts[0].outputs[0], parts[1:]
+    elif whole.node.op is update.set_slice and is_zero(whole.node.operands[1]):
+        base = whole.node.operands[0]
+        for part in parts:
+            if part.op is index.add_slice and part.attrs == whole.node.attrs:
+                whole = update.set_slice(base, part.operands[1], **part.attrs)
+                parts = [p for p in parts if p is not part]
+                break
+    for part in parts:
+        whole = part.op(whole, *part.operands[1:], **part.attrs)
+    return whole
 
 
 def fit(g: Value, like: Value) -> Value:

@@ -105,6 +105,19 @@ CASES = [
     ("a number reshaped", "reshape(broadcast_to(s, shape=(2, 3)), shape=(6,))", "broadcast_to(s, shape=(6,))", True),
     ("operands that broadcast anyway", "multiply(broadcast_to(s, shape=(2, 3)), x)", "multiply(s, x)", True),
     ("operands that broadcast anyway", "exp(broadcast_to(v, shape=(2, 3)))", "broadcast_to(exp(v), shape=(2, 3))", False),
+    ("written back", "set_slice((e := exp(x)), slice(e, index=((0, 1, 1), (0, 2, 1))), index=((0, 1, 1), (0, 2, 1)))", "exp(x)", True),
+    (
+        "written back", "set_slice(x, slice(x, index=((0, 1, 1), (0, 2, 1))), index=((0, 1, 1), (1, 3, 1)))",
+        "set_slice(x, slice(x, index=((0, 1, 1), (0, 2, 1))), index=((0, 1, 1), (1, 3, 1)))", False,
+    ),
+    (
+        "added and written back", "set_slice(x, add(column, slice(x, index=((0, 2, 1), (0, 2, 1)))), index=((0, 2, 1), (0, 2, 1)))",
+        "add_slice(x, column, index=((0, 2, 1), (0, 2, 1)))", True,
+    ),
+    (
+        "added and written back", "set_slice(f, add(column, slice(f, index=((0, 2, 1), (0, 2, 1)))), index=((0, 2, 1), (0, 2, 1)))",
+        "set_slice(f, add(column, slice(f, index=((0, 2, 1), (0, 2, 1)))), index=((0, 2, 1), (0, 2, 1)))", False,
+    ),
     ("all of it read", "slice(x, index=((0, 2, 1), (0, 3, 1)))", "x", True),
     ("all of it written", "set_slice(x, exp(y), index=((0, 2, 1), (0, 3, 1)))", "exp(y)", False),
     ("mean without a dtype", "mean(x, axis=(0,), keepdims=False, dtype=None)", "mean(x, axis=(0,), keepdims=False)", True),
