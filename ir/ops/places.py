@@ -21,7 +21,7 @@ Index = tuple[Triple, ...]
 def triple(asked: builtins.slice, size: int) -> Triple:
     """A Python slice of an axis of `size` as (start, stop, step), all in range; stop is None where a negative step reaches index 0.
 
-    Slices that read the same indices give the same triple.
+    Slices that read the same indices in the same direction give the same triple: of one element too, where NumPy's stride says which.
 
     >>> triple(slice(-3, None), 5), triple(slice(None, None, -2), 5), triple(slice(4, 2), 5)
     ((2, 5, 1), (4, None, -2), (0, 0, 1))
@@ -31,7 +31,7 @@ def triple(asked: builtins.slice, size: int) -> Triple:
     if count == 0:
         return 0, 0, 1
     if count == 1:
-        return start, start + 1, 1
+        return (start, start + 1, 1) if step > 0 else (start, start - 1 if start else None, -1)
     last = start + step * (count - 1)
     stop = last + (1 if step > 0 else -1)
     return start, stop if stop >= 0 else None, step

@@ -20,7 +20,7 @@ from ir.op import Op
 from ir.ops import TABLE
 from ir.ops.places import Index, composed
 from ir.ops.views import inverse
-from ir.planning.strides import c_strides
+from ir.planning.strides import c_strides, is_dense
 from ir.spec import Spec
 from tracer.arrays.shared import Shared
 from tracer.operands.stack import Recorder
@@ -31,14 +31,15 @@ class Storage:
 
     `source` is the index of the graph input that the storage came in by, None for memory that the function made itself. `peers` are
     the storages that share elements with this one (see `aliases.py`): after a write they are stale, and catch up when next looked at.
-    `swapped`: the caller's array has the other byte order, so that NumPy's casts of it to its own dtype are copies.
+    `swapped`: the caller's array has the other byte order, so that NumPy's casts of it to its own dtype are copies. `gaps`: the memory
+    does not fill one block, which a new content does: what is computed after a write lies otherwise than in NumPy.
     """
 
-    __slots__ = ("tracing", "_value", "version", "writeable", "source", "peers", "swapped", "_stale", "__weakref__")
+    __slots__ = ("tracing", "_value", "version", "writeable", "source", "peers", "swapped", "gaps", "_stale", "__weakref__")
 
     def __init__(self, tracing: Recorder, value: Value, *, writeable: bool = True, source: int | None = None):
         self.tracing, self._value, self.writeable, self.source = tracing, value, writeable, source
-        self.version, self.swapped = 0, False
+        self.version, self.swapped, self.gaps = 0, False, False
         self.peers: list[tuple[Storage, Shared]] = []
         self._stale: dict[Storage, Shared] = {}
 
@@ -183,3 +184,8 @@ def stand_in(spec: Spec, strides: tuple[int, ...] | None = None) -> np.ndarray:
     if strides is None:
         strides = c_strides(spec.shape, spec.dtype.itemsize)
     return as_strided(np.empty(1, spec.dtype), spec.shape, strides)
+
+
+def has_gaps(memory: np.ndarray | None) -> bool:
+    """Whether an array, or the stand-in of one, leaves memory between its elements or runs backwards."""
+    return memory is not None and not is_dense(memory.shape, memory.strides, memory.itemsize)

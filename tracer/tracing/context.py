@@ -26,7 +26,7 @@ from tracer.operands.notes import Notes
 from tracer.operands.refusal import refuse
 from tracer.operands.stack import Operand, entered
 from tracer.tracing.errstate import Errstate
-from tracer.tracing.layouts import strides_of
+from tracer.tracing.layouts import check_bits, strides_of
 from tracer.tracing.numbers import Numbers
 from tracer.tracing.outside import Outside
 
@@ -66,6 +66,8 @@ class Tracing:
         out = self.graph.apply(op, [x if type(x) is float else self.value_of(x) for x in operands], attrs, line)
         if type(out) is tuple:
             return tuple([self.wrap(v) for v in out])
+        if self.exact:
+            check_bits(op, operands, out.spec)
         if op.ufunc is not None:
             for position, x in enumerate(operands):
                 if type(x) is int and not -1 < x < 128:

@@ -12,7 +12,7 @@ from ir.source import Line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import trees
 from tracer.arrays.scalar import TracedScalar
-from tracer.arrays.storage import Storage, stand_in
+from tracer.arrays.storage import Storage, has_gaps, stand_in
 from tracer.arrays.traced import TracedArray
 from tracer.captures.seen import is_foreign
 from tracer.operands.refusal import refuse
@@ -129,6 +129,7 @@ def _array(
     writeable = writeable if memory is None else memory.flags.writeable
     storage = Storage(tracing, tracing.graph.input(spec, "argument", line), writeable=writeable, source=position)
     tracing.outside.arguments.append(storage)
+    storage.gaps = has_gaps(memory if memory is not None else strides)
     if memory is not None:
         storage.swapped = not memory.dtype.isnative
         tracing.outside.memory.append((storage, memory))

@@ -5,13 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from ir.errors import TraceError
 from ir.graph import Value
-from ir.op import Op
+from ir.op import Op, Trait
 from ir.planning.orders import Lie, result_strides
 from ir.planning.strides import c_strides
 from ir.spec import Spec
 from tracer.arrays.storage import Step, stand_in
 from tracer.arrays.traced import TracedArray
+from tracer.operands.refusal import refuse
 from tracer.operands.stack import Operand
 from tracer.tracing.outside import native
 
@@ -26,6 +28,38 @@ def strides_of(op: Op, operands: tuple[Any, ...], attrs: dict[str, Any], out: Sp
     strides = result_strides(op, attrs, [_lie(x) for x in operands], out)
     made = stand_in(out, strides)
     return None if made.flags.c_contiguous else made
+
+
+def check_bits(op: Op, operands: tuple[Any, ...], out: Spec) -> None:
+    """Refuses, where every bit counts, what NumPy rounds as its memory lies where ours lies otherwise.
+
+    These are products of real and imaginary parts of complex arrays, which BLAS adds up across gaps; products of an argument with gaps
+    after something was written into it, which ours fills; products with a vector that cast a matrix which is not in C order, and of
+    one complex64 element whose stride is negative, which ours is not.
+    """
+    arrays = [x for x in operands if type(x) is TracedArray]
+    by_vector = any(len(shape) < 2 or 1 in shape[-2:] for shape, _, _ in map(_lie, operands))
+    for x in arrays if op.has(Trait.BILINEAR) else ():
+        lies = x.stand_in()
+        straight = lies.flags.c_contiguous or lies.flags.f_contiguous
+        if not straight and any(step.op.name in ("real", "imag") for step in x.path):
+            raise _hangs_on("products of real or imaginary parts", "x.copy(), with x = z.real or z.imag", op, x)
+        if not straight and x.storage.gaps and x.storage.version:
+            raise _hangs_on("products of an array with gaps that was written into", "x.copy()", op, x)
+        if by_vector and x.ndim > 1 and x.dtype != out.dtype and not lies.flags.c_contiguous:
+            raise _hangs_on("products of a vector and a matrix that is not in C order and is cast", f"x.astype({out.dtype.name!r})", op, x)
+    for x in arrays if op.name in ("multiply", "square", "power", "abs") else ():
+        if x.dtype.char == "F" and x.size == 1 and any(_turns(step) for step in x.path):
+            raise _hangs_on("products of one complex64 element, by the sign of its stride,", "x.copy(), with x = y[::-1]", op, x)
+
+
+def _hangs_on(what: str, mend: str, op: Op, x: TracedArray) -> TraceError:
+    cause = f"NumPy rounds {what} as they lie in memory, where this plan lays them otherwise, and exact=True keeps every bit"
+    return refuse(cause, f"{mend} in place of x", op=op.name, operands=[("x", x.spec)])
+
+
+def _turns(step: Step) -> bool:
+    return step.op.name == "slice" and any(stride < 0 for _, _, stride in dict(step.attrs)["index"])
 
 
 def _is_plain(operand: Any) -> bool:

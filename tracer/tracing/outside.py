@@ -20,7 +20,7 @@ from ir.spec import Spec, check_dtype
 from tracer.arrays import aliases
 from tracer.arrays.lying import constant_as_it_lies
 from tracer.arrays.scalar import TracedScalar
-from tracer.arrays.storage import Storage, stand_in
+from tracer.arrays.storage import Storage, has_gaps, stand_in
 from tracer.arrays.traced import TracedArray, leaked
 from tracer.captures.capture import Reach
 from tracer.captures.paths import Found
@@ -225,7 +225,7 @@ class Outside:
         )
         storage = Storage(self._recorder, value, source=index, writeable=kind != "array")
         if array is not None:
-            storage.swapped = not array.dtype.isnative
+            storage.swapped, storage.gaps = not array.dtype.isnative, has_gaps(array)
             self.memory.append((storage, array))
             aliases.link(self.memory, len(self.memory) - 1)
         strided = stand_in(spec, array.strides) if array is not None and not array.flags.c_contiguous else None
