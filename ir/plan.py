@@ -142,7 +142,8 @@ class Region:
     a row, or None for what every block reads whole. The last writes are the body's states: first those that are written over block by
     block (they are not among the reads), then one for each of `starts`: it has a row for each of as many shares of the blocks, which
     begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
-    buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product, None for the process's own setting.
+    buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product of the whole run, None for the process's
+    own setting.
     """
 
     node: Node
@@ -236,6 +237,16 @@ class Plan:
     def result_bytes(self) -> int:
         """Bytes to ask for to hold the results; NumPy asks for one even where an array has no elements."""
         return sum([max(b.bytes, 1) for b in self.buffers if b.kind == "result"])
+
+    @property
+    def blas_threads(self) -> int | None:
+        """How many threads of the BLAS library each product of a run has, those outside regions too; None: as the process has it set.
+
+        One where a region forks: BLAS's own threads wait for their next product awake, 25 ms long, on the processors that workers need.
+        """
+        plans = [s.body for s in self.steps if isinstance(s, Loop)] or [self]
+        asked = [s.blas_threads for p in plans for s in p.steps if isinstance(s, Region) and s.blas_threads is not None]
+        return min(asked, default=None)
 
     @property
     def packs(self) -> list[tuple[int, ...]]:

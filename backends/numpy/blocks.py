@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from backends.numpy.blas import blas_threads
 from backends.numpy.errors_at_end import errors_at_end
 from backends.numpy.workers import fork
 
@@ -23,26 +22,24 @@ class Blocks:
 
     `bodies`: for each worker the block's function and that of the last, shorter block (None where there is none), over that worker's
     buffers. `cuts`: the axis along which each array is cut and its indices for a row, None for what each block gets whole; the last
-    arrays, one for each of `starts`, have a row a share, which begins as that number. `blas`: the threads of
-    products, None where nothing forks.
+    arrays, one for each of `starts`, have a row a share, which begins as that number.
     """
 
     def __init__(
         self, size: int, rows: int, last: int, shares: int, cuts: Sequence[Cut], starts: Sequence[Any],
-        bodies: Sequence[tuple[Block, Block | None]], blas: int | None,
+        bodies: Sequence[tuple[Block, Block | None]],
     ):  # fmt: skip
         self.spans = spans(size, rows, last, shares)
         self.rows, self.starts = rows, tuple(starts)
         self.cuts = tuple([None if cut is None else ((slice(None),) * cut[0], cut[1]) for cut in cuts])
-        self.bodies, self.blas = tuple(bodies), blas
+        self.bodies = tuple(bodies)
 
     def run(self, *arrays: Any) -> None:
         """All shares, by as many workers as there are bodies."""
         left = list(range(len(self.spans) - 1, -1, -1))
-        if self.blas is None:
+        if len(self.bodies) == 1:
             self._work(self.bodies[0], left, arrays)
-            return
-        with blas_threads(self.blas) as held, held:  # products of several workers at once, each with threads of BLAS's own, take twice
+        else:
             fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
 
     def run_through(self, *arrays: Any) -> None:

@@ -102,7 +102,11 @@ class _Writer:
             run.append(f"{', '.join(now)}{',' if len(now) == 1 else ''} = inputs")
         if states:
             run += [f"if {' or '.join([f'{names.inputs[k]}_now is not {names.inputs[k]}' for k in states])}:", "    return moved(inputs)"]
-        run += [*first, *names.called, *main, f"return [{returned}]"]
+        work = [*first, *names.called, *main, f"return [{returned}]"]
+        if self.plan.blas_threads is not None:
+            hold = names.fresh("hold_")
+            work = [f"with blas_threads({self.plan.blas_threads}) as {hold}, {hold}:", *_indent(work)]
+        run += work
         bind = []
         if names.array_names:
             bind.append(f"{', '.join(names.array_names)}, = const")
@@ -118,6 +122,8 @@ class _Writer:
         head.append("import numpy as np")
         if self.uses_blocks:
             head += ["", "from backends.numpy.blocks import Blocks"]
+        if self.plan.blas_threads is not None:
+            head.insert(len(head) - 1, "from backends.numpy.blas import blas_threads")
         if support := self.uses_support | names.support:
             head += ["", f"from backends.numpy.support import {', '.join(sorted(support))}"]
         if self.uses_python:
@@ -204,7 +210,7 @@ class _Writer:
             "",
             f"{name} = Blocks(",
             f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {region.cuts},",
-            f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},), {region.blas_threads},",
+            f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
             f").{run}",
         ]
         return [f"{name}({', '.join([names.place(p) for p in (*region.reads, *region.writes)])})"]

@@ -153,33 +153,6 @@ POWER = (
 
 
 # ---- no ufuncs
-def _where(site: Site) -> tuple[str, ...]:
-    choose = 'np.copyto({out}, {1}, "unsafe", {0})'
-    return (choose,) if same_memory(site.reads[2], site.writes[0]) else ('np.copyto({out}, {2}, "unsafe")', choose)
-
-
-def _is_condition(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    return reads[0].dtype.kind == "b"
-
-
-def _is_masking(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    """`where(c, x, number)`: what masks a gradient."""
-    x, out = reads[1], writes[0]
-    return reads[0].dtype.kind == "b" and reads[2].shape == () and (x.shape, x.strides, x.dtype) == (out.shape, out.strides, out.dtype)
-
-
-def _where_masking(site: Site) -> tuple[str, ...]:
-    """Over x: the number goes where the condition, turned round, holds. Elsewhere as usual."""
-    if not same_memory(site.reads[1], site.writes[0]):
-        return _where(site)
-    return "np.logical_not({0}, {t0})", 'np.copyto({out}, {2}, "unsafe", {t0})'
-
-
-def _where_any(site: Site) -> tuple[str, ...]:
-    """A condition of numbers is brought to bool first."""
-    return (f"np.not_equal({{0}}, {site.number(0, site.reads[0].dtype)}, {{t0}})", *[line.replace("{0}", "{t0}") for line in _where(site)])
-
-
 def _move(site: Site) -> tuple[str, ...]:
     return () if same_memory(site.reads[0], site.writes[0]) else ('np.copyto({out}, {0}, "unsafe")',)
 
@@ -195,26 +168,6 @@ def _cast(site: Site) -> tuple[str, ...]:
 
 
 OTHERS = {
-    "where": (
-        Kernel(
-            "where.masking",
-            "where",
-            _where_masking,
-            accepts=_is_masking,
-            cost=passes("copy", "copy"),
-            overwrites=(1,),
-            temps=lambda specs, outs, attrs: (Spec(specs[0].shape, np.dtype(bool)),),
-        ),
-        Kernel("where.copyto", "where", _where, accepts=_is_condition, cost=passes("copy", "copy"), overwrites=(2,)),
-        Kernel(
-            "where.number",
-            "where",
-            _where_any,
-            cost=passes("copy", "copy", "copy"),
-            overwrites=(2,),
-            temps=lambda specs, outs, attrs: (Spec(specs[0].shape, np.dtype(bool)),),
-        ),
-    ),
     "real": (Kernel("real.copyto", "real", ("np.copyto({out}, {0}.real)",), cost=passes("copy")),),
     "imag": (Kernel("imag.copyto", "imag", _imag, cost=passes("copy")),),
     "cast": (Kernel("cast.copyto", "cast", _cast, cost=passes("copy"), overwrites=(0,), single=True),),

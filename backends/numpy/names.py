@@ -142,6 +142,11 @@ class Names:
                 "number_" if kind == "const" and not place.shape else "view_" if kind in ("input", "state", "const") else "work_",
             )
         )
+        if (typed := self._typed(place)) is not None:
+            kept = kind == "const" or (kind == "state" and self.around is None)
+            lines = self.bound if kept else self.called
+            lines.append(self.functions(f"{name} = {self.place(typed)}.view(np.{type_name(place.dtype)})"))
+            return name
         match kind:
             case "arena" | "scalar":
                 self.bound.append(f"{name} = {self._cut('arena', place, (place.buffer.offset or 0) + place.offset)}")
@@ -154,6 +159,23 @@ class Names:
             case "result":
                 self._define_result(name, place)
         return name
+
+    def _typed(self, place: Place) -> Place | None:
+        """For what is read as numbers of another kind than the array given has: the place as that array has it."""
+        buffer = place.buffer
+        if buffer.kind == "const":
+            dtype = buffer.data.dtype if buffer.data is not None else place.dtype
+        elif buffer.kind == "result":
+            dtype = self.plan.results[buffer.index].dtype  # type: ignore[index,union-attr]
+        elif buffer in self._members:
+            dtype = self.body.places[self.plan.graph.inputs[self._members[buffer][0]]].dtype
+        else:
+            return None
+        if dtype == place.dtype or dtype.itemsize != place.dtype.itemsize:
+            return None
+        alike = Place(buffer, place.offset, place.shape, place.strides, dtype)
+        views = [v.place for v in self.body.views if _spot(v.place) == _spot(alike) and v.place.strides == place.strides]
+        return views[0] if views else alike
 
     def _is_root(self, place: Place, index: int) -> bool:
         root = self.body.places[self.plan.graph.inputs[index]]

@@ -10,14 +10,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from backends.numpy import kernels_elementwise, kernels_host, kernels_index, kernels_matmul, kernels_nn, kernels_norm, kernels_reduce
+from backends.numpy import (
+    kernels_elementwise,
+    kernels_host,
+    kernels_index,
+    kernels_matmul,
+    kernels_nn,
+    kernels_norm,
+    kernels_reduce,
+    kernels_where,
+)
 from ir.ops import TABLE
 from ir.target import Kernel, Target
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     **kernels_elementwise.kernels(TABLE), **kernels_reduce.KERNELS,
     **kernels_norm.KERNELS, **kernels_matmul.KERNELS, **kernels_nn.KERNELS, **kernels_index.KERNELS,
-    **kernels_host.KERNELS,
+    **kernels_host.KERNELS, **kernels_where.KERNELS,
 }  # fmt: skip
 
 TARGET = Target(

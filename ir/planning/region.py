@@ -51,7 +51,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     count = held.size // rows + (last_rows > 0)
     forks = count > 1 and _work_ns(main, target) * count >= PAYS * target.fork_ns
     workers = min(target.workers, held.shares, count) if forks else 1
-    blas = 1 if forks else None  # whatever the number of workers: bits depend on the number of BLAS's threads
+    blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
     writes = [*given, *[written[k] for k in sorted(written)], *range(len(held.whole), len(held.specs))]
     cuts = [held.cuts.get(held.graph.inputs[k]) for k in kept]

@@ -165,6 +165,13 @@ def _sigmoid(rng: np.random.Generator) -> list[Case]:
 def _where(rng: np.random.Generator) -> list[Case]:
     found: list[Case] = [([draw(rng, s, "?"), draw(rng, s), draw(rng, s)], {}) for s in SHAPES]
     found += [([draw(rng, (3, 4), "?"), draw(rng, (3, 4), p), draw(rng, (3, 4), q)], {}) for p, q in ("fd", "lf", "dD", "??")]
+    odd = np.array([-0.0, np.nan, np.inf, -np.inf, 1e-310])
+    for d in "defgDbL":  # large enough for the kernels that choose by bits
+        x, y = np.resize(draw(rng, (3,), d), (20, 30)), draw(rng, (20, 30), d)
+        if d in "defg":
+            x[:5, :5] = y[3:8, 3:8] = odd.astype(d)
+        mask = draw(rng, (20, 30), "?")
+        found += [([mask, x, y], {}), ([mask, x, 0.0 if d in "defgD" else 0], {}), ([mask, x[:, :1], y.T.reshape(30, 20).T], {})]
     return found + [
         ([draw(rng, (3, 1), "?"), draw(rng, (4,)), 0.0], {}),
         ([draw(rng, (3, 4), "l") - 1, draw(rng, (4,)), draw(rng, ())], {}),

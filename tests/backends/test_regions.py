@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import tracer
+from backends.numpy import blas
 from ir.plan import Region
 from tests.backends.test_memory import ROOT
 from tests.drawn.grow import draw_program
@@ -158,6 +159,21 @@ def test_warnings_come_from_workers_too() -> None:
             fast(x)
         with np.errstate(over="ignore"):
             assert np.isinf(fast(x)).all()
+
+
+def test_products_beside_a_region_that_forks_have_one_thread() -> None:
+    """BLAS's own threads would wait awake for their next product; the caller's setting is back after the call."""
+    rng = np.random.default_rng(2)
+    x, W = rng.normal(size=(64, 8)), rng.normal(size=(8, 8))
+    before = blas.SETTING.get() if blas.SETTING else None
+    found = []
+    for workers in (1, 3):
+        with tiny(workers, fork_ns=0.0):
+            fast = tracer.compile(lambda x, W: columns(np.tanh(x) + 1)[0] @ np.tanh(W @ W))
+            found.append(fast(x, W).tobytes())
+            assert fast.plan(x, W).blas_threads == 1 and "with blas_threads(1)" in fast.source(x, W)
+    assert found[0] == found[1]
+    assert blas.SETTING is None or blas.SETTING.get() == before
 
 
 @pytest.mark.long
