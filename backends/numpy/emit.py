@@ -71,7 +71,7 @@ class _Writer:
         self.uses_support: set[str] = set()
         self.blocks: dict[Plan, str] = {}
         self.as_calls = False  # whether each step must be one call
-        self.uses_python = self.uses_partial = self.uses_blocks = False
+        self.uses_python = self.uses_partial = self.uses_blocks = self.uses_quiet = False
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
                 self.numbers[value] = self.names.inputs[index]
@@ -191,8 +191,12 @@ class _Writer:
         fields.update({key: repr(value) for key, value in call.node.attrs.items() if key not in fields})
         lines = [template.format(*_Lazy(names, call.reads), **fields) for template in templates]
         for line in lines:
-            if "quiet" in line or "loud" in line or "hosted" in line:
-                self.uses_support.update(re.findall(r"\b(?:quiet|loud|hosted)\b", line))
+            if "hosted" in line:
+                self.uses_support.add("hosted")
+            elif "quiet()" in line and not self.uses_quiet:
+                self.uses_quiet = True
+                self.uses_support.add("hushed")
+                names.bound.append("quiet = hushed()")
         return [names.functions(line) for line in lines]
 
     def _region(self, region: Region, at_end: bool = False) -> list[str]:
@@ -225,12 +229,10 @@ class _Writer:
         return self.blocks[plan]
 
     def _tail(self, steps: list[Step]) -> list[str]:
-        """What writes states and what follows, single calls all: several are made by `finish`, all or none."""
+        """What writes states and what follows, single calls all: several are made by `finish` or what `together` makes, all or none."""
         regions = any(isinstance(step, Region) for step in steps)
         if not regions and sum([len(self._step(step)) for step in steps]) < 2:
             return self._steps(steps)
-        finish = "finish_held" if regions else "finish"
-        self.uses_support.add(finish)
         found, self.as_calls = [], True
         for step in steps:
             comment = _comment(step.line)
@@ -244,10 +246,17 @@ class _Writer:
         states = states_of(self.plan)
         called = {line.split(" = ")[0] for line in self.names.called} | {n for k, n in enumerate(self.names.inputs) if k not in states}
         text = [f"{writes} = (", *found, ")"]
-        if called & {word for line in found for word in re.findall(r"\w+", line.split("  #")[0])}:
+        moving = bool(called & {word for line in found for word in re.findall(r"\w+", line.split("  #")[0])})
+        finish = "finish_held" if regions else "finish" if moving else "together"
+        self.uses_support.add(finish)
+        if moving:
             return [*text, f"{finish}({writes})"]
         self.names.bound += ["", *text]
-        return ["# every state or none", f"{finish}({writes})"]
+        if regions:
+            return ["# every state or none", f"{finish}({writes})"]
+        write = self.names.fresh("write_states")
+        self.names.bound.append(f"{write} = together({writes})")
+        return ["# every state or none", f"{write}()"]
 
     def _positional(self, function: str, operands: str) -> tuple[str, str]:
         """The function and its operands without keywords, which are bound to it."""

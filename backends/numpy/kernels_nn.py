@@ -2,7 +2,7 @@
 
 `1 / (1 + exp(-x))` overflows to infinity for x < -709, which is right (1 / inf is 0) but must not warn, nor may a result too small
 to be a normal number: NumPy is asked to be quiet around it. Measured for 100x10 float64: tanh 39 us, exp 13; `np.errstate` itself
-would take 2.8 us, `quiet` takes 0.5; cutting x off with `minimum` instead takes 3.4 more.
+would take 2.8 us, `quiet` takes 0.3; cutting x off with `minimum` instead takes 3.4 more.
 """
 
 from __future__ import annotations
@@ -35,9 +35,8 @@ def _with_a_number(ufunc: np.ufunc) -> Any:
 def _exp(site: Site) -> tuple[str, ...]:
     one = site.number(1.0, site.writes[0].dtype)
     return (
-        "np.negative({0}, {out})",
-        "held = quiet()", "try:", "    np.exp({out}, {out})", f"    np.add({{out}}, {one}, {{out}})", "    np.reciprocal({out}, {out})",
-        "finally:", "    loud(held)",
+        "np.negative({0}, {out})", "quietly = quiet()", "quietly(np.exp, {out}, {out})", f"np.add({{out}}, {one}, {{out}})",
+        "quietly(np.reciprocal, {out}, {out})",
     )  # fmt: skip
 
 

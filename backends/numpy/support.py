@@ -1,16 +1,17 @@
 """What emitted programs call beside NumPy: a cheap way to be quiet about overflow, and writes that are all done or none.
 
-`quiet` does what `with np.errstate(over="ignore", under="ignore")` does (2.8 us) by setting NumPy's own context variable (0.5 us);
-where this NumPy has no such variable it falls back to errstate.
+`hushed` does what `with np.errstate(over="ignore", under="ignore")` does (2.8 us) by calling ufuncs in a context of their own, in which
+NumPy's context variable is set so (0.06 us a call; to set it and back takes 1.1). Where this NumPy has no such variable it is errstate.
 """
 
 from __future__ import annotations
 
+import contextvars
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import starmap
-from operator import call
+from itertools import chain, repeat, starmap
+from operator import call, length_hint
 from typing import Any
 
 import numpy as np
@@ -23,35 +24,48 @@ from ir.spec import Spec
 
 _variable: Any = getattr(_ufunc_config, "_extobj_contextvar", None)
 _make: Any = getattr(umath, "_make_extobj", None)
-_last: tuple[Any, Any] = (None, None)  # the caller's setting, and the same but quiet: replaced as one, so threads may share it
+_NEVER = object()
+_MOST = 1 << 62  # calls
 
 
-def quiet() -> Any:
-    """From here on overflow and underflow are nobody's business; give what this returns to `loud`."""
-    global _last
+def hushed() -> Callable[[], Callable[..., Any]]:
+    """Gives a function, for one thread at a time, that gives one that calls others as the caller's setting is, but quiet.
+
+    >>> quietly = hushed()()
+    >>> quietly(np.exp, 1000.0)
+    np.float64(inf)
+    """
+    known, run = _NEVER, _under_errstate
+
+    def quiet() -> Callable[..., Any]:
+        nonlocal known, run
+        if setting() is not known:
+            known, run = setting(), _hushed_run()
+        return run
+
+    return quiet
+
+
+def _hushed_run() -> Callable[..., Any]:
+    """What calls a function in a context that holds nothing but the caller's setting, made quiet."""
     if _variable is None or _make is None:
-        state = np.errstate(over="ignore", under="ignore")
-        state.__enter__()
-        return state
-    now = _variable.get()
-    known, silent = _last
-    if now is not known:
-        silent = _make(over="ignore", under="ignore")
-        _last = now, silent
-    return _variable.set(silent)
+        return _under_errstate
+    context = contextvars.Context()
+    context.run(_variable.set, _make(over="ignore", under="ignore"))
+    return context.run
 
 
-def loud(held: Any) -> None:
-    """The caller's setting again."""
-    if _variable is None or _make is None:
-        held.__exit__(None, None, None)
-    else:
-        _variable.reset(held)
+def _under_errstate(function: Callable[..., Any], *operands: Any) -> Any:
+    with np.errstate(over="ignore", under="ignore"):
+        return function(*operands)
 
 
-def setting() -> Any:
-    """The caller's setting of floating-point errors: the same object while nobody changes it."""
-    return _variable.get() if _variable is not None else None
+def _unknown() -> None:
+    """Where this NumPy does not show its setting."""
+
+
+setting: Callable[[], Any] = _unknown if _variable is None else _variable.get
+"""The caller's setting of floating-point errors: the same object while nobody changes it."""
 
 
 @contextmanager
@@ -114,6 +128,31 @@ def finish(writes: Iterable[tuple[Any, ...]]) -> None:
         deque(steps, 0)
     except BaseException as error:
         raise _rest(steps, error)
+
+
+def together(writes: Iterable[tuple[Any, ...]]) -> Callable[[], None]:
+    """A function that does what `finish(writes)` does, for writes that are the same at each call: in 0.3 us beside them, not 1.0.
+
+    >>> done = []
+    >>> write = together([(done.append, 1), (done.append, 2)])
+    >>> write(), write(), done
+    (None, None, [1, 2, 1, 2])
+    """
+    calls = list(writes)
+    counts = [iter(range(_MOST)) for _ in calls]  # the next is taken after each call: what is left tells which were made
+    pairs = zip([starmap(function, repeat(operands)) for function, *operands in calls], counts)
+    advance = zip(*chain.from_iterable(pairs)).__next__
+
+    def write() -> None:
+        try:
+            advance()
+        except BaseException as error:
+            made = sum([length_hint(count) < length_hint(counts[-1]) for count in counts])
+            for count in counts[made:]:
+                next(count)
+            raise _rest(starmap(call, calls[made + 1 :]), error)
+
+    return write
 
 
 def finish_held(writes: Iterable[tuple[Any, ...]]) -> None:

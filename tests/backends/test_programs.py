@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import backends
-from backends.numpy.support import finish
+from backends.numpy.support import finish, hushed, together
 from ir import Graph, Spec, evaluate
 from ir.errors import ArgumentError
 from ir.graph import Value
@@ -241,9 +241,45 @@ def test_finish_makes_all_calls() -> None:
         done.append(k)
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        finish(((done.append, 1), (fail, 2), (done.append, 3)))
-    assert done == [1, 2, 3]
+    for make in (finish, lambda writes: together(writes)()):
+        done.clear()
+        with pytest.raises(KeyboardInterrupt):
+            make(((done.append, 1), (fail, 2), (done.append, 3)))
+        assert done == [1, 2, 3]
+
+
+@pytest.mark.parametrize("failing", [(), (0,), (1,), (2,), (0, 1), (1, 2), (0, 1, 2)])
+def test_what_is_written_together_is_so_after_an_error_too(failing: tuple[int, ...]) -> None:
+    done: list[int] = []
+    broken = True
+
+    def step(k: int) -> None:
+        done.append(k)
+        if broken and k in failing:
+            raise ArithmeticError(k)
+
+    write = together([(step, k) for k in range(3)])
+    for broken in (False, True, False, True, True, False):
+        done.clear()
+        if broken and failing:
+            with pytest.raises(ArithmeticError, match=str(failing[0])):
+                write()
+        else:
+            write()
+        assert done == [0, 1, 2]
+
+
+def test_what_is_hushed_follows_the_callers_setting() -> None:
+    quiet = hushed()
+    x = np.array([1000.0, 0.0])
+    with np.errstate(all="raise"):
+        assert quiet()(np.exp, x)[0] == np.inf
+        with pytest.raises(FloatingPointError):
+            quiet()(np.divide, x, 0.0)
+    with np.errstate(divide="ignore", over="raise"):
+        assert quiet()(np.divide, x, 0.0)[0] == quiet()(np.exp, x)[0] == np.inf
+        with pytest.raises(FloatingPointError):
+            np.exp(x)
 
 
 def test_a_float_error_in_an_update_leaves_no_half() -> None:
