@@ -139,18 +139,20 @@ def together(writes: Iterable[tuple[Any, ...]]) -> Callable[[], None]:
     (None, None, [1, 2, 1, 2])
     """
     calls = list(writes)
-    counts = [iter(range(_MOST)) for _ in calls]  # the next is taken after each call: what is left tells which were made
-    pairs = zip([starmap(function, repeat(operands)) for function, *operands in calls], counts)
-    advance = zip(*chain.from_iterable(pairs)).__next__
+    begun, *made = [iter(range(_MOST)) for _ in range(len(calls) + 1)]  # the next is taken before the first call, and after each
+    pairs = zip([starmap(function, repeat(operands)) for function, *operands in calls], made)
+    advance = zip(begun, *chain.from_iterable(pairs)).__next__
 
     def write() -> None:
         try:
             advance()
         except BaseException as error:
-            made = sum([length_hint(count) < length_hint(counts[-1]) for count in counts])
-            for count in counts[made:]:
+            missing = [count for count in made if length_hint(count) != length_hint(begun)]
+            if not missing:  # an interrupt before the first call or after the last
+                raise
+            for count in missing:
                 next(count)
-            raise _rest(starmap(call, calls[made + 1 :]), error)
+            raise _rest(starmap(call, calls[len(calls) - len(missing) + 1 :]), error)
 
     return write
 
