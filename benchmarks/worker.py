@@ -126,8 +126,6 @@ def moved(plan: Plan) -> int:
     for step in plan.steps:
         if isinstance(step, (Call, Region, Copy)):
             reads, writes = ((step.read,), (step.write,)) if isinstance(step, Copy) else (step.reads, step.writes)
-            if isinstance(step, Region):  # its states are read and written over, those that it starts itself only written
-                reads = (*reads, *writes[len(writes) - len(step.body.states) : len(writes) - len(step.starts)])
             for places in (reads, writes):
                 total += sum({(p.buffer.id, p.offset, p.shape, p.strides): bytes_of(p) for p in places}.values())
     return total

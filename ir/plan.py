@@ -139,11 +139,11 @@ class Region:
     """`body` run on block after block of `rows`, `size` rows in all; the last block, of `last_rows`, has a plan of its own, `last`.
 
     `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut and how many of its indices go with
-    a row, or None for what every block reads whole. The last writes are the body's states: first those that are written over block by
-    block (they are not among the reads), then one for each of `starts`: it has a row for each of as many shares of the blocks, which
-    begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
-    buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product of the whole run, None for the process's
-    own setting.
+    a row, or None for what every block reads whole. Where a place is in both, the body writes each block over the one that it read. The
+    last writes are the body's states, one for each of `starts`: it has a row for each of as many shares of the blocks, which begins as
+    that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
+    buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product of the whole run, None for the
+    process's own setting.
     """
 
     node: Node
@@ -276,7 +276,7 @@ class Plan:
         def render(self, path: str | os.PathLike[str]) -> None: ...
 
 
-def _plan_text(plan: Plan, lines: bool) -> list[str]:
+def _plan_text(plan: Plan, lines: bool, body: bool = False) -> list[str]:
     beside = {kind: sum([b.bytes for b in plan.buffers if b.kind == kind]) for kind in ("input", "state", "const")}
     slack = plan.arena_request - plan.arena_bytes
     shown = ", ".join(["a Python number" if p is None else f"{_place_text(p)} {_spec_text(p)}" for p in plan.results])
@@ -285,7 +285,7 @@ def _plan_text(plan: Plan, lines: bool) -> list[str]:
         f"  peak_bytes {plan.peak_bytes} = arena {plan.arena_bytes} + alignment {slack} + results {plan.result_bytes}"
         f" + scratch {plan.scratch_bytes}",
         f"  lower_bound_bytes {plan.lower_bound_bytes}",
-        *_floor_text(plan),
+        *([] if body else _floor_text(plan)),
         f"  beside it: inputs {beside['input']}, states {beside['state']}, constants {beside['const']}",
         f"  results: {shown}".rstrip(),
         *_table(plan, lines),
@@ -298,7 +298,7 @@ def _floor_text(plan: Plan) -> list[str]:
     if limit is None and plan.peak_bytes <= floor:
         return []
     asked = f", the limit is {limit}" if limit is not None else ""
-    return [f"  floor_bytes {floor}: peak_bytes is {plan.peak_bytes / max(floor, 1):.2f} of it{asked}"]
+    return [f"  floor_bytes {floor}: peak_bytes is {plan.peak_bytes - floor} above it{asked}"]
 
 
 def _table(plan: Plan, lines: bool) -> list[str]:
@@ -315,7 +315,7 @@ def _table(plan: Plan, lines: bool) -> list[str]:
         line = step.line if step is not None and lines else None
         found.append(f"  {text}".rstrip() + (f"   # {comment(line)}" if line is not None else ""))
         if isinstance(step, (Loop, Region)):
-            found += [f"    {inner}".rstrip() for inner in _plan_text(step.body, lines)]
+            found += [f"    {inner}".rstrip() for inner in _plan_text(step.body, lines, body=True)]
     return found
 
 

@@ -210,14 +210,16 @@ class _Writer:
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
         run = "run_through" if at_end else "run"
+        places = (*region.reads, *region.writes)
+        given = [(p, cut) for k, (p, cut) in enumerate(zip(places, region.cuts)) if p not in places[:k]]  # not what is written over again
         names.bound += [
             "",
             f"{name} = Blocks(",
-            f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {region.cuts},",
+            f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {tuple([cut for _, cut in given])},",
             f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
             f").{run}",
         ]
-        return [f"{name}({', '.join([names.place(p) for p in (*region.reads, *region.writes)])})"]
+        return [f"{name}({', '.join([names.place(p) for p, _ in given])})"]
 
     def _block(self, plan: Plan) -> str:
         """Defines what makes the function of a block over a worker's buffers, once for equal regions; gives its name."""
@@ -305,7 +307,7 @@ class _Block(_Writer):
         main += self._steps([s for s in steps if not isinstance(s, (Host, Fill))])
         states = states_of(self.plan)
         names = self.names
-        results = [names.place(p) for p in self.plan.results if p is not None]
+        results = [names.place(p) for p in self.plan.results if p is not None and p.buffer.kind == "result"]
         given = [n for k, n in enumerate(names.inputs) if k not in states] + results + [names.inputs[k] for k in states]
         inner = ["", f"def block({', '.join(given)}):", *_indent([*names.called, *main] or ["pass"]), "", "return block"]
         return ["", f"def {name}(arena):", *_indent([*names.bound, *inner])]

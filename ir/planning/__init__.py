@@ -14,7 +14,7 @@ from ir.planning.blocks import REGION
 from ir.planning.contract import contract
 from ir.planning.draft import Draft
 from ir.planning.inside import Inside
-from ir.planning.reuse import settle_writes
+from ir.planning.reuse import lend, settle_writes
 from ir.planning.select import choose
 from ir.planning.strides import c_strides
 from ir.spec import Spec
@@ -123,10 +123,11 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
 def _plan(
     graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None = None, counted: bool = False,
     rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results, run: Sequence[Node] = (),
+    over: Mapping[int, int] | None = None,
 ) -> Plan:  # fmt: skip
     """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region.
 
-    `run`: the order to take, if one is given.
+    `run`: the order to take, if one is given. `over`: outputs that are to be written over inputs, by index.
     """
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
@@ -136,7 +137,10 @@ def _plan(
         if node.op is CONSTANT:
             places.place_constant(draft, node)
     draft.hosts = [Host(node) for node in schedule.hosts]
+    for index, k in (over or {}).items():
+        schedule.nodes = order.behind(schedule.nodes, graph.outputs[index], graph.inputs[k])
     inside = Inside(draft, schedule.nodes)
+    lend(draft, over or {})
     for node in schedule.nodes:
         _compute(draft, node, inside, {})
     ends = rows(draft)
@@ -181,9 +185,11 @@ def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Val
         draft.put(value, place)
 
 
-def _body(graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, wholes: tuple[Spec, ...]) -> Plan:
-    """The plan of a region's block, whose outputs are blocks of arrays of these specs."""
-    return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes))
+def _body(
+    graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, wholes: tuple[Spec, ...], over: Mapping[int, int]
+) -> Plan:
+    """The plan of a region's block, whose outputs are blocks of arrays of these specs, or written `over` operands."""
+    return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes, over), over=over)
 
 
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule) -> Plan:

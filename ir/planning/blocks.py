@@ -5,7 +5,7 @@ block's own part. So a region is planned as any graph is, and its buffers, in-pl
 """
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,15 +73,13 @@ class Blocked:
         """The specs of the region's outputs: parts have an axis more, one row a share."""
         return (*[v.spec for v in self.whole], *[Spec((self.shares, *v.shape), v.dtype) for v in self.joined])
 
-    def block(self, rows: int, written: Mapping[int, int]) -> Graph:
-        """The graph of a block. The operands' blocks are its arguments, but for those that results are `written` over (operand: output),
-        which are states that it updates; so are the parts, after them.
-        """
+    def block(self, rows: int) -> Graph:
+        """The graph of a block. The operands' blocks are its arguments, the parts states that it updates."""
         made = Graph()
         mapped: dict[Value, Value] = {}
-        for value in sorted(self.graph.inputs, key=lambda v: self.graph.inputs.index(v) in written):
-            cut, kind = self.cuts.get(value), "state" if self.graph.inputs.index(value) in written else "argument"
-            mapped[value] = made.input(value.spec if cut is None else cut_spec(value.spec, cut, rows), kind, value.node.line)
+        for value in self.graph.inputs:
+            cut = self.cuts.get(value)
+            mapped[value] = made.input(value.spec if cut is None else cut_spec(value.spec, cut, rows), line=value.node.line)
         for node in self.graph.order():
             if node.op is INPUT:
                 continue
@@ -91,8 +89,7 @@ class Blocked:
                 continue
             attrs = blocked_attrs(node, self.cuts.get(node.outputs[0]), rows)
             mapped[node.outputs[0]] = made.apply(node.op, [mapped[v] for v in node.operands], attrs, node.line)
-        made.outputs = [mapped[v] for k, v in enumerate(self.whole) if k not in written.values()]
-        made.updates = [(mapped[self.graph.inputs[k]], mapped[self.graph.outputs[written[k]]]) for k in sorted(written)]
+        made.outputs = [mapped[v] for v in self.whole]
         for value in self.joined:
             part = mapped[value]
             held = made.input(part.spec, "state", line=value.node.line)
@@ -156,6 +153,14 @@ REGION = Op(
     "region", "region", ("*operands",), spec=_spec, meaning=_meaning, vjp=lambda g, out, *operands, blocked: (None,) * len(operands),
     axes=_axes, flops=no_flops, traits=Trait.OPAQUE | Trait.HOLDS | Trait.ARRAY,
 )
+
+
+def overwrites(node: Node) -> list[Sequence[int]]:
+    """For each output the operands that it may be written over."""
+    if node.op is REGION:
+        held: Blocked = node.attrs["blocked"]
+        return [held.over(k) for k in range(len(held.whole))]
+    return [node.op.overwrites] if node.op.overwrites else []
 
 
 def blocked(

@@ -40,6 +40,7 @@ class Draft:
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
         self.awaited: dict[Buffer, dict[Value, int]] = {}  # the values in a buffer that have uses ahead, with their number
+        self.lent: dict[Value, Place] = {}  # where an input lies that is not read any more, for values that lead to the output to be there
         self.bodies: dict[Any, Any] = {}  # plans of regions by what they are made from: equal ones are made once
         self._kernels: dict[str, tuple[Kernel, ...]] = {}
         self._slots: dict[tuple[Value, np.dtype], Place] = {}

@@ -1,8 +1,8 @@
 """A bound below the peaks of all orders and recomputations of a plan's nodes: a plan in, bytes out.
 
 While a node runs, what it reads and what it gives is there at once, whatever ran before it and however often: its operands' memory (a view
-shows that of what it views; of several views of one thing the largest is counted) and its results', less one operand whose memory the
-first result may take over, or all where they may lie inside the result. Inputs, states and constants are the caller's and not counted;
+shows that of what it views; of several views of one thing the largest is counted) and its results', less the operands whose memory
+results may take over, or all where they may lie inside the result. Inputs, states and constants are the caller's and not counted;
 nor is what has the spec of a state, or of several that lie in a row, since it may be computed there. All results are asked for before the
 first step and held to the end, so they are there too; an operand may lie in one of them only if a later node writes the result in its
 place, and then it has as many bytes as the result: so much is counted once. An order chooses when nodes run, and a recomputation runs
@@ -13,10 +13,11 @@ them again: neither changes what one of them needs. So
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Set
+from collections.abc import Mapping, Set
 
 from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.plan import Loop, Plan
+from ir.planning.blocks import REGION, overwrites
 from ir.planning.packs import Packs, is_view, root
 from ir.spec import Spec
 
@@ -41,10 +42,23 @@ def _needed(node: Node, plan: Plan, states: Set[Spec]) -> list[int]:
         base = root(value)
         if base.node.op not in (INPUT, CONSTANT) and base.spec.weak is None and base.spec not in states:
             reads[base] = max(reads.get(base, 0), min(value.spec.nbytes, base.spec.nbytes))
-    given = [0 if v.spec in states else v.spec.nbytes for v in node.outputs]
-    if any(size == given[0] for size in reads.values()) and any(k.overwrites for k in plan.target.kernels.get(node.op.name, ())):
-        given = given[1:]
-    return [*reads.values(), *given]
+    given = {v: 0 if v.spec in states else v.spec.nbytes for v in node.outputs}
+    for value in _written_over(node, plan, reads):
+        del given[value]
+    return [*reads.values(), *given.values()]
+
+
+def _written_over(node: Node, plan: Plan, reads: Mapping[Value, int]) -> list[Value]:
+    """The outputs that may be written over what is read, each over an operand of its own."""
+    if node.op is not REGION:
+        alike = node.outputs[0].spec.nbytes in reads.values()
+        return [node.outputs[0]] if alike and any(k.overwrites for k in plan.target.kernels.get(node.op.name, ())) else []
+    found: dict[int, Value] = {}
+    for value, over in zip(node.outputs, overwrites(node)):
+        free = [k for k in over if k not in found and root(node.operands[k]) in reads]
+        if free:
+            found[free[0]] = value
+    return list(found.values())
 
 
 def _beside(sizes: list[int], results: list[int]) -> int:

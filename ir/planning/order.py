@@ -8,11 +8,12 @@ after all.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from ir.graph import Graph, Node, Value
 from ir.op import Trait
+from ir.planning.blocks import overwrites
 
 FEW = 8  # readers of one storage that are looked at as a group
 
@@ -40,6 +41,26 @@ def schedule(graph: Graph, last: Set[Node] = frozenset(), given: Sequence[Node] 
     elif len(found.nodes) > 2:
         found.nodes = [found.nodes[k] for k in _best(Memory(graph, found.nodes))]
     return found
+
+
+def behind(nodes: list[Node], value: Value, other: Value) -> list[Node]:
+    """The nodes in an order in which the one that gives `value` stands behind all that read `other`; as they were where one of these
+    needs `value`.
+    """
+    shown, at, last = {other}, nodes.index(value.node), 0
+    for k, node in enumerate(nodes):
+        if any(v in shown for v in node.operands):
+            last = k
+            if node.op.view_of is not None:
+                shown.update(node.outputs)
+    late = [value.node]
+    for node in nodes[at + 1 : last + 1]:
+        if any(v.node in late for v in node.operands):
+            late.append(node)
+    if last <= at or nodes[last] in late:
+        return nodes
+    early = [node for node in nodes[at : last + 1] if node not in late]
+    return [*nodes[:at], *early, *late, *nodes[last + 1 :]]
 
 
 def _best(memory: Memory) -> list[int]:
@@ -71,7 +92,7 @@ class Memory:
         self.makes: list[list[int]] = []
         self.reads: list[list[int]] = []
         self.operands: list[list[int]] = []  # the nodes that must have run before
-        self.takes_over: list[list[int]] = []  # storages that the first output may be written into
+        self.takes_over: list[list[tuple[int, list[int]]]] = []  # storages made, and those that each may be written into
         for k, node in enumerate(nodes):
             reads = [home[v] for v in node.operands if v in home]
             reads = reads if len(reads) < 2 else list(dict.fromkeys(reads))
@@ -88,13 +109,9 @@ class Memory:
                     makes.append(len(self.bytes))
                     self.bytes.append(value.spec.nbytes)
                     self.readers.append([])
-            over: list[int] = []
-            if node.op.overwrites:
-                spec, operands = node.outputs[0].spec, node.operands
-                over = [home[v] for at in node.op.overwrites if at < len(operands) and (v := operands[at]) in home and v.spec == spec]
             self.makes.append(makes)
             self.reads.append(reads)
-            self.takes_over.append(over)
+            self.takes_over.append(_over(node, home) if makes else [])
             before = [index[v.node] for v in node.operands if v.node in index]
             self.operands.append(before if len(before) < 2 else list(dict.fromkeys(before)))
         self.pinned = [False] * len(self.bytes)
@@ -109,10 +126,21 @@ class Memory:
     def floor(self) -> int:
         """The most bytes that one node needs at once: no order has a lower peak."""
         most = 0
-        for makes, reads, over in zip(self.makes, self.reads, self.takes_over):
+        for k, (makes, reads) in enumerate(zip(self.makes, self.reads)):
             need = sum([self.bytes[s] for s in makes]) + sum([self.bytes[s] for s in reads])
-            most = max(most, need - (self.bytes[makes[0]] if over and makes else 0))
+            most = max(most, need - self._saved(k, reads))
         return most
+
+    def _saved(self, k: int, dying: Collection[int]) -> int:
+        """The bytes of what node k writes into storages that die with it."""
+        left, saved = set(dying), 0
+        for made, over in self.takes_over[k]:
+            for storage in over:
+                if storage in left:
+                    left.remove(storage)
+                    saved += self.bytes[made]
+                    break
+        return saved
 
     def peak(self, order: Sequence[int]) -> int:
         """The most bytes alive at a step, where outputs are written in place of operands that die."""
@@ -131,14 +159,23 @@ class Memory:
                     freed += bytes[storage]
             high = live + made
             if high > most:
-                for storage in self.takes_over[k]:
-                    if not left[storage] and not pinned[storage]:
-                        high -= bytes[makes[0]] if makes else 0
-                        break
+                if self.takes_over[k]:
+                    high -= self._saved(k, [storage for storage in self.reads[k] if not left[storage] and not pinned[storage]])
                 if high > most:
                     most = high
             live += made - freed
         return most
+
+
+def _over(node: Node, home: Mapping[Value, int]) -> list[tuple[int, list[int]]]:
+    """The storages of the node's outputs, each with those that it may be written into, where there are such."""
+    found = []
+    for value, over in zip(node.outputs, overwrites(node)):
+        operands = [node.operands[at] for at in over if at < len(node.operands)]
+        storages = [home[v] for v in operands if v in home and v.spec == value.spec]
+        if storages:
+            found.append((home[value], storages))
+    return found
 
 
 class _Scheduler:

@@ -152,20 +152,23 @@ class _Run:
         memory, bytes = self.work.memory, self.work.memory.bytes
         makes, reads = memory.makes[k], memory.reads[k]
         made = sum([bytes[s] for s in makes])
-        first = bytes[makes[0]] if makes else 0
-        over = -1  # the operand whose memory the result takes
-        for storage in memory.takes_over[k]:
-            if self.locks[storage] == 1 and not memory.pinned[storage] and bytes[storage] and self._until(storage) == NEVER:
-                over = storage
-                break
-        excess = self.live + made + self.work.temps[k] - (first if over >= 0 else 0) - self.budget
+        over: dict[int, int] = {}  # what is made, and the operand whose memory it takes
+        for one, operands in memory.takes_over[k]:
+            for storage in operands:
+                dies = self.locks[storage] == 1 and not memory.pinned[storage] and bytes[storage] and self._until(storage) == NEVER
+                if dies and storage not in over.values():
+                    over[one] = storage
+                    break
+        excess = self.live + made + self.work.temps[k] - sum([bytes[one] for one in over]) - self.budget
         while excess > 0:
-            victim = self._victim(reads, [] if over >= 0 else [s for s in memory.takes_over[k] if self.locks[s] == 1])
+            others = [(one, s) for one, operands in memory.takes_over[k] if one not in over for s in operands if self.locks[s] == 1]
+            victim = self._victim(reads, [s for _, s in others if s not in over.values()])
             if victim < 0:
                 return False
             if victim in reads:
-                over = victim
-                excess -= first
+                one = next(one for one, s in others if s == victim)
+                over[one] = victim
+                excess -= bytes[one]
             else:
                 excess -= bytes[victim]
                 self._let_go(victim)
@@ -181,7 +184,7 @@ class _Run:
                 if self.work.again[k] and bytes[storage]:
                     self.stored[storage] = None
         for storage in reads:
-            if self.locks[storage] == 0 and (storage == over or self._until(storage) == NEVER):
+            if self.locks[storage] == 0 and (storage in over.values() or self._until(storage) == NEVER):
                 self._let_go(storage)
         return True
 

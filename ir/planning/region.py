@@ -5,66 +5,87 @@ shorter ones cost calls. The length depends on the Target's cache alone, not on 
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ir.graph import Node, Value
 from ir.plan import Call, Place, Plan, Region
 from ir.planning.blocks import Blocked
 from ir.planning.draft import Draft
+from ir.planning.results import fills
 from ir.planning.strides import k_strides
 from ir.spec import Spec
 from ir.target import Target
 
 Body = Callable[..., Plan]
+Over = Mapping[int, int]  # outputs, and the operands that each is written over, by index
 PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
 
 
 def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Body) -> None:
     """Appends the step and gives the node's outputs their places. `homes`: the states that outputs are written over."""
     held: Blocked = node.attrs["blocked"]
-    written = {node.operands.index(homes[v]): v.index for v in node.outputs if v in homes}
-    kept = [k for k in range(len(node.operands)) if k not in written]
-    given = [k for k in range(len(held.whole)) if k not in written.values()]
-    order = [*kept, *sorted(written)]
-    reads = [draft.places[v] for v in node.operands]
-    layouts: dict[int, str | tuple[int, ...]] = {}
-    for at, k in enumerate(order):
-        strides = reads[k].strides
-        layouts[at] = "any" if strides is None else strides
-    target = replace(draft.target, regions=False)
-    wholes = tuple([held.whole[k].spec for k in given])
-
-    def body(rows: int) -> Plan:
-        return plan_body(held.block(rows, written), target, layouts, draft.exact, wholes)
-
-    key = (held.key(), tuple(sorted(written.items())), tuple(layouts.items()), wholes)
-    if key not in draft.bodies:
-        rows, last_rows = _lengths(held, target, body, draft.exact)
-        draft.bodies[key] = rows, last_rows, body(rows), body(last_rows) if last_rows else None
-    rows, last_rows, main, last = draft.bodies[key]
+    reads = tuple([draft.places[v] for v in node.operands])
+    body = _bodies(draft, held, reads, plan_body)
+    tried = body(_tried(held, draft.target), {})
+    lies = [_strides(v.spec, block) for v, block in zip(held.whole, tried.results)] + [None] * held.parts
     draft.use(node)
-    blocks = dict(zip(given, main.results))
-    places = {k: draft.dense(spec, _strides(spec, blocks.get(k))) for k, spec in enumerate(held.specs) if k not in written.values()}
-    places.update({written[k]: reads[k] for k in written})
-    private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0) if target.region_buffers else 0
+    over = {v.index: node.operands.index(homes[v]) for v in node.outputs if v in homes}
+    over.update(_dying(draft, held, reads, lies, over))
+    rows, last_rows = _lengths(held, draft.target, tried, draft.exact)
+    main, last = body(rows, over), body(last_rows, over) if last_rows else None
+    writes = tuple([reads[over[k]] if k in over else draft.dense(spec, lies[k]) for k, spec in enumerate(held.specs)])
+    private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0) if draft.target.region_buffers else 0
     count = held.size // rows + (last_rows > 0)
-    forks = count > 1 and _work_ns(main, target) * count >= PAYS * target.fork_ns
-    workers = min(target.workers, held.shares, count) if forks else 1
+    forks = count > 1 and _work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
+    workers = min(draft.target.workers, held.shares, count) if forks else 1
     blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
-    writes = [*given, *[written[k] for k in sorted(written)], *range(len(held.whole), len(held.specs))]
-    cuts = [held.cuts.get(held.graph.inputs[k]) for k in kept]
-    cuts += [held.cuts.get(held.graph.outputs[k]) if k < len(held.whole) else None for k in writes]
+    cuts = [held.cuts.get(v) for v in (*held.graph.inputs, *held.whole)] + [None] * held.parts
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, held.size, rows, last_rows, main, last, tuple([reads[k] for k in kept]), tuple([places[k] for k in writes]), tuple(cuts),
-            held.shares, tuple(held.starts()), workers, private, blas,
+            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.shares, tuple(held.starts()), workers, private,
+            blas,
         )
     )
-    for value in node.outputs:
-        draft.put(value, places[value.index])
+    for value, where in zip(node.outputs, writes):
+        draft.put(value, where)
+
+
+def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body) -> Callable[[int, Over], Plan]:
+    """How the plan of a block of so many rows is made; equal ones of a draft are made once."""
+    target = replace(draft.target, regions=False)
+    layouts: dict[int, str | tuple[int, ...]] = {k: "any" if p.strides is None else p.strides for k, p in enumerate(reads)}
+    wholes, shared = tuple([v.spec for v in held.whole]), (held.key(), tuple(layouts.values()))
+
+    def body(rows: int, over: Over) -> Plan:
+        key = (*shared, rows, tuple(sorted(over.items())))
+        if key not in draft.bodies:
+            draft.bodies[key] = plan_body(held.block(rows), target, layouts, draft.exact, wholes, over)
+        made: Plan = draft.bodies[key]
+        return made
+
+    return body
+
+
+def _dying(
+    draft: Draft, held: Blocked, reads: Sequence[Place], lies: Sequence[tuple[int, ...] | None], over: Over
+) -> dict[int, int]:
+    """Outputs, and operands that nothing reads after the region and that they may be written over: a block of each is read where the block
+    of the output lies. `lies`: the strides of the outputs; `over`: what is written over already.
+    """
+    found: dict[int, int] = {}
+    shared = Counter([place.buffer for place in reads])
+    for output in [k for k in range(len(held.whole)) if k not in over]:
+        for k in held.over(output):
+            place = reads[k]
+            free = place.buffer.kind == "arena" and not draft.ahead[place.buffer] and shared[place.buffer] == 1
+            if free and fills(place) and place.strides == lies[output] and k not in (*over.values(), *found.values()):
+                found[output] = k
+                break
+    return found
 
 
 def _strides(spec: Spec, block: Place | None) -> tuple[int, ...] | None:
@@ -85,15 +106,19 @@ def _work_ns(body: Plan, target: Target) -> float:
     return total
 
 
-def _lengths(held: Blocked, target: Target, body: Callable[[int], Plan], exact: bool) -> tuple[int, int]:
+def _tried(held: Blocked, target: Target) -> int:
+    """The rows of the block that is asked how much memory it takes."""
+    varying = [v.spec for v in held.cuts]
+    elements = max([s.size for s in varying]) // held.size or 1
+    return min(held.size, max(2, -(-target.block_elements // elements))) if target.region_buffers else 1
+
+
+def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int]:
     """(rows of a block, rows of the last one or 0). Under `exact` no block has one row: NumPy adds up a single row in another order."""
     if not target.region_buffers:
         return 1, 0
-    varying = [v.spec for v in held.cuts]
-    elements = max([s.size for s in varying]) // held.size or 1
-    fewest = -(-target.block_elements // elements)
-    tried = min(held.size, max(2, fewest))
-    own = max(1, body(tried).arena_bytes // tried)
+    fewest = _tried(held, target)
+    own = max(1, tried.arena_bytes // fewest)
     rows = max(2, min(held.size, max(min(target.cache_bytes // own, -(-held.size // held.shares)), fewest)))
     rows = -(-held.size // max(1, held.size // rows))  # as even as may be
     last = held.size % rows

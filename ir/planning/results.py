@@ -6,6 +6,8 @@ value can be computed in place, otherwise by a Copy at the very end.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ir.graph import Value
 from ir.op import Trait
 from ir.plan import Copy, Place
@@ -48,13 +50,17 @@ def place_rows(draft: Draft) -> tuple[Place | None, ...]:
     return tuple(found)
 
 
-def place_blocks(draft: Draft, wholes: tuple[Spec, ...]) -> tuple[Place | None, ...]:
+def place_blocks(draft: Draft, wholes: tuple[Spec, ...], over: Mapping[int, int]) -> tuple[Place | None, ...]:
     """As `place_results` for the body of a region: output k is the block of an array of spec `wholes[k]`, whose axes will lie in memory
-    in the order in which the block's do.
+    in the order in which the block's do; or it lies where operand `over[k]` did.
     """
     found = []
+    homes = {index: draft.places[draft.graph.inputs[k]] for index, k in over.items()}
     for index, (value, whole) in enumerate(zip(draft.graph.outputs, wholes)):
         place = draft.places[value]
+        if index in homes:
+            found.append(homes[index])
+            continue
         lies = place.strides or c_strides(place.shape, place.dtype.itemsize)
         strides = k_strides(whole.shape, whole.dtype.itemsize, ((place.shape, lies),))
         if place.buffer.kind == "arena" and fills(place) and _alike(place.shape, lies, strides):
@@ -64,7 +70,17 @@ def place_blocks(draft: Draft, wholes: tuple[Spec, ...]) -> tuple[Place | None, 
             block = Place(draft.buffer("result", value.spec.nbytes, index), 0, place.shape, strides, place.dtype)
             draft.steps.append(Copy(place, block, "the block of a result", value.node.line))
             found.append(block)
+    for index, home in homes.items():  # now nothing reads what lay there
+        value = draft.graph.outputs[index]
+        if not same(draft.places[value], home):
+            draft.steps.append(Copy(draft.places[value], home, "the block of a result", value.node.line))
     return tuple(found)
+
+
+def alike(a: Place, b: Place) -> bool:
+    """Whether they are read and written alike: places of one shape and dtype, with the same strides."""
+    same_kind = a.shape == b.shape and a.dtype == b.dtype
+    return same_kind and a.strides is not None and b.strides is not None and _alike(a.shape, a.strides, b.strides)
 
 
 def _alike(shape: tuple[int, ...], a: tuple[int, ...], b: tuple[int, ...]) -> bool:

@@ -9,6 +9,7 @@ operand 0 is copied instead.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from ir.op import Trait
 from ir.plan import Place
 from ir.planning import places
 from ir.planning.draft import Draft
+from ir.planning.results import alike, same
 from ir.planning.strides import k_strides, viewed
 from ir.target import Kernel, Places
+
+FAR = 64  # values that are looked at for the way to one
 
 
 def settle_writes(draft: Draft, node: Node, kernel: Kernel, reads: Places, writes: Places) -> tuple[Places, Places]:
@@ -27,11 +31,29 @@ def settle_writes(draft: Draft, node: Node, kernel: Kernel, reads: Places, write
     if node.op.family == "update":
         reads = _made_writable(draft, node, reads)
         return reads, (reads[0],)
-    for position in kernel.overwrites if math.prod(writes[0].shape) >= draft.target.in_place_from else ():
+    overwrites = kernel.overwrites if math.prod(writes[0].shape) >= draft.target.in_place_from else ()
+    lent = draft.lent.get(node.outputs[0])
+    if lent is not None and not draft.ahead[lent.buffer] and alike(lent, writes[0]):
+        there = [k for k, place in enumerate(reads) if place.buffer is lent.buffer]
+        if not there or any(k in overwrites and same(reads[k], lent) and _alone(node, reads, k) for k in there):
+            return reads, (lent, *[draft.keep(w) for w in writes[1:]])
+    for position in overwrites:
         place = reads[position]
         if _free(draft, place) and fits(place, writes[0]) and _alone(node, reads, position):
             return reads, (place, *[draft.keep(w) for w in writes[1:]])
     return reads, tuple([draft.keep(w) for w in writes])
+
+
+def lend(draft: Draft, over: Mapping[int, int]) -> None:
+    """Outputs that are to lie where inputs do, by index: they, and what is read on the way to them alone, may be computed there."""
+    for output, k in over.items():
+        stack, looked = [draft.graph.outputs[output]], 0
+        while stack and looked < FAR:
+            value = stack.pop()
+            looked += 1
+            draft.lent[value] = draft.places[draft.graph.inputs[k]]
+            operands = value.node.operands if value.node.op.has(Trait.ELEMENTWISE) else ()
+            stack += [v for v in operands if v.spec == value.spec and draft.uses(v) == 1 and v.node.op.has(Trait.ELEMENTWISE)]
 
 
 def _made_writable(draft: Draft, node: Node, reads: Places) -> Places:

@@ -175,10 +175,10 @@ def planned(graph: Graph, given: list[Node]) -> int:
 
 def test_the_text_says_how_far_the_peak_is_above_the_floor():
     made = plan(chain(10), TOY)
-    ratio = made.peak_bytes / made.floor_bytes
-    assert f"\n  floor_bytes {made.floor_bytes}: peak_bytes is {ratio:.2f} of it\n" in made.text()
+    above = made.peak_bytes - made.floor_bytes
+    assert f"\n  floor_bytes {made.floor_bytes}: peak_bytes is {above} above it\n" in made.text()
     under = plan(chain(10), TOY, memory_limit=5 * UNIT)
-    assert f"of it, the limit is {5 * UNIT}\n" in under.text()
+    assert f"above it, the limit is {5 * UNIT}\n" in under.text()
 
 
 # ---- clones
