@@ -62,7 +62,7 @@ class Target:
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
     operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `row_ns`: what each
     row costs where a vector is added to all of a matrix. `regions`: whether nodes may run block by block; `block_elements`: what the
-    largest array of a block has at least.
+    largest array of a block has at least, counted in elements of 8 bytes.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Target:
     bandwidth: float = 10.0
     alignment: int = 64
     regions: bool = False
-    block_elements: int = 1 << 14
+    block_elements: int = 1 << 13
     region_products: bool = True
     region_buffers: bool = True
     control: tuple[str, ...] = ("loop",)

@@ -39,15 +39,15 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0) if draft.target.region_buffers else 0
     count = held.size // rows + (last_rows > 0)
     forks = count > 1 and _work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
-    workers = min(draft.target.workers, held.shares, count) if forks else 1
+    shares = held.shares if held.parts else count  # where nothing is joined any block may go to any worker
+    workers = min(draft.target.workers, shares, count) if forks else 1
     blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
     cuts = [held.cuts.get(v) for v in (*held.graph.inputs, *held.whole)] + [None] * held.parts
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), held.shares, tuple(held.starts()), workers, private,
-            blas,
+            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), shares, tuple(held.starts()), workers, private, blas,
         )
     )
     for value, where in zip(node.outputs, writes):
@@ -108,9 +108,8 @@ def _work_ns(body: Plan, target: Target) -> float:
 
 def _tried(held: Blocked, target: Target) -> int:
     """The rows of the block that is asked how much memory it takes."""
-    varying = [v.spec for v in held.cuts]
-    elements = max([s.size for s in varying]) // held.size or 1
-    return min(held.size, max(2, -(-target.block_elements // elements))) if target.region_buffers else 1
+    row_bytes = max([v.spec.nbytes for v in held.cuts]) // held.size or 1
+    return min(held.size, max(2, -(-target.block_elements * 8 // row_bytes))) if target.region_buffers else 1
 
 
 def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int]:
