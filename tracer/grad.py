@@ -14,7 +14,7 @@ import numpy as np
 
 from ir import gradient
 from ir.errors import ArgumentError, GradientError
-from ir.ops import elementwise, scalar
+from ir.ops import scalar, shape
 from tracer import trees
 from tracer.arrays.storage import stand_in
 from tracer.arrays.traced import TracedArray, TracedScalar
@@ -147,7 +147,8 @@ def _mark(leaf: Any, name: str) -> tuple[Any, Any]:
         return TracedScalar(value, leaf.concrete, differentiated=True), value
     tracing = current()
     assert tracing is not None
-    value = elementwise.copy(tracing.value_of(leaf))
+    given = tracing.value_of(leaf)
+    value = shape.reshape(given, shape=given.shape)  # a Value of its own, in the same memory: what is exact depends on how that lies
     copy = tracing.wrap(value, array=not getattr(leaf, "scalar", isinstance(leaf, np.generic)))
     lies = leaf if isinstance(leaf, np.ndarray) and type(leaf) is not TracedArray and not leaf.flags.c_contiguous else None
     copy.strides_ = leaf.strides_ if type(leaf) is TracedArray else None if lies is None else stand_in(value.spec, lies.strides)

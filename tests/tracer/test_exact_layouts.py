@@ -18,6 +18,9 @@ def numbers(*shape: int, dtype: str = "f8") -> np.ndarray:
     return (drawn[0] + 1j * drawn[1]).astype(dtype) if np.dtype(dtype).kind == "c" else drawn[0].astype(dtype)
 
 
+TABLE = numbers(6, 4, dtype="f4")
+
+
 def doubled(x: Any) -> Any:
     x *= 2
     return x
@@ -38,6 +41,7 @@ REFUSED: list[tuple[str, Callable[..., Any], Callable[..., Any], Make]] = [
     ("reversed", lambda x: doubled(x) @ x, lambda x: doubled(x).copy() @ x.copy(), lambda: (numbers(37)[::-1],)),
     ("columns", lambda x, y: doubled(x) @ y, lambda x, y: doubled(x).copy() @ y, lambda: (numbers(8, 12)[:, ::2], numbers(6))),
     ("cast matrix", lambda x, y: x @ y, lambda x, y: x @ y.astype("float64"), lambda: (numbers(37), matrix())),
+    ("captured", lambda x: x @ TABLE.T, lambda x: x @ TABLE.T.astype("complex128"), lambda: (numbers(4, dtype="c16"),)),
     ("one row", lambda x, y: np.dot(x[:1], y), lambda x, y: np.dot(x[:1], y.astype("float64")), lambda: (numbers(2, 37), matrix())),
     ("one element", lambda x: x[::-1] * x, lambda x: x[::-1].copy() * x, lambda: (numbers(1, dtype="c8"),)),
     ("one of many", lambda x: np.square(x[::-1][2:3]), lambda x: np.square(x[::-1][2:3].copy()), lambda: (numbers(5, dtype="c8"),)),
@@ -66,3 +70,11 @@ HELD: list[tuple[str, Callable[..., Any], Make]] = [
 @pytest.mark.parametrize(("name", "fn", "make"), HELD, ids=[r[0] for r in HELD])
 def test_has_the_bits(name: str, fn: Any, make: Make) -> None:
     assert tracer.compile(fn, exact=True)(*make()).tobytes() == fn(*make()).tobytes()
+
+
+def test_a_gradient_s_argument_lies_as_it_lies() -> None:
+    by = tracer.value_and_grad(tracer.compile(lambda x: np.tensordot(x, x, 1), exact=True))
+    for seed in range(8):
+        x = np.random.default_rng(seed).standard_normal(10)[::2]
+        value, gradient = by(x)
+        assert value.tobytes() == np.tensordot(x, x, 1).tobytes() and np.allclose(gradient, 2 * x)

@@ -13,6 +13,7 @@ from ir.planning.strides import c_strides
 from ir.spec import Spec
 from tracer.arrays.storage import Step, stand_in
 from tracer.arrays.traced import TracedArray
+from tracer.numpy_api.common import spec as numpy_spec
 from tracer.operands.refusal import refuse
 from tracer.operands.stack import Operand
 from tracer.tracing.outside import native
@@ -37,25 +38,33 @@ def check_bits(op: Op, operands: tuple[Any, ...], out: Spec) -> None:
     after something was written into it, which ours fills; products with a vector that cast a matrix which is not in C order, and of
     one complex64 element whose stride is negative, which ours is not.
     """
-    arrays = [x for x in operands if type(x) is TracedArray]
-    by_vector = any(len(shape) < 2 or 1 in shape[-2:] for shape, _, _ in map(_lie, operands))
-    for x in arrays if op.has(Trait.BILINEAR) else ():
-        lies = x.stand_in()
-        straight = lies.flags.c_contiguous or lies.flags.f_contiguous
-        if not straight and any(step.op.name in ("real", "imag") for step in x.path):
-            raise _hangs_on("products of real or imaginary parts", "x.copy(), with x = z.real or z.imag", op, x)
-        if not straight and x.storage.gaps and x.storage.version:
-            raise _hangs_on("products of an array with gaps that was written into", "x.copy()", op, x)
-        if by_vector and x.ndim > 1 and x.dtype != out.dtype and not lies.flags.c_contiguous:
-            raise _hangs_on("products of a vector and a matrix that is not in C order and is cast", f"x.astype({out.dtype.name!r})", op, x)
-    for x in arrays if op.name in ("multiply", "square", "power", "abs") else ():
-        if x.dtype.char == "F" and x.size == 1 and any(_turns(step) for step in x.path):
+    if op.has(Trait.BILINEAR):
+        by_vector = any(len(shape) < 2 or 1 in shape[-2:] for shape, _, _ in map(_lie, operands))
+        for x in operands:
+            _check_product(op, x, out if by_vector else None)
+    for x in operands if op.name in ("multiply", "square", "power", "abs") else ():
+        if type(x) is TracedArray and x.dtype.char == "F" and x.size == 1 and any(_turns(step) for step in x.path):
             raise _hangs_on("products of one complex64 element, by the sign of its stride,", "x.copy(), with x = y[::-1]", op, x)
 
 
-def _hangs_on(what: str, mend: str, op: Op, x: TracedArray) -> TraceError:
+def _check_product(op: Op, x: Any, by_vector: Spec | None) -> None:
+    lies = x.stand_in() if type(x) is TracedArray else x
+    if not isinstance(lies, np.ndarray) or lies.flags.c_contiguous:
+        return
+    if by_vector is not None and lies.ndim > 1 and lies.dtype != by_vector.dtype:
+        mend = f"x.astype({by_vector.dtype.name!r})"
+        raise _hangs_on("products of a vector and a matrix that is not in C order and is cast", mend, op, x)
+    if type(x) is not TracedArray or lies.flags.f_contiguous:
+        return
+    if any(step.op.name in ("real", "imag") for step in x.path):
+        raise _hangs_on("products of real or imaginary parts", "x.copy(), with x = z.real or z.imag", op, x)
+    if x.storage.gaps and x.storage.version:
+        raise _hangs_on("products of an array with gaps that was written into", "x.copy()", op, x)
+
+
+def _hangs_on(what: str, mend: str, op: Op, x: Any) -> TraceError:
     cause = f"NumPy rounds {what} as they lie in memory, where this plan lays them otherwise, and exact=True keeps every bit"
-    return refuse(cause, f"{mend} in place of x", op=op.name, operands=[("x", x.spec)])
+    return refuse(cause, f"{mend} in place of x", op=op.name, operands=[("x", numpy_spec(x))])
 
 
 def _turns(step: Step) -> bool:
