@@ -17,6 +17,7 @@ import numpy as np
 
 from ir.errors import Error, GradientError
 from ir.graph import Graph, Node, Value
+from ir.known_slopes import cancelled, cube
 from ir.op import NoVjp, Trait
 from ir.ops import elementwise, index, reduce, shape, update
 from ir.support import Support, Supports, is_calm, is_zero
@@ -36,7 +37,7 @@ def append_gradient(
                 f"no gradient by a value of dtype {value.dtype}", mend="cast the argument to a float dtype, or leave it out of argnums"
             ).at(line=value.node.line)
     reached = _between(graph, wrt, outputs)
-    backward = _Backward(graph, reached)
+    backward = _Backward(graph, reached, {*wrt, *outputs})
     for value, g in zip(outputs, cotangents, strict=True):
         if value.node in reached:
             backward.accumulate(value, fit(g, value), None, False)
@@ -74,10 +75,12 @@ class _Backward:
     A cotangent is the sum of `whole[v]` and of `parts[v]`, nodes that add a part to zeros; `clean` and `settled` join them.
     `support[v]` is where the cotangent of v may be other than 0 (None: anywhere). While `v in mixed`, what stands outside the support
     has met factors that may be infinite or NaN there, and is put back to 0 by `clean` before anything adds it up or moves it.
+    `kept`: values whose own cotangents are wanted, or given.
     """
 
-    def __init__(self, graph: Graph, reached: set[Node]):
-        self.graph, self.reached = graph, reached
+    def __init__(self, graph: Graph, reached: set[Node], kept: set[Value]):
+        self.graph, self.reached, self.kept = graph, reached, kept
+        self.silent = cancelled(graph, reached, kept)
         self.supports = Supports(graph)
         self.whole: dict[Value, Value] = {}
         self.parts: dict[Value, list[Node]] = {}
@@ -138,8 +141,10 @@ class _Backward:
         except Error as error:
             raise error.at(op=f"gradient of {node.op.name}", line=node.line)
         given = given if isinstance(given, tuple) else (given,)
+        if node.op is elementwise.multiply:
+            given = self._powers(node, given)
         for position, (operand, value) in enumerate(zip(node.operands, given, strict=True)):
-            if value is None or operand.node not in self.reached or operand.dtype.kind not in "fc":
+            if value is None or operand.node not in self.reached or operand.dtype.kind not in "fc" or (node, position) in self.silent:
                 continue
             if several:
                 self.accumulate(operand, fit(value, operand), None, False)
@@ -158,7 +163,20 @@ class _Backward:
         if value.shape != operand.shape:
             value = self.supports.masked(value, support) if mixed and support is not None else value
             support, mixed = None if support is None else self.supports.carried(support, node, position), False
+            if value is not g and value.node.op is elementwise.negative:  # the sign of a sum costs less than those of its terms
+                value = elementwise.negative(reduce.sum_to(value.node.operands[0], operand.shape))
         self.accumulate(operand, fit(value, operand), support, mixed)
+
+    def _powers(self, node: Node, given: tuple[Value | None, ...]) -> tuple[Value | None, ...]:
+        """Of x * x twice what one factor gives, of (x * x) * x three times what x gives beside the square."""
+        first, second = node.operands
+        if first is second and given[0] is not None:
+            return given[0] * 2, None
+        square = cube(node)
+        beside = None if square is None else given[1 - square]
+        if square is None or beside is None or node.operands[square] in self.kept:
+            return given
+        return (None, beside * 3) if square == 0 else (beside * 3, None)
 
     def _operands(self, node: Node, support: Support | None) -> Sequence[Value]:
         """The operands for the rule: rows of a product that were not chosen are 0, since the rule of the other operand adds them up."""
@@ -183,7 +201,8 @@ def _mixes(node: Node, support: Support) -> bool:
 
 
 def _is_part(node: Node) -> bool:
-    """Whether it adds to zeros, as the gradient of reading at an index does."""
+    """Whether it adds to zeros, as the gradient of reading at an index does; or shows such a sum in another shape."""
+    node = node.operands[0].node if node.op is shape.reshape else node
     adds = node.op in (index.add_slice, index.add_at)
     return adds and node.operands[0].node.op is shape.broadcast_to and is_zero(node.operands[0].node.operands[0])
 
@@ -202,7 +221,10 @@ def _with_parts(whole: Value | None, parts: list[Node]) -> Value:
                 parts = [p for p in parts if p is not part]
                 break
     for part in parts:
-        whole = part.op(whole, *part.operands[1:], **part.attrs)
+        added = part.operands[0].node if part.op is shape.reshape else part
+        inner, outer = added.outputs[0].shape, whole.shape
+        whole = added.op(whole if inner == outer else shape.reshape(whole, shape=inner), *added.operands[1:], **added.attrs)
+        whole = whole if inner == outer else shape.reshape(whole, shape=outer)
     return whole
 
 

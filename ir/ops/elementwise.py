@@ -94,7 +94,7 @@ def _times(g: Value, factor: Value) -> Value:
 add = elementwise("add", "x y", np.add, lambda g, z, x, y: (g, g), traits=COMMUTES)
 subtract = elementwise("subtract", "x y", np.subtract, lambda g, z, x, y: (g, negative(g)))
 multiply: Op = elementwise("multiply", "x y", np.multiply, lambda g, z, x, y: (_times(g, y), _times(g, x)), traits=COMMUTES)
-divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g * _c(z / y))), flops=4)
+divide = elementwise("divide", "x y", np.true_divide, lambda g, z, x, y: (g / _c(y), negative(g / _c(y) * _c(z))), flops=4)
 floor_divide = elementwise("floor_divide", "x y", np.floor_divide, lambda g, z, x, y: (None, None), flops=8)
 remainder = elementwise("remainder", "x y", np.remainder, lambda g, z, x, y: (g, negative(g * floor_divide(x, y))), flops=8)
 fmod = elementwise("fmod", "x y", np.fmod, lambda g, z, x, y: (g, negative(g * trunc(x / y))), flops=8)

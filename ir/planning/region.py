@@ -1,7 +1,7 @@
 """A node `region` becomes a Region step: the length of its blocks is chosen, the block is planned, its results get places.
 
-Blocks are as long as the body's buffers fit a worker's cache, and no longer: a call for each step of each block is the price, so
-shorter ones cost calls. The length depends on the Target's cache alone, not on its workers, and so do the bits.
+Blocks are as long as the body's buffers and what it gives fit a worker's cache, and no longer: a call for each step of each block is
+the price, so shorter ones cost calls. The length depends on the Target's cache alone, not on its workers, and so do the bits.
 """
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[i
     if not target.region_buffers:
         return 1, 0
     fewest = _tried(held, target)
-    own = max(1, tried.arena_bytes // fewest)
+    own = max(1, (tried.arena_bytes + tried.result_bytes) // fewest)
     rows = max(2, min(held.size, max(min(target.cache_bytes // own, -(-held.size // held.shares)), fewest)))
     rows = -(-held.size // max(1, held.size // rows))  # as even as may be
     last = held.size % rows

@@ -20,7 +20,11 @@ INPUTS = {
     "x": Spec((2, 3)), "y": Spec((2, 3)), "W": Spec((3, 4)), "b": Spec((4,)), "row": Spec((1, 4)), "gy": Spec((2, 4)), "v": Spec((3,)),
     "s": Spec(()), "one": Spec((1, 1)), "column": Spec((2, 1)), "h": Spec((2, 3), "f2"), "f": Spec((2, 3), "f4"), "i": Spec((2, 3), "i4"),
     "u": Spec((2, 3), "u1"), "p": Spec((2, 3), "?"), "z": Spec((2, 3), "c16"), "n": Spec((), "f8", "float"), "cube": Spec((2, 1, 3)),
+    "wide": Spec((2, 8)), "two": Spec((2,)), "j": Spec((2,), "i8"), "k": Spec((2,), "i8"),
 }
+ADDED = "add_at(broadcast_to(f64(0.0), shape=(2, 8)), two, j, k, axes=(0, 1))"
+REPEATED = "gather(broadcast_to(column, shape=(2, 8)), j, k, axes=(0, 1))"
+READ = "gather(wide, j, k, axes=(0, 1))"
 CASES = [
     ("constant operands", "multiply(x, add(f64(2.0), 1.0))", "multiply(x, f64(3.0))", True),
     ("twice negated", "negative(negative(exp(x)))", "exp(x)", True),
@@ -120,6 +124,22 @@ CASES = [
     ),
     ("all of it read", "slice(x, index=((0, 2, 1), (0, 3, 1)))", "x", True),
     ("all of it written", "set_slice(x, exp(y), index=((0, 2, 1), (0, 3, 1)))", "exp(y)", False),
+    (
+        "sum of what was added to zeros", f"(sum({ADDED}, axis=(1,), keepdims=False), {READ})",
+        f"(add_at(broadcast_to(f64(0.0), shape=(2,)), two, j, axes=(0,)), {READ})", False,
+    ),
+    (
+        "sum of what was added to zeros", f"(sum({ADDED}, axis=(0,), keepdims=True), {READ})",
+        f"(reshape(add_at(broadcast_to(f64(0.0), shape=(8,)), two, k, axes=(0,)), shape=(1, 8)), {READ})", False,
+    ),
+    ("added to zeros in order", "add_at(broadcast_to(f64(0.0), shape=(2,)), two, counted(2), axes=(0,))", "add(two, f64(0.0))", False),
+    ("picked in order", "gather(x, counted(2), axes=(0,))", "x", False),
+    ("picked before arithmetic", "gather(exp(wide), j, k, axes=(0, 1))", f"exp({READ})", False),
+    (
+        "picked before arithmetic", "gather(subtract(wide, column), j, k, axes=(0, 1))",
+        f"subtract({READ}, gather(reshape(column, shape=(2,)), j, axes=(0,)))", False,
+    ),
+    ("picked of what repeats", f"({REPEATED}, {READ})", f"(gather(reshape(column, shape=(2,)), j, axes=(0,)), {READ})", False),
     ("mean without a dtype", "mean(x, axis=(0,), keepdims=False, dtype=None)", "mean(x, axis=(0,), keepdims=False)", True),
     ("sum in its own dtype", "sum(x, axis=(0,), keepdims=False, dtype=dtype('f8'))", "sum(x, axis=(0,), keepdims=False)", True),
     ("product, then bias", "add(b, dot(x, W))", "linear(x, W, b)", True),
@@ -154,6 +174,9 @@ STAY = [
     "sum(h, axis=(0,), keepdims=False, dtype=dtype('f4'))",
     "mean(h, axis=(0,), keepdims=False, dtype=dtype('f2'))", "slice(x, index=((0, 2, 1), (0, 2, 1)))",
     "sum(broadcast_to(column, shape=(2, 3)), axis=(0,), keepdims=False)", "maximum(x, x)",
+    REPEATED, f"sum({ADDED}, axis=(1,), keepdims=False)", f"(sum({ADDED}, axis=(0, 1), keepdims=False), {READ})",
+    f"(sum(add_at(broadcast_to(f64(-0.0), shape=(2, 8)), two, j, k, axes=(0, 1)), axis=(1,), keepdims=False), {READ})",
+    f"((e := exp(wide)), {READ.replace('wide', 'e')})", "gather(exp(x), j, k, axes=(0, 1))", "gather(exp(wide), j, axes=(0,))",
 ]
 
 
@@ -166,6 +189,7 @@ def build(text: str) -> Graph:
         "number": graph.constant,
         "f64": lambda number: graph.constant(np.float64(number)),
         "f32": lambda number: graph.constant(np.float32(number)),
+        "counted": lambda n: graph.constant(np.arange(n)),
         "true": lambda: graph.constant(np.True_),
         "filled": lambda number, *shape: graph.constant(np.full(shape, number)),
     }
