@@ -124,7 +124,7 @@ def moved(plan: Plan) -> int:
     """The bytes that the steps read and write: of a region what it takes from outside and gives, not what stays in its blocks."""
     total = 0
     for step in plan.steps:
-        if isinstance(step, (Call, Region, Copy)):
+        if isinstance(step, (Call, Region, Copy)) and not (isinstance(step, Copy) and step.when):
             reads, writes = ((step.read,), (step.write,)) if isinstance(step, Copy) else (step.reads, step.writes)
             for places in (reads, writes):
                 total += sum({(p.buffer.id, p.offset, p.shape, p.strides): bytes_of(p) for p in places}.values())

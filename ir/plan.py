@@ -60,6 +60,14 @@ class Place:
             size *= self.shape[axis]
         return True
 
+    def span(self) -> tuple[int, int]:
+        """The bytes of its buffer between which it lies; strides must be known."""
+        assert self.strides is not None
+        if 0 in self.shape:
+            return 0, 0
+        steps = [stride * (n - 1) for n, stride in zip(self.shape, self.strides)]
+        return self.offset + sum([s for s in steps if s < 0]), self.offset + sum([s for s in steps if s > 0]) + self.dtype.itemsize
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -87,12 +95,17 @@ class Call:
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """`write[...] = read`: a relayout, a result that is an input, a cast of a slot, a state's new value."""
+    """`write[...] = read`: a relayout, a result that is an input, a cast of a slot, a state's new value.
+
+    `when`: "" at each run; "once", as the memory is bound, or "before the first trip" of the Loop whose body this is: nothing else
+    writes there. Such copies stand behind the Host and Fill steps.
+    """
 
     read: Place
     write: Place
     why: str
     line: Line | None = None
+    when: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -327,7 +340,7 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
     if isinstance(step, Fill):
         return ("fill", "", names[step.value], *_written((step.write,)))
     if isinstance(step, Copy):
-        return (f"copy ({step.why})", "", _place_text(step.read), *_written((step.write,)))
+        return (f"copy{step.when and ', ' + step.when} ({step.why})", "", _place_text(step.read), *_written((step.write,)))
     if isinstance(step, Gate):
         return "go on if true", "", _place_text(step.read), "", "", "", ""
     if isinstance(step, Tick):

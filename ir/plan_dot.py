@@ -115,7 +115,7 @@ def _step_texts(step: Step, names: dict[Value, str]) -> tuple[str, str, str, str
     if isinstance(step, Tick):
         return "count", "", "", "", COLOURS["scalar"]
     if isinstance(step, Copy):
-        return f"copy ({step.why})", "", _places((step.read,)), _places((step.write,)), COLOURS["shape"]
+        return f"copy{step.when and ', ' + step.when} ({step.why})", "", _places((step.read,)), _places((step.write,)), COLOURS["shape"]
     if isinstance(step, Region):
         values = ", ".join([names[v] for v in step.node.outputs])
         kernel = f"region {step.size} by {step.rows}, {len(step.body.steps)} steps a block"

@@ -84,15 +84,18 @@ class _Writer:
         again = loop.again if loop is not None else ()
         first = [line for step in front if step not in again for line in (*_may_overflow(step), *self._step(step))]
         repeated = [line for step in again for line in self._step(step)]
-        main = self._steps([s for s in steps[: self.body.tail] if not isinstance(s, (Host, Fill))])
+        kept = [s for s in steps if isinstance(s, Copy) and s.when]
+        before = [line for step in kept for line in self._kept(step)]
+        moving, anew = self._moving([s for s in kept if s.read.buffer.kind == "input"]) if loop is not None else ([], [])
+        main = self._steps([s for s in steps[: self.body.tail] if not isinstance(s, (Host, Fill)) and s not in kept])
         main += self._tail(steps[self.body.tail :])
         returned = ", ".join([self._result(k, v) for k, v in enumerate(self.plan.graph.outputs)])
         if loop is not None:
             rows = [
                 f"{self.names.place(p)}[trip] = {self._output(k, v)}" for k, (p, v) in enumerate(zip(loop.stacked, self.plan.graph.outputs))
             ]
-            main = [*self._loop_head(loop), *_indent([*repeated, *main, *rows] or ["pass"])]
-        return Source(self._text(first, main, returned), tuple(self.names.arrays))
+            main = [*moving, *self._loop_head(loop), *_indent([*anew, *repeated, *main, *rows] or ["pass"])]
+        return Source(self._text(first, [*before, *main], returned), tuple(self.names.arrays))
 
     def _text(self, first: list[str], main: list[str], returned: str) -> str:
         names, states = self.names, states_of(self.plan)
@@ -137,6 +140,24 @@ class _Writer:
             return [f"for trip in range({loop.trips}):"]
         given = [self.names.inputs[k] for k in loop.changing]
         return [f"for trip, ({', '.join(given)},) in enumerate(zip({', '.join(given)})):"]
+
+    # ---- copies that stand
+    def _kept(self, step: Copy) -> list[str]:
+        """The lines of `run`; none where `bind` makes the copy."""
+        if step.when == "once":
+            self.names.bound += self._step(step)
+            return []
+        return self._step(step)
+
+    def _moving(self, kept: list[Copy]) -> tuple[list[str], list[str]]:
+        """What finds out whether an input is a state's own memory, and what then copies it again in each trip."""
+        states = [self.names.inputs[k] for k in states_of(self.plan)]
+        given = list(dict.fromkeys([self.names.inputs[s.read.buffer.index] for s in kept if s.read.buffer.index is not None]))
+        if not given or not states:
+            return [], []
+        self.uses_support.add("overlap")
+        lines = [line for step in kept for line in self._step(step)]
+        return [f"moving = overlap(({', '.join(given)},), ({', '.join(states)},))"], ["if moving:", *_indent(lines)]
 
     # ---- steps
     def _steps(self, steps: list[Step]) -> list[str]:
@@ -334,6 +355,9 @@ class _Watched(_Writer):
             case _:
                 return lines
         return [self._look(step, False, reads), *lines, self._look(step, True, writes)]
+
+    def _kept(self, step: Copy) -> list[str]:
+        return self._step(step)
 
     def _look(self, step: Step, after: bool, names: list[str]) -> str:
         return f"look({self._numbered[id(step)]}, {after}, ({''.join([f'{name}, ' for name in names])}))"

@@ -131,17 +131,8 @@ def _set_slice_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> 
     assert view.strides is not None
     if not view.shape or (len(view.shape) == 1 and (not value.shape or view.strides[0] * value.strides[-1] >= 0)):
         return 0
-    (one, two), (three, four) = _span(view), _span(value)
+    (one, two), (three, four) = view.span(), value.span()
     return _bytes(value) if one < four and three < two else 0
-
-
-def _span(place: Place) -> tuple[int, int]:
-    """The bytes of its buffer between which a place lies."""
-    assert place.strides is not None
-    if 0 in place.shape:
-        return 0, 0
-    steps = [stride * (n - 1) for n, stride in zip(place.shape, place.strides)]
-    return place.offset + sum([s for s in steps if s < 0]), place.offset + sum([s for s in steps if s > 0]) + place.dtype.itemsize
 
 
 def _add_slice(site: Site) -> tuple[str, ...]:

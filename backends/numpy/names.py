@@ -38,6 +38,8 @@ RESERVED = {
     "finish",
     "finish_held",
     "together",
+    "overlap",
+    "moving",
     "trip",
     "look",
     "stop",

@@ -116,6 +116,16 @@ def side_by_side(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
     return found
 
 
+def overlap(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> bool:
+    """Whether memory of some may be memory of others.
+
+    >>> a = np.zeros(4)
+    >>> overlap((a[:2],), (a[2:],)), overlap((a[:2], a[1:]), (a[2:],))
+    (False, True)
+    """
+    return any(np.may_share_memory(one, two) for one in some for two in others)
+
+
 def finish(writes: Iterable[tuple[Any, ...]]) -> None:
     """Makes all of these calls, (function, *operands) each: all or, if never called, none.
 

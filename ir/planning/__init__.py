@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ir.graph import CONSTANT, Graph, Node, Value
-from ir.plan import Buffer, Call, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
-from ir.planning import arena, commit, lifetimes, limit, order, packs, places, region, results
+from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
+from ir.planning import arena, commit, lifetimes, limit, order, packs, places, region, results, standing
 from ir.planning.blocks import REGION
 from ir.planning.contract import contract
 from ir.planning.draft import Draft
@@ -55,7 +55,8 @@ def plan(
     contracted, left = contract(graph, target, exact)
 
     def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
-        made = _plan(graph, replace(target, workers=1) if alone else target, laid, exact, gate, counted, run=run)
+        aim = replace(target, workers=1) if alone else target
+        made = _plan(graph, aim, laid, exact, gate, counted, run=run, once=standing.ONCE if memory_limit is None else {})
         made.notes["outside regions"] = left
         return made
 
@@ -85,7 +86,8 @@ def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
 def _loop(plan: Plan, graph: Graph, run: Sequence[Node], trips: int, changing: tuple[int, ...], alone: bool) -> Plan:
     """`loop` of a graph that computes what the plan's does, in the order of `run`."""
     target = replace(plan.target, workers=1) if alone else plan.target
-    body = _plan(graph, target, plan.layouts, plan.exact, plan.gate, plan.counted, results.place_rows, run)
+    once = standing.ONCE_A_LOOP if plan.memory_limit is None else {}
+    body = _plan(graph, target, plan.layouts, plan.exact, plan.gate, plan.counted, results.place_rows, run, once=once)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
     first = len(body.buffers)
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
@@ -123,11 +125,12 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
 def _plan(
     graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None = None, counted: bool = False,
     rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results, run: Sequence[Node] = (),
-    over: Mapping[int, int] | None = None,
+    over: Mapping[int, int] | None = None, once: Mapping[str, str] | None = None,
 ) -> Plan:  # fmt: skip
     """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region.
 
-    `run`: the order to take, if one is given. `over`: outputs that are to be written over inputs, by index.
+    `run`: the order to take, if one is given. `over`: outputs that are to be written over inputs, by index. `once`: which copies may
+    stand, see `standing.py`.
     """
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
@@ -153,7 +156,7 @@ def _plan(
     results.write_states(draft, aside)
     if counted:
         draft.steps.append(Tick())
-    made = _finish(draft, states, ends, schedule)
+    made = _finish(draft, states, ends, schedule, standing.standing(draft, once or {}))
     made.gate, made.counted = gate, counted
     return made
 
@@ -192,8 +195,8 @@ def _body(
     return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes, over), over=over)
 
 
-def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule) -> Plan:
-    front: list[Step] = [*draft.hosts, *draft.fills, *draft.main]
+def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule, once: list[Copy]) -> Plan:
+    front: list[Step] = [*draft.hosts, *draft.fills, *once, *draft.main]
     steps = [*front, *draft.tail]
     lifetimes.set_lifetimes(steps, draft.buffers, draft.kept)
     items = [b for b in draft.buffers if b.kind in IN_ARENA]

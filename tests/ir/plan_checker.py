@@ -72,12 +72,12 @@ def places_of(step: Any) -> list[Place]:
 
 
 def lifetimes(plan: Plan) -> dict[Buffer, tuple[int, int]]:
-    """First and last step that touches each buffer of the arena; slots to the end; in a loop the outputs to the end."""
+    """First and last step that touches each buffer of the arena; slots and copies that stand to the end; in a loop the outputs too."""
     touched: dict[Buffer, list[int]] = {}
     for index, step in enumerate(plan.steps):
         for place in places_of(step):
             touched.setdefault(place.buffer, []).append(index)
-    held = {p.buffer for p in plan.results if p is not None}
+    held = {p.buffer for p in plan.results if p is not None} | {s.write.buffer for s in plan.steps if isinstance(s, Copy) and s.when}
     last = len(plan.steps) - 1
     found = {}
     for buffer, steps in touched.items():
@@ -224,6 +224,9 @@ class Replay:
             if isinstance(step, (Host, Fill)):
                 assert index == front, "Host and Fill steps come first"
                 front += 1
+            if isinstance(step, Copy) and step.when:
+                assert index == front, "copies that stand come next"
+                front += 1
             if isinstance(step, Fill):
                 self.put(step.write, self.tags[step.value])
             elif isinstance(step, Copy):
@@ -232,6 +235,9 @@ class Replay:
                 self.put(step.write, self.get(step.read))
             elif isinstance(step, Call):
                 self.call(step)
+        for step in plan.steps:
+            if isinstance(step, Copy) and step.when:
+                assert (self.get(step.write) == self.get(step.read)).all(), "what stands was written over"
         self.ends(in_loop)
 
     def call(self, step: Call) -> None:

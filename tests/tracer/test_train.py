@@ -194,6 +194,21 @@ def test_results_are_not_overwritten_by_the_next_step():
 
 
 # ---- run, fit
+@pytest.mark.parametrize("given", [lambda W: W.data, lambda W: W.data.copy()])
+def test_run_equals_as_many_calls_where_the_batch_is_a_parameter_of_the_step(given):
+    """x is the weight's own memory, so each iteration reads another x."""
+
+    def trained(run):
+        W, b = Variable(np.linspace(0.1, 0.9, 16).reshape(4, 4)), Variable(np.zeros(4))
+        step = tracer.train_step(lambda x: F.sum((F.sigmoid(F.linear(x, W, b)) - 1.0) ** 2), SGD(lr=0.1), [W, b])
+        step(np.ones((4, 4)))  # at the first call it is refused
+        x = given(W)
+        losses = step.run(x, steps=5) if run else [step(x) for _ in range(5)]
+        return [*losses, *W.data.flat, *b.data]
+
+    assert trained(run=True) == trained(run=False)
+
+
 def test_run_equals_as_many_calls():
     one, two = Variable(np.full((2, 1), 0.5)), Variable(np.full((2, 1), 0.5))
     called, ran = tracer.train_step(loss_of(one), SGD(lr=0.01), [one]), tracer.train_step(loss_of(two), SGD(lr=0.01), [two])
