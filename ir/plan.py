@@ -156,7 +156,7 @@ class Region:
     last writes are the body's states, one for each of `starts`: it has a row for each of as many shares of the blocks, which begins as
     that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
     buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product of the whole run, None for the
-    process's own setting.
+    process's own setting. `scales`: the body takes shorter blocks as well, in the first elements of its buffers; then `last` is the body.
     """
 
     node: Node
@@ -173,6 +173,7 @@ class Region:
     workers: int
     private: tuple[Place, ...]
     blas_threads: int | None = None
+    scales: bool = False
 
     @property
     def line(self) -> Line | None:

@@ -223,11 +223,13 @@ class _Writer:
     def _region(self, region: Region, at_end: bool = False) -> list[str]:
         """One call; the functions of its blocks are made in `bind`, for each worker over its own buffers."""
         names, self.uses_blocks = self.names, True
-        make = [self._block(plan) for plan in (region.body, region.last) if plan is not None]
+        make = [self._block(plan, region) for plan in (region.body, region.last) if plan is not None]
+        lengths = [f", {rows}" if region.scales else "" for rows in (region.rows, region.last_rows)]
         bodies = []
         for place in region.private or (None,) * region.workers:
             work = names.place(place) if place is not None else "None"
-            bodies.append(f"({make[0]}({work}), {f'{make[1]}({work})' if len(make) > 1 else None})")
+            last = f"{make[1]}({work}{lengths[1]})" if len(make) > 1 else None
+            bodies.append(f"({make[0]}({work}{lengths[0]}), {last})")
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
         run = "run_through" if at_end else "run"
@@ -242,10 +244,11 @@ class _Writer:
         ]
         return [f"{name}({', '.join([names.place(p) for p, _ in given])})"]
 
-    def _block(self, plan: Plan) -> str:
+    def _block(self, plan: Plan, region: Region) -> str:
         """Defines what makes the function of a block over a worker's buffers, once for equal regions; gives its name."""
         if plan not in self.blocks:
             writer = _Block(plan, self.names)
+            writer.names.scaled = (region.rows,) if region.scales else None
             self.blocks[plan] = self.names.fresh("block_")
             self.names.bound += writer.definition(self.blocks[plan])
             self.uses_support |= writer.uses_support
@@ -331,7 +334,7 @@ class _Block(_Writer):
         results = [names.place(p) for p in self.plan.results if p is not None and p.buffer.kind == "result"]
         given = [n for k, n in enumerate(names.inputs) if k not in states] + results + [names.inputs[k] for k in states]
         inner = ["", f"def block({', '.join(given)}):", *_indent([*names.called, *main] or ["pass"]), "", "return block"]
-        return ["", f"def {name}(arena):", *_indent([*names.bound, *inner])]
+        return ["", f"def {name}(arena{', length' if names.scaled else ''}):", *_indent([*names.bound, *inner])]
 
 
 class _Watched(_Writer):

@@ -42,6 +42,7 @@ RESERVED = {
     "moving",
     "trip",
     "look",
+    "length",
     "stop",
     "ticks",
 }
@@ -76,6 +77,7 @@ class Names:
             if value in body.places:
                 self._members.setdefault(body.places[value].buffer, []).append(index)
         self._packs: dict[Buffer, str] = {}
+        self.scaled: tuple[int, ...] | None = None  # a shape for which `(length,)` is written
         self.inputs = [self._input(index, value) for index, value in enumerate(plan.graph.inputs)]
 
     # ---- names
@@ -187,7 +189,8 @@ class Names:
 
     def _cut(self, base: str, place: Place, offset: int) -> str:
         strides = "" if place.contiguous("C") else f", {place.strides}"
-        return self.functions(f"np.ndarray({place.shape}, np.{type_name(place.dtype)}, {base}, {offset}{strides})")
+        shape = "(length,)" if place.shape == self.scaled else place.shape
+        return self.functions(f"np.ndarray({shape}, np.{type_name(place.dtype)}, {base}, {offset}{strides})")
 
     def _define_const(self, name: str, place: Place) -> None:
         data = place.buffer.data

@@ -34,9 +34,10 @@ def contract(graph: Graph, target: Target, exact: bool) -> tuple[Graph, tuple[Ou
     order = copy.order()
     found, why = groups(copy, target, exact)
     instead: dict[Value, Value] = {}
+    numbers: dict[tuple[Value, np.dtype], Value] = {}
     for group in found:
         group.cuts.update({instead[v]: axis for v, axis in group.cuts.items() if v in instead})
-        if _numbers_as_arrays(copy, group):
+        if _numbers_as_arrays(copy, group, numbers):
             instead.update(_replace(copy, group))
         else:
             why.update(dict.fromkeys(group.nodes, "a Python number would be of another kind in it"))
@@ -56,9 +57,9 @@ def _means_as_sums(graph: Graph) -> None:
         graph.remove([node])
 
 
-def _numbers_as_arrays(graph: Graph, group: Group) -> bool:
-    """Python numbers that come with the call are cast once, before the region, to what the kernels' loops take them as; False (and nothing
-    done) where an operation would then give another kind.
+def _numbers_as_arrays(graph: Graph, group: Group, made: dict[tuple[Value, np.dtype], Value]) -> bool:
+    """Python numbers that come with the call are cast once, before all regions (`made`), to what the kernels' loops take them as.
+    False (and nothing done) where an operation would then give another kind.
     """
     found: list[tuple[Node, int]] = []
     for node in group.nodes:
@@ -67,7 +68,6 @@ def _numbers_as_arrays(graph: Graph, group: Group) -> bool:
         if weak and node.op.infer(tuple(specs), node.attrs) != node.specs:
             return False
         found += [(node, k) for k in weak]
-    made: dict[tuple[Value, np.dtype], Value] = {}
     for node, position in found:
         number, dtype = node.operands[position], slot_dtype(node, position)
         if (number, dtype) not in made:

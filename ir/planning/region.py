@@ -13,6 +13,7 @@ from ir.graph import Node, Value
 from ir.plan import Call, Place, Plan, Region
 from ir.planning.blocks import Blocked
 from ir.planning.draft import Draft
+from ir.planning.flat import flattened, one_axis
 from ir.planning.results import fills
 from ir.planning.strides import k_strides
 from ir.spec import Spec
@@ -27,27 +28,35 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     """Appends the step and gives the node's outputs their places. `homes`: the states that outputs are written over."""
     held: Blocked = node.attrs["blocked"]
     reads = tuple([draft.places[v] for v in node.operands])
-    body = _bodies(draft, held, reads, plan_body)
-    tried = body(_tried(held, draft.target), {})
-    lies = [_strides(v.spec, block) for v, block in zip(held.whole, tried.results)] + [None] * held.parts
+    flat = flattened(held, reads)
+    run, given = (flat.held, flat.reads) if flat is not None else (held, reads)
+    body = _bodies(draft, run, given, plan_body)
+    tried = body(_tried(run, draft.target), {})
+    if flat is not None:
+        lies: list[tuple[int, ...] | None] = [flat.strides(v.spec) for v in held.whole]
+    else:
+        lies = [*[_strides(v.spec, block) for v, block in zip(held.whole, tried.results)], *[None] * held.parts]
     draft.use(node)
     over = {v.index: node.operands.index(homes[v]) for v in node.outputs if v in homes}
     over.update(_dying(draft, held, reads, lies, over))
-    rows, last_rows = _lengths(held, draft.target, tried, draft.exact)
-    main, last = body(rows, over), body(last_rows, over) if last_rows else None
+    rows, last_rows = _even(run, draft.target, tried) if flat is not None else _lengths(run, draft.target, tried, draft.exact)
+    main = body(rows, over)
+    last = None if not last_rows else main if flat is not None else body(last_rows, over)
     writes = tuple([reads[over[k]] if k in over else draft.dense(spec, lies[k]) for k, spec in enumerate(held.specs)])
+    seen = tuple([given[over[k]] if k in over else one_axis(p) for k, p in enumerate(writes)]) if flat is not None else writes
     private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0) if draft.target.region_buffers else 0
-    count = held.size // rows + (last_rows > 0)
+    count = run.size // rows + (last_rows > 0)
     forks = count > 1 and _work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
     shares = held.shares if held.parts else count  # where nothing is joined any block may go to any worker
     workers = min(draft.target.workers, shares, count) if forks else 1
     blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
-    cuts = [held.cuts.get(v) for v in (*held.graph.inputs, *held.whole)] + [None] * held.parts
+    cuts = [run.cuts.get(v) for v in (*run.graph.inputs, *run.whole)] + [None] * held.parts
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, held.size, rows, last_rows, main, last, reads, writes, tuple(cuts), shares, tuple(held.starts()), workers, private, blas,
+            node, run.size, rows, last_rows, main, last, given, seen, tuple(cuts), shares, tuple(held.starts()), workers, private, blas,
+            flat is not None,
         )
     )
     for value, where in zip(node.outputs, writes):
@@ -124,3 +133,19 @@ def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[i
     if exact and last == 1:
         return rows, rows + 1
     return rows, last
+
+
+def _even(held: Blocked, target: Target, tried: Plan) -> tuple[int, int]:
+    """`_lengths` on one axis, where any block may be shorter. Of several blocks the length is one of eight between powers of two: chains of
+    about the same size so have the same.
+    """
+    if not target.region_buffers:
+        return 1, 0
+    fewest = _tried(held, target)
+    most = max(min(target.cache_bytes * fewest // max(1, tried.arena_bytes), -(-held.size // held.shares)), fewest)
+    count = -(-held.size // most)
+    rows = -(-held.size // count)
+    if count > 1:
+        step = 1 << max(0, rows.bit_length() - 4)
+        rows = -(-rows // step) * step
+    return rows, held.size % rows
