@@ -94,6 +94,7 @@ class _Finder:
         for node, followed in self.followed.items():
             for (position, axis), out in followed.items():
                 self._unite((node.operands[position], axis), (node.outputs[0], out))
+        self.spots: dict[Value, dict[Spot, list[int]]] = {}
 
     # ---- classes of axes
     def _root(self, spot: Spot) -> Spot:
@@ -198,21 +199,27 @@ class _Finder:
     def _ways(self, node: Node) -> Iterator[tuple[Spot, int | None]]:
         """The classes along which the node can be computed in blocks."""
         out = node.outputs[0]
-        spots: dict[Spot, list[int]] = {}
-        for axis, n in enumerate(out.shape):
-            if n > 1:
-                spots.setdefault(self._root((out, axis)), []).append(axis)
+        spots = self._spots(out)
         for spot, axes in spots.items():
             if len(axes) == 1 and self._legal(node, spot, axes[0]):
                 yield spot, axes[0]
         if combines(node) and not self.exact:
-            reads = [(v, axis) for v in node.operands for axis, n in enumerate(v.shape) if n > 1]
-            for spot in dict.fromkeys([self._root(read) for read in reads]):
+            for spot in dict.fromkeys([spot for v in node.operands for spot in self._spots(v)]):
                 if spot not in spots and all(self._cut(v, spot) for v in node.operands):
                     yield spot, None
 
+    def _spots(self, value: Value) -> dict[Spot, list[int]]:
+        """The axes of a value by class. Asked for when the classes are made: they are found once."""
+        found = self.spots.get(value)
+        if found is None:
+            found = self.spots[value] = {}
+            for axis, n in enumerate(value.shape):
+                if n > 1:
+                    found.setdefault(self._root((value, axis)), []).append(axis)
+        return found
+
     def _along(self, value: Value, spot: Spot) -> list[int]:
-        return [axis for axis, n in enumerate(value.shape) if n > 1 and self._root((value, axis)) == spot]
+        return self._spots(value).get(spot, [])
 
     def _cut(self, value: Value, spot: Spot) -> Cut | None:
         """Where the class is in a value; None where it is not, or not in one place alone."""

@@ -70,9 +70,22 @@ def shown(thing: Any) -> str:
     """The thing in a few words, the same in each run: without its place in memory."""
     if isinstance(thing, types.CodeType):
         return f"the code of line {thing.co_firstlineno}"
-    if isinstance(thing, (list, tuple, dict, set, frozenset)) and len(thing) > 20:
+    if isinstance(thing, (list, tuple, dict, set, frozenset)) and _is_long(thing):
         return f"a {type(thing).__name__} of {len(thing)}"
     try:
         return f"{_ADDRESS.sub('', repr(thing)):.60}"
     except Exception:  # a user's own __repr__, which is not what this is about
         return f"a {type(thing).__name__}"
+
+
+def _is_long(thing: Any) -> bool:
+    """Whether the text would be long to make: more than 20 things are in a container and those in it, an array being as many as 7."""
+    todo, count = [thing], 0
+    while todo and count <= 20:
+        inside = todo.pop()
+        if isinstance(inside, (list, tuple, dict, set, frozenset)):
+            count += len(inside)
+            todo.extend(inside.values() if isinstance(inside, dict) else inside)
+        elif hasattr(inside, "dtype"):
+            count += 6
+    return count > 20
