@@ -22,6 +22,9 @@ BLAS = "fdFD"
 GFLOPS = 20.0  # of one core, float64
 
 
+MATRIX_NS = 300.0  # of each matrix that np.matmul hands to BLAS
+
+
 def _flops_ns(rows: int, inner: int, columns: int, dtype: np.dtype) -> float:
     return 2.0 * rows * inner * columns / (GFLOPS if dtype.itemsize > 4 else 2 * GFLOPS)
 
@@ -32,6 +35,11 @@ def _dot_cost(call: float) -> Any:
         return call + _flops_ns(outs[0].size, inner, 1, outs[0].dtype)
 
     return cost
+
+
+def _matmul_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
+    inner = specs[0].shape[-1] if specs[0].ndim else 1
+    return 2500 + MATRIX_NS * math.prod(outs[0].shape[:-2]) + _flops_ns(outs[0].size, inner, 1, outs[0].dtype)
 
 
 def readable(*places: Place) -> bool:
@@ -125,6 +133,35 @@ def _same_dtype(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
 
 def _matmul_by_dot(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return _dot_accepts(reads, writes, attrs) and all(len(p.shape) <= 2 for p in reads) and reads[0].dtype.char in BLAS
+
+
+def _rows_accept(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    """All rows of x, whatever its leading axes, meet one matrix: one product."""
+    x, y = reads
+    fits = len(x.shape) > 2 and len(y.shape) == 2 and readable(x, y) and x.dtype.char in BLAS and not empty(x, y)
+    return fits and x.contiguous("C") and writes[0].contiguous("C") and writes[0].dtype == x.dtype
+
+
+def _rows(site: Site) -> tuple[str, ...]:
+    x, out = [reshaped(p, (-1, p.shape[-1])) for p in (site.reads[0], site.writes[0])]
+    return (f"{site.name(x)}.dot({{1}}, {site.name(out)})",)
+
+
+def _is_matrix(place: Place) -> bool:
+    """Whether BLAS reads or writes it where it lies: rows, or columns, of elements side by side, as far from each other as need be."""
+    if len(place.shape) != 2 or place.strides is None or 0 in place.shape:
+        return False
+    size, (rows, columns), (down, right) = place.dtype.itemsize, place.shape, place.strides
+    return any(
+        (inner == size or n == 1) and outer % size == 0 and outer >= n * size
+        for inner, n, outer in ((right, columns, down), (down, rows, right))
+    )
+
+
+def _strided_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    """Parts of wider matrices, which `dot` would have to be given as copies."""
+    dtype, places = writes[0].dtype, (*reads, *writes)
+    return dtype.char in BLAS and all(_is_matrix(p) and p.dtype == dtype and 1 not in p.shape for p in places)
 
 
 # ---- layers
@@ -236,11 +273,13 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
             scratch=scratch_of(np.multiply),
         ),
         Kernel("dot.numpy", "dot", ("np.dot({0}, {1}, {out})",), accepts=_scalar_dot_accepts, cost=_dot_cost(2000), scratch=_cast_scratch),
+        Kernel("dot.matmul", "dot", ("np.matmul({0}, {1}, {out})",), exact=False, accepts=_strided_accepts, cost=_matmul_cost),
         Kernel("dot.cast", "dot", _dot_mixed, accepts=_mixed_accepts, cost=_dot_cost(1500), temps=_cast_temps),
     ),
     "matmul": (
         Kernel("matmul.dot", "matmul", _dot, exact=False, accepts=_matmul_by_dot, cost=_dot_cost(600)),
-        Kernel("matmul.numpy", "matmul", ("np.matmul({0}, {1}, {out})",), accepts=_same_dtype, cost=_dot_cost(2500)),
+        Kernel("matmul.rows", "matmul", _rows, exact=False, accepts=_rows_accept, cost=_dot_cost(600)),
+        Kernel("matmul.numpy", "matmul", ("np.matmul({0}, {1}, {out})",), accepts=_same_dtype, cost=_matmul_cost),
         Kernel("matmul.cast", "matmul", _matmul_mixed, accepts=_mixed_accepts, cost=_dot_cost(3500), temps=_cast_temps),
     ),
     "linear": (

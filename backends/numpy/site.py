@@ -72,7 +72,10 @@ def same_memory(a: Place, b: Place) -> bool:
 
 
 def reshaped(place: Place, shape: tuple[int, ...], order: str = "C") -> Place:
-    """A C- (or F-) contiguous place in another shape."""
+    """A C- (or F-) contiguous place in another shape, in which -1 stands for what is left."""
+    if -1 in shape:
+        left = math.prod(place.shape) // -math.prod(shape)
+        shape = tuple([left if n == -1 else n for n in shape])
     size, strides = place.dtype.itemsize, []
     for n in reversed(shape) if order == "C" else shape:
         strides.append(size)

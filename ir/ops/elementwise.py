@@ -221,13 +221,25 @@ copysign: Op = elementwise("copysign", "x y", np.copysign, lambda g, z, x, y: (g
 # ---- the greater, the lesser
 def _chosen_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
     """To the operand that is the result; to both a half where both are."""
-    is_x, is_y = equal(x, z), equal(y, z)
-    share = where(logical_and(is_x, is_y), g * 0.5, g)
+    return _shared(g, equal(x, z), equal(y, z), logical_and(equal(x, z), equal(y, z)))
+
+
+def _shared(g: Value, is_x: Value, is_y: Value, both: Value) -> tuple[Value, Value]:
+    share = where(both, g * 0.5, g)
     return where(is_x, share, 0), where(is_y, share, 0)
 
 
-maximum = elementwise("maximum", "x y", np.maximum, _chosen_vjp, traits=EXACT)
-minimum = elementwise("minimum", "x y", np.minimum, _chosen_vjp, traits=EXACT)
+def _greater_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    """As `_chosen_vjp`, from the operands alone, so that the result may be written over one of them. NaN is no result of either's."""
+    return _shared(g, greater_equal(x, y), greater_equal(y, x), equal(x, y))
+
+
+def _lesser_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
+    return _shared(g, less_equal(x, y), less_equal(y, x), equal(x, y))
+
+
+maximum = elementwise("maximum", "x y", np.maximum, _greater_vjp, traits=EXACT)
+minimum = elementwise("minimum", "x y", np.minimum, _lesser_vjp, traits=EXACT)
 fmax = elementwise("fmax", "x y", np.fmax, _chosen_vjp, traits=EXACT)
 fmin = elementwise("fmin", "x y", np.fmin, _chosen_vjp, traits=EXACT)
 

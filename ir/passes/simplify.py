@@ -41,12 +41,12 @@ from __future__ import annotations
 
 from ir.graph import Graph
 from ir.passes.fold import FOLD
-from ir.passes.rules import cheaper, copies, host, picks, signs, slices, views
+from ir.passes.rules import cheaper, copies, host, picks, products, signs, slices, views
 from ir.rewrite import rewrite
 from ir.rules import Rules
 
 EXACT = False
-RULES = Rules(FOLD, *signs.RULES, *cheaper.RULES, *host.RULES, *copies.RULES, *slices.RULES, *views.RULES, *picks.RULES)
+RULES = Rules(FOLD, *signs.RULES, *cheaper.RULES, *products.RULES, *host.RULES, *copies.RULES, *slices.RULES, *views.RULES, *picks.RULES)
 
 
 def run(graph: Graph, *, exact: bool = False) -> int:

@@ -21,6 +21,7 @@ INPUTS = {
     "s": Spec(()), "one": Spec((1, 1)), "column": Spec((2, 1)), "h": Spec((2, 3), "f2"), "f": Spec((2, 3), "f4"), "i": Spec((2, 3), "i4"),
     "u": Spec((2, 3), "u1"), "p": Spec((2, 3), "?"), "z": Spec((2, 3), "c16"), "n": Spec((), "f8", "float"), "cube": Spec((2, 1, 3)),
     "wide": Spec((2, 8)), "two": Spec((2,)), "j": Spec((2,), "i8"), "k": Spec((2,), "i8"),
+    "many": Spec((5, 2, 3)), "most": Spec((5, 2, 4)),
 }
 ADDED = "add_at(broadcast_to(f64(0.0), shape=(2, 8)), two, j, k, axes=(0, 1))"
 REPEATED = "gather(broadcast_to(column, shape=(2, 8)), j, k, axes=(0, 1))"
@@ -67,6 +68,10 @@ CASES = [
     ),
     ("product of matrices", "matmul(x, W)", "dot(x, W)", False),
     ("product of matrices", "matmul(v, W)", "dot(v, W)", False),
+    (
+        "sum of products", "sum(matmul(transpose(many, axes=(0, 2, 1)), most), axis=(0,), keepdims=False)",
+        "dot(transpose(reshape(many, shape=(10, 3)), axes=(1, 0)), reshape(most, shape=(10, 4)))", False,
+    ),
     ("sigmoid", "add(0.5, multiply(tanh(multiply(x, 0.5)), 0.5))", "sigmoid(x)", True),
     ("sigmoid", "add(multiply(0.5, tanh(divide(f, 2))), 0.5)", "sigmoid(f)", True),
     ("scaled twice", "multiply(multiply(x, 3.0), 5.0)", "multiply(x, 15.0)", False),
@@ -163,6 +168,7 @@ STAY = [
     "multiply(i, 1.0)", "add(i, 0.0)", "power(i, 2.0)", "add(x, negative(i))", "multiply(negative(u), 2.0)",
     "divide(x, 3.0)", "divide(h, 1e5)", "divide(x, 0.0)", "multiply(multiply(x, 1e200), 1e-200)", "multiply(multiply(f, 1e30), 2e30)",
     "multiply(multiply(h, 100.0), 0.01)", "multiply(multiply(x, 3.0), 0.5)", "multiply(multiply(x, 0.5), 3.0)",
+    "sum(matmul(transpose(many, axes=(0, 2, 1)), most), axis=(1,), keepdims=False)", "sum(matmul(cube, W), axis=(0,), keepdims=False)",
     "divide(multiply(x, 15.0), 3.0)", "multiply(multiply(f, 3.0), f64(5.0))",
     "divide(1, add(1, exp(negative(x))))", "multiply(add(tanh(multiply(x, 0.5)), 1), 0.5)",
     "cast(cast(x, dtype=dtype('f4')), dtype=dtype('f8'))", "cast(cast(i, dtype=dtype('f4')), dtype=dtype('f8'))",

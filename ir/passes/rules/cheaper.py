@@ -1,4 +1,4 @@
-"""Cheaper forms of the same value: squares, products for quotients, two steps of scaling as one, one product of BLAS."""
+"""Cheaper forms of the same value: squares, products for quotients, two steps of scaling as one."""
 from __future__ import annotations
 
 from typing import Any
@@ -10,7 +10,7 @@ from ir.ops.elementwise import divide, multiply
 from ir.ops.matmul import dot
 from ir.ops.shape import reshape
 from ir.passes.rules.constants import FLOAT, fill_of, is_scalar, scalar
-from ir.rules import Condition, Match, Rule, kind, one_use, rank, same, single
+from ir.rules import Condition, Match, Rule, kind, one_use, same
 
 _LONGEST = 1 << 16
 
@@ -84,10 +84,6 @@ def _dot_with_itself(m: Match) -> Value:
 RULES: tuple[Rule, ...] = (
     Rule("to the power 2", "power(x, 2)", to="square(x)", where=kind("iuf"), exact=Condition(_squares)),
     Rule("over a power of two", "divide(x, c)", to=_reciprocal, where=FLOAT & is_scalar("c"), needs=lambda ops: ops[1] is CONSTANT),
-    Rule(
-        "product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2) & ~single("x", "y"),
-        exact=False,
-    ),
     Rule(
         "sigmoid", "add(multiply(tanh(multiply(x, 0.5)), 0.5), 0.5)", to="sigmoid(x)",
         where=FLOAT & one_use("tanh") & same("tanh"),

@@ -55,6 +55,11 @@ def _whole_shape_left(m: Match) -> bool:
     return m.root.node.op.name != "power" and broadcast([v.shape for v in small]) == m.root.shape
 
 
+def _read_once(m: Match) -> bool:
+    """Nothing else reads the first reshape: if it has to be a copy, both would be."""
+    return m.facts.uses_of(m.root.node.operands[0], 2) == 1
+
+
 def _kept_axes(m: Match) -> Value | None:
     """A reduction whose kept axes are dropped at once, without keeping them."""
     reduction = m["x"].node
@@ -82,7 +87,7 @@ RULES: tuple[Rule, ...] = (
     Rule("axes dropped", "squeeze(x)", to="reshape(x, shape=root.shape)"),
     Rule("reduced axes dropped", "reshape(x)", to=_kept_axes),
     Rule("nothing reshaped", "reshape(x)", to="x", where=same("x")),
-    Rule("reshaped twice", "reshape(reshape(x))", to="reshape(x, shape=root.shape)", exact=False),
+    Rule("reshaped twice", "reshape(reshape(x))", to="reshape(x, shape=root.shape)", where=Condition(_read_once), exact=False),
     Rule("nothing broadcast", "broadcast_to(x)", to="x", where=same("x")),
     Rule("broadcast twice", "broadcast_to(broadcast_to(x))", to="broadcast_to(x, shape=root.shape)"),
     Rule(
