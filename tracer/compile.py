@@ -116,14 +116,25 @@ class Compiled(Copies):
         functools.update_wrapper(self, fn, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        result = MISSED if kwargs else self.again(args)
+        return self.anew(args, kwargs) if result is MISSED else result
+
+    def again(self, args: tuple[Any, ...]) -> Any:
+        """What a call with these arguments gives if it is like the last one; MISSED where `anew` must decide."""
+        last = self._last
+        if last is None or last.call is None or current() is not None:
+            return MISSED
+        self._history.calls += 1
+        result = last.call(args)
+        if result is MISSED:
+            self._history.calls -= 1
+        return result
+
+    def anew(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call whose trace is still to be found or made."""
         if current() is not None:
             return self._inlined(*args, **kwargs)
         self._history.calls += 1
-        last = self._last
-        if last is not None and last.call is not None and not kwargs:
-            result = last.call(args)
-            if result is not MISSED:
-                return result
         leaves, structure = trees.flatten((args, kwargs))
         if any(type(leaf) is Spec for leaf in leaves):
             raise ArgumentError(

@@ -62,7 +62,7 @@ class History:
         del self.records[:-KEPT]
         if record.cost is not None and not self.warned_of_cost:
             self.warned_of_cost = True
-            warnings.warn(f"{self.name}: {record.cost}", stacklevel=5)
+            warnings.warn(f"{self.name}: {record.cost}", stacklevel=6)
         if line_of is not None:
             self._count(record.why, line_of)
         if self.traces >= MANY and self.traces >= self.calls and not self.warned:
@@ -70,7 +70,7 @@ class History:
             warnings.warn(
                 f"{self.name} was traced again at each of its {self.calls} calls; the last time for {record.why}. "
                 "Keep shapes and dtypes the same, or pass what changes as an array or a float.",
-                stacklevel=5,
+                stacklevel=6,
             )
 
 
@@ -86,7 +86,7 @@ class History:
         if kind == "captured" and "with other numbers" not in why:
             mend += ", or hold it in a local variable of the function around"
         warnings.warn(
-            f"{self.name} has been traced {OFTEN} times for other values of {path}{where}; the last time for {why}. {mend}.", stacklevel=6
+            f"{self.name} has been traced {OFTEN} times for other values of {path}{where}; the last time for {why}. {mend}.", stacklevel=7
         )
 
 

@@ -103,6 +103,15 @@ class Optimizer:
             found[name] = getattr(self, name)
         return found
 
+    def numbers(self, iteration: int) -> tuple[float, ...]:
+        """The numbers of `scalars`, in less time where there is but a steady learning rate."""
+        lr = self._lr
+        return (lr,) if self._rate_alone and type(lr) is float else tuple(self.scalars(iteration).values())
+
+    @functools.cached_property
+    def _rate_alone(self) -> bool:
+        return not self._terms and type(self).scalars is Optimizer.scalars
+
     @functools.cached_property
     def _terms(self) -> tuple[str, ...]:
         """The names of the terms that the update has."""

@@ -15,6 +15,7 @@ import numpy as np
 from ir import Graph, Plan
 from ir.errors import ArgumentError, NotFiniteError
 from ir.source import Line, user_line
+from tracer.calls.shortcut import MISSED
 from tracer.compile import Compiled
 from tracer.optimizers import Optimizer
 from tracer.training.train_state import Trained
@@ -78,7 +79,10 @@ class TrainStep:
     # ---- what the user calls
     def __call__(self, *batch: Any) -> Any:
         try:
-            result = self._compiled(*self.optimizer.scalars(self._done).values(), *batch)
+            args = (*self.optimizer.numbers(self._done), *batch)
+            result = self._compiled.again(args)
+            if result is MISSED:
+                result = self._compiled.anew(args, {})
         except BaseException as error:
             raise self._stopped(error)
         self._done += 1
@@ -167,7 +171,7 @@ class TrainStep:
         return self._compiled.explain()
 
     def _numbers(self) -> list[float]:
-        return list(self.optimizer.scalars(self.iteration).values())
+        return list(self.optimizer.numbers(self.iteration))
 
     def _stopped(self, error: BaseException) -> BaseException:
         """The error to be raised; that of a loss which is not finite with the iteration: those before it were made."""

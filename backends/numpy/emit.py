@@ -70,6 +70,7 @@ class _Writer:
         self.numbers: dict[Value, str] = {}
         self.uses_support: set[str] = set()
         self.blocks: dict[Plan, str] = {}
+        self.known: list[str] = []  # names of the numbers of the call before
         self.as_calls = False  # whether each step must be one call
         self.uses_python = self.uses_partial = self.uses_blocks = self.uses_quiet = False
         for index, value in enumerate(plan.graph.inputs):
@@ -83,6 +84,8 @@ class _Writer:
         front = [s for s in steps if isinstance(s, (Host, Fill))]
         again = loop.again if loop is not None else ()
         first = [line for step in front if step not in again for line in (*_may_overflow(step), *self._step(step))]
+        if loop is None:
+            first = self._remembered(front, first)
         repeated = [line for step in again for line in self._step(step)]
         kept = [s for s in steps if isinstance(s, Copy) and s.when]
         before = [line for step in kept for line in self._kept(step)]
@@ -120,6 +123,9 @@ class _Writer:
         if len(held) > MANY:
             bind.append(f"held = {', '.join(held)}")
             run.insert(0, f"{', '.join(held)} = held")
+        if self.known:
+            bind.append(f"{' = '.join(self.known)} = None")
+            run.insert(0, f"nonlocal {', '.join(self.known)}")
         bind += ["", "def run(inputs):", *_indent(run), "", "return run"]
         head = ["from functools import partial", ""] if self.uses_partial else []
         head.append("import numpy as np")
@@ -140,6 +146,21 @@ class _Writer:
             return [f"for trip in range({loop.trips}):"]
         given = [self.names.inputs[k] for k in loop.changing]
         return [f"for trip, ({', '.join(given)},) in enumerate(zip({', '.join(given)})):"]
+
+    # ---- what need not be done again
+    def _remembered(self, front: list[Host | Fill], lines: list[str]) -> list[str]:
+        """The lines of these steps, for numbers that are other objects than those of the call before: slots keep what they were given."""
+        made = {step.node.outputs[0] for step in front if isinstance(step, Host)}
+        read = [v for step in front for v in (step.node.operands if isinstance(step, Host) else (step.value,)) if v not in made]
+        given = [v for v in dict.fromkeys(read) if v in self.plan.graph.inputs]
+        plain = all(step.value.spec.dtype == step.write.dtype for step in front if isinstance(step, Fill))  # casts may warn at each call
+        if not lines or not given or not plain or made.intersection(self.plan.graph.outputs):
+            return lines
+        names = [self.numbers[v] for v in given]
+        self.known = known = [self.names.fresh(f"{name}_known") for name in names]
+        asked = " or ".join([f"{name} is not {held}" for name, held in zip(names, known)])
+        kept = [f"{held} = {name}" for name, held in zip(names, known)]
+        return [f"if {asked}:", *_indent([*lines, *kept])]
 
     # ---- copies that stand
     def _kept(self, step: Copy) -> list[str]:
@@ -361,6 +382,9 @@ class _Watched(_Writer):
 
     def _kept(self, step: Copy) -> list[str]:
         return self._step(step)
+
+    def _remembered(self, front: list[Host | Fill], lines: list[str]) -> list[str]:
+        return lines
 
     def _look(self, step: Step, after: bool, names: list[str]) -> str:
         return f"look({self._numbered[id(step)]}, {after}, ({''.join([f'{name}, ' for name in names])}))"

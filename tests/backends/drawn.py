@@ -15,6 +15,7 @@ from ir.errors import Error
 from ir.graph import Value
 from ir.ops import TABLE
 from ir.ops import elementwise as e
+from ir.plan import Copy, Fill, Plan
 from ir.spec import weak_spec
 
 SHAPES = ((6, 4), (4,), (6, 1), (6, 6), (4, 6), (), (2, 6, 4))
@@ -147,3 +148,15 @@ def _other(rng: np.random.Generator, name: str, pick: Any) -> Any:
             return TABLE[name](e.greater(x, pick()), x, pick() if rng.random() < 0.5 else 0.0)
         case _:
             return TABLE[name](x, dtype=np.dtype("f" if rng.random() < 0.5 else "d"))
+
+
+def spoil(instance: Any, made: Plan, garbage: int) -> None:
+    """Writes over an Instance's arena, but for what stands there from one run to the next: slots, and copies that are made once."""
+    arena = instance.arena
+    places = [s.write for s in made.steps if isinstance(s, Fill) or (isinstance(s, Copy) and s.when)]
+    spans = [(p.buffer.offset + p.span()[0], p.buffer.offset + p.span()[1]) for p in places if p.buffer.offset is not None]
+    stands = [arena[a:b].copy() for a, b in spans]
+    if len(arena):
+        arena[...] = garbage
+    for (a, b), held in zip(spans, stands):
+        arena[a:b] = held

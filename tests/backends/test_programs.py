@@ -21,10 +21,10 @@ from ir.graph import Value
 from ir.ops import elementwise as e
 from ir.ops import matmul, nn, reduce, shape
 from ir.ops.scalar import python
-from ir.plan import Copy, Plan
+from ir.plan import Plan
 from ir.planning import loop, plan
 from ir.spec import weak_spec
-from tests.backends.drawn import draw_program
+from tests.backends.drawn import draw_program, spoil
 from tests.backends.test_memory import ROOT
 
 NUMPY = backends.get("numpy")
@@ -40,18 +40,6 @@ def close(got: Any, wanted: Any, loose: bool, what: str = "") -> None:
     rtol = 1e-4 if loose else 1e-9
     np.testing.assert_allclose(np.asarray(got), wide, rtol=rtol, atol=rtol / 10, err_msg=what, equal_nan=True)
     assert np.asarray(got).dtype == wide.dtype and np.shape(got) == wide.shape, what
-
-
-def spoil(instance: Any, made: Plan, garbage: int) -> None:
-    """Writes over the arena, but for what stands there."""
-    arena = instance.arena
-    places = [step.write for step in made.steps if isinstance(step, Copy) and step.when]
-    spans = [(p.buffer.offset + p.span()[0], p.buffer.offset + p.span()[1]) for p in places]
-    stands = [arena[a:b].copy() for a, b in spans]
-    if len(arena):
-        arena[...] = garbage
-    for (a, b), held in zip(spans, stands):
-        arena[a:b] = held
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -350,6 +338,37 @@ def test_python_numbers() -> None:
     got = program([np.ones(3, "f"), 3])
     assert got[0].dtype == np.float32 and (got[0] == 1.5).all() and got[1:] == [1.5, 27]
     assert isinstance(program.plan, Plan)
+
+
+def halved(dtype: str) -> tuple[Graph, Any]:
+    graph = Graph()
+    x, n = graph.input(Spec((3,), dtype)), graph.input(weak_spec("float"))
+    graph.outputs = [e.multiply(x, python(1.0, n, fn="truediv"))]
+    return graph, np.ones(3, dtype)
+
+
+def test_numbers_of_the_call_before_are_not_computed_again() -> None:
+    graph, x = halved("d")
+    program = emitted(graph)
+    assert "is not" in program.source
+    two, four = 2.0, 4.0
+    for n in (two, two, four, two, float("2"), four):
+        np.testing.assert_array_equal(program([x, n])[0], 1 / n)
+
+
+def test_what_numbers_raise_and_warn_of_they_do_at_each_call() -> None:
+    graph, x = halved("d")
+    program, zero, two = emitted(graph), 0.0, 2.0
+    program([x, two])
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            program([x, zero])
+    np.testing.assert_array_equal(program([x, two])[0], 0.5)
+    graph, x = halved("f")
+    program, tiny = emitted(graph), 1e-300
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match="overflow"):
+            program([x, tiny])
 
 
 if __name__ == "__main__":

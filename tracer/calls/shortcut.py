@@ -16,7 +16,7 @@ import numpy as np
 from tracer.captures.fetch import Fetch, FetchWriter
 from tracer.captures.seen import fingerprint
 from tracer.config import SWITCHES
-from tracer.eager.records import PENDING, TAPE
+from tracer.eager.records import TAPE
 from tracer.eager.sharing import Writing
 from tracer.tracing.guards.guard import Guard
 from tracer.tracing.outcome import LeafOut
@@ -36,7 +36,7 @@ def shortcut(
     """
     names: dict[str, Any] = {
         "ndarray": np.ndarray, "asarray": np.asarray, "missed": MISSED, "fingerprint": fingerprint, "run": run,
-        "pending": PENDING, "tape": TAPE, "switches": SWITCHES, "backprop": SWITCHES.enable_backprop, "train": SWITCHES.train,
+        "tape": TAPE, "switches": SWITCHES, "backprop": SWITCHES.enable_backprop, "train": SWITCHES.train,
     }  # fmt: skip
     fetches = FetchWriter(names)
     lines = fetches.lines
@@ -60,7 +60,7 @@ def shortcut(
     ran = f"found = run([{', '.join(inputs)}])" + ("" if out is None else f"[{out.output}]")
     shared = run.alone if type(run) is Writing else None
     if shared is not None:  # `Writing`, written out
-        names |= {"run": run.program, "shared": shared, "lock": shared.lock}
+        names |= {"run": run.program.__call__, "shared": shared, "lock": shared.lock}
         text += ["    with lock:", "        shared.writes += 1", f"        try: {ran}", "        finally: shared.writes += 1"]
     else:
         text.append(f"    {ran}")
@@ -114,9 +114,10 @@ def _fetch(thing: Any, k: int, fetches: FetchWriter, as_variables: bool) -> None
         lines.append(f"c{k} = thing{k}.variable()")
     else:
         lines.append(f"c{k} = {found}{'._value' if thing.is_variable else ''}")
-        if thing.is_variable:  # `settled`, written out
-            lines.append(f"if c{k} is pending or {found}._read > tape.done: c{k} = {found}.settled()")
-        lines.append(f"if c{k} is not thing{k}.seen or c{k}.shape != z{k}: c{k} = thing{k}.now()")
+        unsettled = f" or {found}._read > tape.done" if thing.is_variable else ""  # see `settled`; what is pending was never seen
+        lines += [f"if c{k} is not thing{k}.seen or c{k}.shape != z{k}{unsettled}:", f"    c{k} = thing{k}.now()"]
+        lines.append(f"    if c{k} is None: return missed")
+        return
     lines.append(f"if c{k} is None: return missed")
 
 

@@ -6,6 +6,7 @@ kind of step is a piece of Python text, a call can be written that makes many fe
 from __future__ import annotations
 
 from collections.abc import Callable
+from keyword import iskeyword
 from typing import Any
 
 STEPS = {
@@ -92,10 +93,15 @@ class FetchWriter:
         before = self._done[id(one)][1] if one is not None else ""
         for one in reversed(way):
             name = f"p{len(self._done)}"
-            self.lines.append(f"{name} = {STEPS[one.step].format(before=before, key=self._key(one.key))}")
+            self.lines.append(f"{name} = {self._step(one, before)}")
             self._done[id(one)] = one, name
             before = name
         return before
+
+    def _step(self, fetch: Fetch, before: str) -> str:
+        if fetch.step == "attribute" and fetch.key.isascii() and fetch.key.isidentifier() and not iskeyword(fetch.key):
+            return f"{before}.{fetch.key}"  # a third of the time
+        return STEPS[fetch.step].format(before=before, key=self._key(fetch.key))
 
     def _key(self, key: Any) -> str:
         if type(key) in (int, str):

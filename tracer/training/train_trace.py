@@ -185,10 +185,10 @@ def numbers_of(optimizer: Optimizer, first: int, steps: int) -> tuple[list[Any],
 
     Raises ArgumentError where a number changes its kind.
     """
-    start = list(optimizer.scalars(first).values())
+    start = list(optimizer.numbers(first))
     if optimizer.steady or steps < 2:
         return start, {}
-    rows = [start, *[list(optimizer.scalars(first + k).values()) for k in range(1, steps)]]
+    rows = [start, *[optimizer.numbers(first + k) for k in range(1, steps)]]
     changing: dict[int, Sequence[Any]] = {}
     for position, column in enumerate(zip(*rows)):
         if any(type(x) is not type(column[0]) for x in column):
