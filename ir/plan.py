@@ -149,12 +149,14 @@ class Loop:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """`body` run on block after block of `rows`, `size` rows in all; the last block, of `last_rows`, has a plan of its own, `last`.
+    """`body` run on block after block of `rows`, `size` rows in all; the last block, of `last_rows`, has a plan of its own, `last`, and so
+    has the first where it is cut short in another way than the others (0 rows and None: it is like them).
 
     `reads` and `writes` are whole: `cuts` has, for each of them in this order, the axis that is cut and how many of its indices go with
-    a row, or None for what every block reads whole. Where a place is in both, the body writes each block over the one that it read. The
-    last writes are the body's states, one for each of `starts`: it has a row for each of as many shares of the blocks, which begins as
-    that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
+    a row, or None for what every block reads whole. `extents`: how far from the block's own indices those that it takes begin and end, cut
+    off at the ends of the array; a halo, as shifted slices need it. Where a place is in both, the body writes each block over the one that
+    it read. The last writes are the body's states, one for each of `starts`: it has a row for each of as many shares of the blocks, which
+    begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
     buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product of the whole run, None for the
     process's own setting. `scales`: the body takes shorter blocks as well, in the first elements of its buffers; then `last` is the body.
     """
@@ -162,18 +164,21 @@ class Region:
     node: Node
     size: int
     rows: int
-    last_rows: int
     body: Plan
-    last: Plan | None
     reads: tuple[Place, ...]
     writes: tuple[Place, ...]
     cuts: tuple[tuple[int, int] | None, ...]
+    extents: tuple[tuple[int, int], ...]
     shares: int
     starts: tuple[Any, ...]
     workers: int
     private: tuple[Place, ...]
     blas_threads: int | None = None
     scales: bool = False
+    first_rows: int = 0
+    first: Plan | None = None
+    last_rows: int = 0
+    last: Plan | None = None
 
     @property
     def line(self) -> Line | None:
@@ -353,7 +358,7 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
     if isinstance(step, Region):
         private = f" (with {', '.join(map(_place_text, step.private))})" if step.private else ""
         written = _written(step.writes)
-        reads = ", ".join(map(_place_text, step.reads))
+        reads = ", ".join([f"{_place_text(p)}{_halo_text(e)}" for p, e in zip(step.reads, step.extents)])
         forks = f", {step.workers} workers" if step.workers > 1 else ""
         return (f"region {step.size} by {step.rows}{forks}", values, reads, written[0] + private, *written[1:])
     temps = f" (with {', '.join(map(_place_text, step.temps))})" if step.temps else ""
@@ -368,6 +373,11 @@ def _written(places: tuple[Place, ...]) -> tuple[str, str, str, str]:
         ", ".join(map(_place_text, places)), ", ".join([str(b.bytes) for b in buffers]),
         ", ".join([str(b.birth) for b in buffers]), ", ".join([str(b.death) for b in buffers]),
     )
+
+
+def _halo_text(extent: tuple[int, int]) -> str:
+    """Which rows besides its own a block reads."""
+    return "" if extent == (0, 0) else f" rows {extent[0]:+}..{extent[1]:+}"
 
 
 def _place_text(place: Place) -> str:

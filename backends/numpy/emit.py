@@ -244,22 +244,23 @@ class _Writer:
     def _region(self, region: Region, at_end: bool = False) -> list[str]:
         """One call; the functions of its blocks are made in `bind`, for each worker over its own buffers."""
         names, self.uses_blocks = self.names, True
-        make = [self._block(plan, region) for plan in (region.body, region.last) if plan is not None]
-        lengths = [f", {rows}" if region.scales else "" for rows in (region.rows, region.last_rows)]
+        plans = ((region.body, region.rows), (region.first, region.first_rows), (region.last, region.last_rows))
+        make = [None if plan is None else (self._block(plan, region), f", {rows}" if region.scales else "") for plan, rows in plans]
         bodies = []
         for place in region.private or (None,) * region.workers:
             work = names.place(place) if place is not None else "None"
-            last = f"{make[1]}({work}{lengths[1]})" if len(make) > 1 else None
-            bodies.append(f"({make[0]}({work}{lengths[0]}), {last})")
+            bodies.append(f"({', '.join(['None' if each is None else f'{each[0]}({work}{each[1]})' for each in make])})")
+        cuts = [None if cut is None else (*cut, *extent) for cut, extent in zip(region.cuts, region.extents)]
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
         run = "run_through" if at_end else "run"
         places = (*region.reads, *region.writes)
-        given = [(p, cut) for k, (p, cut) in enumerate(zip(places, region.cuts)) if p not in places[:k]]  # not what is written over again
+        given = [(p, cut) for k, (p, cut) in enumerate(zip(places, cuts)) if p not in places[:k]]  # not what is written over again
         names.bound += [
             "",
             f"{name} = Blocks(",
-            f"    {region.size}, {region.rows}, {region.last_rows}, {region.shares}, {tuple([cut for _, cut in given])},",
+            f"    {region.size}, {region.rows}, {region.first_rows}, {region.last_rows}, {region.shares},",
+            f"    {tuple([cut for _, cut in given])},",
             f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
             f").{run}",
         ]

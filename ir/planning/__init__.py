@@ -214,7 +214,7 @@ def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, .
 def _scratch(step: Step) -> int:
     """Bytes that a step asks for behind our back; each worker of a region may do so at once."""
     if isinstance(step, Region):
-        return step.workers * max(step.body.scratch_bytes, step.last.scratch_bytes if step.last else 0)
+        return step.workers * max([b.scratch_bytes for b in (step.first, step.body, step.last) if b is not None])
     return step.kernel.scratch(step.reads, step.writes, step.node.attrs) if isinstance(step, Call) else 0
 
 

@@ -1,5 +1,8 @@
 """A group of nodes as a graph of its own, and that graph for one block: every cut axis as long as the block, all else as it was.
 
+Where slices are read or written along the cut axis a block needs rows before and after its own, its halo: of operands they are there, of
+what is computed in the region they are computed again.
+
 What a group reduces along the cut axis itself a block can only add to: the body carries it as a state, which its update joins with the
 block's own part. So a region is planned as any graph is, and its buffers, in-place results and kernels are the planner's usual ones.
 """
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,33 +19,28 @@ from ir.evaluate import evaluate
 from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Axes, Op, Trait, no_flops, whole_axes
 from ir.ops import TABLE
+from ir.planning.body import Body
+from ir.planning.follow import reads_slice, shows
+from ir.planning.halo import Cut, Halo
 from ir.planning.lockstep import lockstep
-from ir.planning.outside import is_view
 from ir.spec import Spec
 
 SHARES = 8  # runs of blocks whose parts of a reduction are added up apart; fixed, so that bits depend on no number of workers
 
 
-Cut = tuple[int, int]  # an axis, and how many of its indices go with one row of the region
-
-
-def cut_spec(spec: Spec, cut: Cut, rows: int) -> Spec:
-    """The spec of a block of so many rows."""
-    axis, each = cut
-    return Spec((*spec.shape[:axis], rows * each, *spec.shape[axis + 1 :]), spec.dtype)
-
-
-def blocked_attrs(node: Node, cut: Cut | None, rows: int) -> dict[str, Any]:
-    """The attributes of the operation for a block: a shape among them is the block's."""
-    if cut is None or "shape" not in node.attrs:
-        return node.attrs
-    return {**node.attrs, "shape": cut_spec(Spec(node.attrs["shape"]), cut, rows).shape}
-
-
 def moved_bytes(nodes: Sequence[Node], border: Sequence[Value]) -> tuple[int, int]:
-    """Bytes that the nodes read and write as single steps, and those that cross the border of the group that they are."""
-    steps = [n for n in nodes if n.op not in (INPUT, CONSTANT) and not is_view(n.op)]
-    return sum([v.spec.nbytes for n in steps for v in (*n.operands, *n.outputs)]), sum([v.spec.nbytes for v in border])
+    """Bytes that the nodes read and write as single steps, and those that cross the border of the group that they are.
+
+    Of what is read through slices alone no more is moved than these.
+    """
+    steps = [n for n in nodes if n.op not in (INPUT, CONSTANT) and not shows(n.op)]
+    readers: dict[Value, list[Node]] = {}
+    for node in nodes:
+        for value in node.operands:
+            readers.setdefault(value, []).append(node)
+    slices = {v: sum([n.outputs[0].spec.nbytes for n in by]) for v, by in readers.items() if all(map(reads_slice, by))}
+    crossing = sum([min(v.spec.nbytes, slices.get(v, v.spec.nbytes)) for v in border])
+    return sum([v.spec.nbytes for n in steps for v in (*n.operands, *n.outputs)]), crossing
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,29 +72,28 @@ class Blocked:
         """The specs of the region's outputs: parts have an axis more, one row a share."""
         return (*[v.spec for v in self.whole], *[Spec((self.shares, *v.shape), v.dtype) for v in self.joined])
 
-    def block(self, rows: int) -> Graph:
-        """The graph of a block. The operands' blocks are its arguments, the parts states that it updates."""
-        made = Graph()
-        mapped: dict[Value, Value] = {}
+    @cached_property
+    def halo(self) -> Halo:
+        """What a block takes of each value."""
+        parts = [v for part in self.joined for v in part.node.operands]
+        return Halo(self.graph, self.size, self.cuts, self.counters, [v for v in self.whole if v in self.cuts], parts)
+
+    def block(self, low: int, high: int) -> Graph:
+        """The graph of the block of rows `low` to `high`. The operands' blocks are its arguments, the parts states that it updates."""
+        made = Body(self.halo, low, high)
         for value in self.graph.inputs:
-            cut = self.cuts.get(value)
-            mapped[value] = made.input(value.spec if cut is None else cut_spec(value.spec, cut, rows), line=value.node.line)
+            made.give(value)
         for node in self.graph.order():
-            if node.op is INPUT:
-                continue
-            if node.outputs[0] in self.counters:
-                count = cut_spec(node.outputs[0].spec, self.cuts[node.outputs[0]], rows)
-                mapped[node.outputs[0]] = made.constant(np.arange(count.size, dtype=count.dtype), node.line)
-                continue
-            attrs = blocked_attrs(node, self.cuts.get(node.outputs[0]), rows)
-            mapped[node.outputs[0]] = made.apply(node.op, [mapped[v] for v in node.operands], attrs, node.line)
-        made.outputs = [mapped[v] for v in self.whole]
+            if node.op is not INPUT and node.outputs[0] not in self.counters:
+                made.run(node)
+        graph = made.graph
+        graph.outputs = [made.given(v) for v in self.whole]
         for value in self.joined:
-            part = mapped[value]
-            held = made.input(part.spec, "state", line=value.node.line)
+            part = made.own(value)
+            held = graph.input(part.spec, "state", line=value.node.line)
             join = next(op for op in TABLE.values() if op.ufunc is value.node.op.combines and op.has(Trait.ELEMENTWISE))
-            made.updates.append((held, made.apply(join, [held, part], None, value.node.line)))
-        return made
+            graph.updates.append((held, graph.apply(join, [held, part], None, value.node.line)))
+        return graph
 
     def key(self) -> tuple[Any, ...]:
         """Equal for groups that are the same operations of the same lines, cut in the same way."""
@@ -104,10 +102,11 @@ class Blocked:
         return self.graph.text(), cuts, tuple(sorted(places[v] for v in self.counters)), self.size, self.parts, self.shares
 
     def over(self, output: int) -> list[int]:
-        """The operands that may be written over by this output: cut as it is, of its spec, and so read by a block where it writes."""
+        """The operands that may be written over by this output: cut as it is, of its spec, and read by a block only where it writes."""
         value = self.graph.outputs[output]
         cut = self.cuts.get(value)
-        return [k for k, v in enumerate(self.graph.inputs) if cut is not None and self.cuts.get(v) == cut and v.spec == value.spec]
+        alike = [k for k, v in enumerate(self.graph.inputs) if cut is not None and self.cuts.get(v) == cut and v.spec == value.spec]
+        return [k for k in alike if self.halo.extents.get(self.graph.inputs[k]) == (0, 0)]
 
     @property
     def moved(self) -> tuple[int, int]:

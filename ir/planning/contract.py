@@ -15,8 +15,9 @@ from ir.graph import CONSTANT, Graph, Node, Value
 from ir.ops import elementwise
 from ir.ops import reduce as reductions
 from ir.planning.blocks import REGION, blocked
+from ir.planning.group import Group
 from ir.planning.outside import Outside, outside
-from ir.planning.regions import Group, groups
+from ir.planning.regions import groups
 from ir.planning.select import slot_dtype
 from ir.spec import Spec
 from ir.target import Target
@@ -91,5 +92,9 @@ def _replace(graph: Graph, group: Group) -> dict[Value, Value]:
             new = graph.apply(whole, [new], {"axis": (0,), "keepdims": False}, op.line)
         graph.replace(old, new)
         instead[old] = new
-    graph.remove(group.nodes)
+    gone, wanted = set(), set(graph.results())
+    for node in reversed(group.nodes):  # slices stay that others read
+        if node.outputs[0] not in wanted and all(u in gone for u in graph.users(node)):
+            gone.add(node)
+    graph.remove([n for n in group.nodes if n in gone])
     return instead

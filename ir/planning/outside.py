@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from ir.graph import CONSTANT, INPUT, Node
 from ir.op import Op, Trait
+from ir.planning.follow import reads_slice, shows, writes_slice
 from ir.planning.lockstep import lockstep
 from ir.source import Line
 from ir.target import Target
@@ -26,14 +27,14 @@ def outside(nodes: Iterable[Node], why: dict[Node, str], large: int) -> Iterator
     """Of the nodes those that are in no region though arrays of `large` bytes or more pass through them. Views cost no step."""
     for node in nodes:
         values = (*node.operands, *node.outputs)
-        if node in why and node.op not in (INPUT, CONSTANT) and not is_view(node.op) and any(v.spec.nbytes >= large for v in values):
+        if node in why and node.op not in (INPUT, CONSTANT) and not shows(node.op) and any(v.spec.nbytes >= large for v in values):
             yield Outside(node.op.name, node.line, why[node])
 
 
 def unfit(node: Node, exact: bool, target: Target) -> str:
     """Why an operation, by its record and its sizes, can't be computed in blocks of any axis; nothing where it may."""
     op = node.op
-    if op in (INPUT, CONSTANT) or any(v.spec.weak for v in node.outputs):
+    if op in (INPUT, CONSTANT) or any(v.spec.weak or not v.spec.size for v in node.outputs):
         return "it computes no array"
     if op.has(Trait.OPAQUE) or op.has(Trait.HOLDS):
         return "its inside is not known to the planner"
@@ -46,6 +47,8 @@ def unfit(node: Node, exact: bool, target: Target) -> str:
             return "products are calls of a library"
         return "" if _small_product(node, target.cache_bytes) else "a product of which each block would read more than the cache holds"
     if op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op) or lockstep(node) is not None:
+        return ""
+    if reads_slice(node) or writes_slice(node):  # along axes of which it leaves out little, if there are any
         return ""
     return "it moves elements, or updates some, and no axis is followed through it"
 

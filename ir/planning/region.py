@@ -31,7 +31,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     flat = flattened(held, reads)
     run, given = (flat.held, flat.reads) if flat is not None else (held, reads)
     body = _bodies(draft, run, given, plan_body)
-    tried = body(_tried(run, draft.target), {})
+    tried = body(*_tried(run, draft.target), {})
     if flat is not None:
         lies: list[tuple[int, ...] | None] = [flat.strides(v.spec) for v in held.whole]
     else:
@@ -39,40 +39,49 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     draft.use(node)
     over = {v.index: node.operands.index(homes[v]) for v in node.outputs if v in homes}
     over.update(_dying(draft, held, reads, lies, over))
-    rows, last_rows = _even(run, draft.target, tried) if flat is not None else _lengths(run, draft.target, tried, draft.exact)
-    main = body(rows, over)
-    last = None if not last_rows else main if flat is not None else body(last_rows, over)
+    first_rows, rows, last_rows = lengths = (_even if flat is not None else _lengths)(run, draft.target, tried, draft.exact)
+    first, main, last = _planned(run.size, lengths, body, over, flat is not None)
     writes = tuple([reads[over[k]] if k in over else draft.dense(spec, lies[k]) for k, spec in enumerate(held.specs)])
     seen = tuple([given[over[k]] if k in over else one_axis(p) for k, p in enumerate(writes)]) if flat is not None else writes
-    private_bytes = max(main.arena_bytes, last.arena_bytes if last else 0) if draft.target.region_buffers else 0
-    count = run.size // rows + (last_rows > 0)
+    private_bytes = max([b.arena_bytes for b in (first, main, last) if b is not None]) if draft.target.region_buffers else 0
+    count = (run.size - first_rows - last_rows) // rows + (first_rows > 0) + (last_rows > 0)
     forks = count > 1 and _work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
     shares = held.shares if held.parts else count  # where nothing is joined any block may go to any worker
     workers = min(draft.target.workers, shares, count) if forks else 1
     blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
     private = tuple([draft.dense(Spec((private_bytes,), "u1")) for _ in range(workers)]) if private_bytes else ()
     cuts = [run.cuts.get(v) for v in (*run.graph.inputs, *run.whole)] + [None] * held.parts
+    extents = [run.halo.extents.get(v, (0, 0)) for v in run.graph.inputs] + [(0, 0)] * len(writes)
     draft.order.append(node)
     draft.steps.append(
         Region(
-            node, run.size, rows, last_rows, main, last, given, seen, tuple(cuts), shares, tuple(held.starts()), workers, private, blas,
-            flat is not None,
+            node, run.size, rows, main, given, seen, tuple(cuts), tuple(extents), shares, tuple(held.starts()), workers, private, blas,
+            flat is not None, first_rows, first, last_rows, last,
         )
     )
     for value, where in zip(node.outputs, writes):
         draft.put(value, where)
 
 
-def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body) -> Callable[[int, Over], Plan]:
-    """How the plan of a block of so many rows is made; equal ones of a draft are made once."""
+def _planned(
+    size: int, lengths: tuple[int, int, int], body: Callable[[int, int, Over], Plan], over: Over, scales: bool
+) -> tuple[Plan | None, Plan, Plan | None]:
+    """The plans of the first block, if it has one of its own, of each, and of the last, if it has; one that `scales` does for the last."""
+    first, rows, last = lengths
+    main = body(first, first + rows, over)
+    return body(0, first, over) if first else None, main, None if not last else main if scales else body(size - last, size, over)
+
+
+def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body) -> Callable[[int, int, Over], Plan]:
+    """How the plan of the block of these rows, from first to last + 1, is made; equal ones of a draft are made once."""
     target = replace(draft.target, regions=False)
     layouts: dict[int, str | tuple[int, ...]] = {k: "any" if p.strides is None else p.strides for k, p in enumerate(reads)}
     wholes, shared = tuple([v.spec for v in held.whole]), (held.key(), tuple(layouts.values()))
 
-    def body(rows: int, over: Over) -> Plan:
-        key = (*shared, rows, tuple(sorted(over.items())))
+    def body(low: int, high: int, over: Over) -> Plan:
+        key = (*shared, *(x if held.halo.margins != (0, 0) else high - low for x in (low, high)), tuple(sorted(over.items())))
         if key not in draft.bodies:
-            draft.bodies[key] = plan_body(held.block(rows), target, layouts, draft.exact, wholes, over)
+            draft.bodies[key] = plan_body(held.block(low, high), target, layouts, draft.exact, wholes, over)
         made: Plan = draft.bodies[key]
         return made
 
@@ -115,37 +124,45 @@ def _work_ns(body: Plan, target: Target) -> float:
     return total
 
 
-def _tried(held: Blocked, target: Target) -> int:
-    """The rows of the block that is asked how much memory it takes."""
+def _tried(held: Blocked, target: Target) -> tuple[int, int]:
+    """The rows, from first to last + 1, of the block that is asked how much memory it takes."""
     row_bytes = max([v.spec.nbytes for v in held.cuts]) // held.size or 1
-    return min(held.size, max(2, -(-target.block_elements * 8 // row_bytes))) if target.region_buffers else 1
+    rows = min(held.size, max(2, -(-target.block_elements * 8 // row_bytes))) if target.region_buffers else 1
+    low = min(held.halo.margins[0], held.size - rows)
+    return low, low + rows
 
 
-def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int]:
-    """(rows of a block, rows of the last one or 0). Under `exact` no block has one row: NumPy adds up a single row in another order."""
+def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int, int]:
+    """Rows of the first block, if it is not like the others, of each, and of the last, if it is not. Within the margins no block ends but
+    these. Under `exact` no block has one row: NumPy adds up a single row in another order.
+    """
+    size, (before, after) = held.size, held.halo.margins
     if not target.region_buffers:
-        return 1, 0
-    fewest = _tried(held, target)
+        return (before, 1, after) if before + after < size else (0, size, 0)
+    low, high = _tried(held, target)
+    fewest = high - low
     own = max(1, (tried.arena_bytes + tried.result_bytes) // fewest)
-    rows = max(2, min(held.size, max(min(target.cache_bytes // own, -(-held.size // held.shares)), fewest)))
-    rows = -(-held.size // max(1, held.size // rows))  # as even as may be
-    last = held.size % rows
-    if exact and last == 1:
-        return rows, rows + 1
-    return rows, last
+    rows = max(2, min(size, max(min(target.cache_bytes // own, -(-size // held.shares)), fewest)))
+    rows = -(-size // max(1, size // rows))  # as even as may be
+    rows = max(rows, min(size, max(before, after)))
+    last = size % rows
+    if last and (exact and last == 1 or last < after):
+        last += rows
+    first, last = rows if before else 0, last or (rows if after else 0)
+    return (first, rows, last) if first + last < size else (0, size, 0)
 
 
-def _even(held: Blocked, target: Target, tried: Plan) -> tuple[int, int]:
+def _even(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int, int]:
     """`_lengths` on one axis, where any block may be shorter. Of several blocks the length is one of eight between powers of two: chains of
     about the same size so have the same.
     """
     if not target.region_buffers:
-        return 1, 0
-    fewest = _tried(held, target)
+        return 0, 1, 0
+    fewest = _tried(held, target)[1]
     most = max(min(target.cache_bytes * fewest // max(1, tried.arena_bytes), -(-held.size // held.shares)), fewest)
     count = -(-held.size // most)
     rows = -(-held.size // count)
     if count > 1:
         step = 1 << max(0, rows.bit_length() - 4)
         rows = -(-rows // step) * step
-    return rows, held.size % rows
+    return 0, rows, held.size % rows

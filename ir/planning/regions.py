@@ -7,60 +7,29 @@ Axes are followed from operand to result by the operations' `axes` records, so t
     s = sum(e, 1)
     b = sum(e, 0)               along the class: computed in parts, which a step of its own adds up. Who reads b is in a later group.
 
-A group is convex: a level is counted along every path, and it rises wherever a path leaves a group. What only new values of states need
-is in groups of its own, which may write over the old ones. Whether a group pays is a matter of bytes: what a block reads and writes in
-its own buffers stays in the cache, what crosses the group's border is moved.
+A group is convex: a level is counted along every path, and it rises wherever a path leaves a group. It rises too at a value that is read
+at shifted rows, where computing those in each block again would be too much: a group of blocks of many rows holds some steps of a
+stencil, one of few rows one step. What only new values of states need is in groups of its own, which may write over the old ones.
+Whether a group pays is a matter of bytes: what a block reads and writes in its own buffers stays in the cache, what crosses the group's
+border is moved.
 """
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-
-import numpy as np
+from fractions import Fraction
 
 from ir.errors import Error
-from ir.graph import CONSTANT, Graph, Node, Value
-from ir.op import Mixed, Same
-from ir.planning.blocks import Cut, blocked_attrs, cut_spec, moved_bytes
-from ir.planning.lockstep import Lockstep, lockstep
-from ir.planning.outside import is_view, unfit
+from ir.graph import Graph, Node, Value
+from ir.planning.body import block_attrs
+from ir.planning.classes import Classes, Spot
+from ir.planning.follow import Way, followed, reads_slice, shows, with_length, writes_nearly_all, writes_slice
+from ir.planning.group import Group, combines, lack, without_loose_views
+from ir.planning.halo import Cut
+from ir.planning.outside import unfit
 from ir.target import Target
 
-Spot = tuple[Value, int]  # a value and one of its axes
+FEW = 16  # a block computes up to two rows again for each so many that it has
 NO_AXIS = "it has no axis along which its operands and its result can be cut alike"
-ALONE = "none of its neighbours is cut along the same axis"
-
-
-@dataclass
-class Group:
-    """Nodes in the order of the graph, the `size` of the axis, and where it is in each value that varies along it: (axis, how many of that
-    axis's indices go with one of the `size`).
-    """
-
-    nodes: list[Node]
-    size: int
-    cuts: dict[Value, Cut]
-    parts: set[Node] = field(default_factory=set)  # reductions along the axis itself
-
-    def operands(self) -> list[Value]:
-        """What the group reads of others; constants that every block reads whole are its own."""
-        inside = set(self.nodes)
-        read = [v for n in self.nodes for v in self.read(n) if v.node not in inside]
-        found = [v for v in read if v.node.op is not CONSTANT or v in self.cuts]
-        return list(dict.fromkeys(found))
-
-    def read(self, node: Node) -> list[Value]:
-        """A node's operands, without one that only counts the rows: each block has a counter of its own."""
-        step = lockstep(node)
-        return [v for k, v in enumerate(node.operands) if step is None or k != step.counter or v not in self.cuts]
-
-    def outputs(self) -> list[Value]:
-        """What others read of the group, parts of reductions last."""
-        inside = set(self.nodes)
-        graph = self.nodes[0].graph
-        wanted = set(graph.results())
-        found = [n.outputs[0] for n in self.nodes if n.outputs[0] in wanted or any(u not in inside for u in graph.users(n))]
-        return [v for v in found if v.node not in self.parts] + [v for v in found if v.node in self.parts]
 
 
 def groups(graph: Graph, target: Target, exact: bool) -> tuple[list[Group], dict[Node, str]]:
@@ -74,87 +43,92 @@ def groups(graph: Graph, target: Target, exact: bool) -> tuple[list[Group], dict
     parts = {node for group in found for node in group.parts}
     kept = []
     for group in found:
-        lack = _lack(group, parts, target, exact)
-        if not lack:
+        missing = lack(group, parts, target, exact)
+        if not missing:
             kept.append(group)
         for node in group.nodes:
-            why[node] = lack
-    return kept, {node: lack for node, lack in why.items() if lack}
+            why[node] = missing
+    return kept, {node: missing for node, missing in why.items() if missing}
 
 
 class _Finder:
     def __init__(self, graph: Graph, order: list[Node], exact: bool, target: Target):
-        self.graph, self.order, self.exact, self.cache_bytes = graph, order, exact, target.cache_bytes
-        self.parents: dict[Spot, Spot] = {}
-        self.sizes: dict[Spot, int] = {}  # of classes of more than one axis: the length of the shortest
+        self.graph, self.order, self.exact, self.target = graph, order, exact, target
+        self.classes = Classes()
         self.unfit = {n: unfit(n, exact, target) for n in order}
         self.nodes = [n for n in order if not self.unfit[n]]
-        self.steps: dict[Node, Lockstep] = {n: step for n in self.nodes if (step := lockstep(n)) is not None}
-        self.followed = {n: self._followed(n) for n in self.nodes}
-        for node, followed in self.followed.items():
-            for (position, axis), out in followed.items():
-                self._unite((node.operands[position], axis), (node.outputs[0], out))
+        self.followed: dict[Node, dict[tuple[int, int], Way]] = {n: followed(n) for n in self.nodes}
+        for node, ways in self.followed.items():
+            for (position, axis), way in ways.items():
+                value, out = node.operands[position], node.outputs[0]
+                ratio = Fraction(value.shape[axis], out.shape[way.axis]) if way.runs else 1
+                self.classes.unite((value, axis), (out, way.axis), ratio)
         self.spots: dict[Value, dict[Spot, list[int]]] = {}
-
-    # ---- classes of axes
-    def _root(self, spot: Spot) -> Spot:
-        path = []
-        while (above := self.parents.get(spot, spot)) != spot:
-            path.append(spot)
-            spot = above
-        for below in path:
-            self.parents[below] = spot
-        return spot
-
-    def _unite(self, a: Spot, b: Spot) -> None:
-        a, b = self._root(a), self._root(b)
-        if a != b:
-            size = min(self._size(a), self._size(b))
-            self.parents[a] = b
-            self.sizes[b] = size
-
-    def _size(self, root: Spot) -> int:
-        return self.sizes.get(root) or root[0].shape[root[1]]
-
-    def _followed(self, node: Node) -> dict[tuple[int, int], int]:
-        """(operand, its axis) -> the axis of the output that goes with it: index by index, or a run of indices with one (merged, split)."""
-        found: dict[tuple[int, int], int] = {}
-        shape = node.outputs[0].shape
-        rules = node.op.axes(node.specs, tuple([v.spec for v in node.operands]), **node.attrs)
-        for position, (value, axes) in enumerate(zip(node.operands, rules)):
-            for axis, how in enumerate(axes):
-                if type(how) is Same and value.shape[axis] == shape[how.axis] > 1:
-                    found[position, axis] = how.axis
-                elif type(how) is Mixed and how.axes and how not in axes[:axis]:  # the first axis of those that are merged or split leads
-                    long, short = sorted((value.shape[axis], shape[how.axes[0]]), reverse=True)
-                    if short > 1 and long % short == 0:
-                        found[position, axis] = how.axes[0]
-        step = self.steps.get(node)
-        if step is not None:
-            if node.op.family == "update":  # what another index array points at may lie in any block
-                found = {at: axis for at, axis in found.items() if axis not in node.attrs["axes"]}
-            found.update(dict.fromkeys(step.same, step.axis))
-        return found
 
     def found(self) -> list[Group]:
         chosen, late = self._choose(), self._late()
+        spread = self._spread(chosen)
         level: dict[Node, int] = {}
+        reach: dict[Node, tuple[int, int]] = {}  # of a node's rows: from and to how many rows away in its group's operands they come
+        stored: set[Value] = set()
         gathered: dict[tuple[Spot, int, bool], list[Node]] = {}
         for node in self.order:
             mine = chosen.get(node)
-            high = 0
+            high, near = 0, []
             for value in node.operands:
                 there = level.get(value.node, 0)
                 other = chosen.get(value.node)
                 alike = mine is not None and other is not None and other[0] == mine[0] and (value.node in late) == (node in late)
-                inside = alike and other is not None and other[1] is not None
+                inside = alike and other is not None and other[1] is not None and value not in stored
                 high = max(high, there + (other is not None and not inside))
+                near += [value] * inside
             level[node] = high
             if mine is not None:
                 gathered.setdefault((mine[0], high, node in late), []).append(node)
+                reach[node] = low, top = self._reach(node, mine[0], {v: reach[v.node] for v in near if level[v.node] == high})
+                value = node.outputs[0]
+                shifted = spread.get(value, 0)
+                if shifted and top - low + shifted > self._halo(value, mine[0]):
+                    stored.add(value)
         made = [g for (spot, _, _), nodes in gathered.items() for g in self._connected(nodes, spot, chosen)]
         position = {node: k for k, node in enumerate(self.order)}
         return sorted(made, key=lambda g: position[g.nodes[0]])
+
+    # ---- rows that are read at a shift
+    def _shift(self, node: Node, position: int, spot: Spot) -> int:
+        """How many rows further on a node's rows read those of an operand."""
+        value = node.operands[position]
+        for axis in self._along(value, spot):
+            way = self.followed[node].get((position, axis)) if node in self.followed else None
+            if way is not None and way.start:
+                return way.start // (self.classes.each((value, axis)) or 1)
+        return 0
+
+    def _spread(self, chosen: dict[Node, tuple[Spot, int | None]]) -> dict[Value, int]:
+        """Of each value how many rows lie between the first and the last that are read of it for the same row."""
+        shifts: dict[Value, list[int]] = {}
+        for node, (spot, _) in chosen.items():
+            for position, value in enumerate(node.operands) if not reads_slice(node) else ():
+                shift = self._shift(node, position, spot)
+                while reads_slice(value.node):
+                    shift, value = shift + self._shift(value.node, 0, spot), value.node.operands[0]
+                shifts.setdefault(value, []).append(shift)
+        return {value: max(found) - min(found) for value, found in shifts.items()}
+
+    def _reach(self, node: Node, spot: Spot, near: dict[Value, tuple[int, int]]) -> tuple[int, int]:
+        """From and to how many rows away what a node's rows hang on comes; `near`: the operands of its own group."""
+        low, high = [], []
+        for position, value in enumerate(node.operands):
+            if value in near:
+                shift = self._shift(node, position, spot)
+                low.append(near[value][0] + shift)
+                high.append(near[value][1] + shift)
+        return min(low, default=0), max(high, default=0)
+
+    def _halo(self, value: Value, spot: Spot) -> int:
+        """How many rows more than its own a block may have to compute: few beside those it has, but one on either side always."""
+        row_bytes = max(1, value.spec.nbytes // (self._size(value, spot) or 1))
+        return max(2, self.target.block_elements * 8 // row_bytes // FEW * 2)
 
     def _late(self) -> set[Node]:
         """The nodes that new values of states alone need: they may run at the very end and write over the old ones."""
@@ -187,14 +161,14 @@ class _Finder:
                 spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), outer[s], -first[s]))
                 found[node] = (spot, mine[spot])
         for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
-            if node in found and is_view(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
+            if node in found and shows(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
                 del found[node]
         return found
 
     def _fine(self, spot: Spot) -> bool:
         """Whether one index of the axis is a small part of what a worker's cache holds."""
         value, axis = spot
-        return value.spec.nbytes // value.shape[axis] * 16 <= self.cache_bytes
+        return value.spec.nbytes // value.shape[axis] * 16 <= self.target.cache_bytes
 
     def _ways(self, node: Node) -> Iterator[tuple[Spot, int | None]]:
         """The classes along which the node can be computed in blocks."""
@@ -215,7 +189,7 @@ class _Finder:
             found = self.spots[value] = {}
             for axis, n in enumerate(value.shape):
                 if n > 1:
-                    found.setdefault(self._root((value, axis)), []).append(axis)
+                    found.setdefault(self.classes.root((value, axis)), []).append(axis)
         return found
 
     def _along(self, value: Value, spot: Spot) -> list[int]:
@@ -224,33 +198,54 @@ class _Finder:
     def _cut(self, value: Value, spot: Spot) -> Cut | None:
         """Where the class is in a value; None where it is not, or not in one place alone."""
         along = self._along(value, spot)
-        size = self._size(spot)
-        return (along[0], value.shape[along[0]] // size) if len(along) == 1 and value.shape[along[0]] % size == 0 else None
+        each = self.classes.each((value, along[0])) if len(along) == 1 else None
+        return None if each is None else (along[0], each)
+
+    def _size(self, value: Value, spot: Spot) -> int:
+        """How many rows of the class a value has; 0 where it is not cut."""
+        cut = self._cut(value, spot)
+        return 0 if cut is None else -(-value.shape[cut[0]] // cut[1])
 
     def _legal(self, node: Node, spot: Spot, axis: int) -> bool:
-        """Whether the operation, given blocks, gives the block: its own spec rule is asked."""
+        """Whether the operation, given blocks, gives the block: its own spec rule is asked, but for slices."""
         out, followed = self._cut(node.outputs[0], spot), self.followed[node]
+        if out is None or self._size(node.outputs[0], spot) < 2:
+            return False
         specs = []
         for position, value in enumerate(node.operands):
             if not self._along(value, spot):
                 specs.append(value.spec)
                 continue
             cut = self._cut(value, spot)
-            if cut is None or followed.get((position, cut[0])) != axis:
+            way = followed.get((position, cut[0])) if cut is not None else None
+            if cut is None or way is None or way.axis != axis:
                 return False
-            specs.append(cut_spec(value.spec, cut, 2))
-        if out is None or self._size(spot) < 2:
-            return False
-        wanted = cut_spec(node.outputs[0].spec, out, 2)
+            if cut[1] * (node.outputs[0].shape[axis] if way.runs else 1) != out[1] * (value.shape[cut[0]] if way.runs else 1):
+                return False
+            specs.append(with_length(value.spec, cut[0], 2 * cut[1]))
+        if reads_slice(node) or writes_slice(node):
+            return self._slice_legal(node, spot, axis)
+        wanted = with_length(node.outputs[0].spec, axis, 2 * out[1])
         try:
-            return node.op.infer(tuple(specs), blocked_attrs(node, out, 2)) == (wanted,)
+            return node.op.infer(tuple(specs), block_attrs(node, axis, 2 * out[1])) == (wanted,)
         except Error:  # the rule refuses: not in blocks
             return False
+
+    def _slice_legal(self, node: Node, spot: Spot, axis: int) -> bool:
+        """Whether what is read of a slice, or written, is followed too; a value that is written may have one index for all."""
+        if not self._along(node.operands[0], spot):
+            return False
+        if reads_slice(node):
+            return True
+        value = node.operands[1]
+        lies = axis - (node.outputs[0].ndim - value.ndim)
+        varies = lies >= 0 and value.shape[lies] > 1
+        return writes_nearly_all(node, axis) and value.ndim <= node.outputs[0].ndim and (not varies or bool(self._along(value, spot)))
 
     # ---- groups
     def _connected(self, nodes: list[Node], spot: Spot, chosen: dict[Node, tuple[Spot, int | None]]) -> Iterator[Group]:
         """The nodes as groups that share what they read or give; views that no node of the group needs are left outside."""
-        nodes = _without_loose_views(nodes)
+        nodes = without_loose_views(nodes)
         near: dict[Value, list[Node]] = {}
         for node in nodes:
             for value in (*node.operands, *node.outputs):
@@ -270,38 +265,24 @@ class _Finder:
             mine = [n for n in nodes if n in seen]
             for node in mine:
                 del left[node]
-            cuts = {v: cut for n in mine for v in (*n.operands, *n.outputs) if (cut := self._cut(v, spot))}
+            lent = self._slices_read(mine, spot)
+            cuts = {v: cut for n in (*lent, *mine) for v in (*n.operands, *n.outputs) if (cut := self._cut(v, spot))}
             parts = {n for n in mine if chosen[n][1] is None}
-            yield Group(mine, self._size(spot), cuts, parts)
+            whole = [v for n in mine if not shows(n.op) for v in (n.operands if n in parts else n.outputs)]
+            yield Group([*lent, *mine], max([self._size(v, spot) for v in whole], default=1), cuts, parts)
 
-
-def combines(node: Node) -> bool:
-    """Whether the reduction can be taken in parts that are joined afterwards."""
-    return node.op.combines is not None and node.outputs[0].dtype.kind in ("iufc" if node.op.combines is np.add else "iufb")
-
-
-def _without_loose_views(nodes: list[Node]) -> list[Node]:
-    """Without views of what the group does not compute, and views that nothing of the group reads."""
-    inside = dict.fromkeys(nodes)
-    for node in nodes:
-        if is_view(node.op) and node.operands[0].node not in inside:
-            del inside[node]
-    for node in reversed(nodes):
-        if node in inside and is_view(node.op) and not any(u in inside for u in node.graph.users(node)):
-            del inside[node]
-    return list(inside)
-
-
-def _lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
-    """Why a group is not worth cutting: too small, or no fewer bytes are moved; nothing where it is. `parts`: those of all groups."""
-    steps = [n for n in group.nodes if not is_view(n.op)]
-    if len(steps) < 2:
-        summed = any(v.node in parts for n in steps for v in n.operands)
-        if summed:
-            return "what it reads is reduced along the axis that is cut, and its other neighbours are in no region"
-        return f"exact=True takes no reduction in parts, and {ALONE}" if exact and steps and combines(steps[0]) else ALONE
-    largest = max([v.spec.nbytes for n in steps for v in n.operands + n.outputs if v in group.cuts])
-    if largest < target.cache_bytes // 4:
-        return f"too small: arrays of {largest} bytes stay in the cache"
-    single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
-    return "" if border < single else "in blocks it would move as many bytes"
+    def _slices_read(self, nodes: list[Node], spot: Spot) -> list[Node]:
+        """The slices that a group reads of what others compute: they come into it, so that it reads the one value, with a halo."""
+        inside, found = set(nodes), []
+        todo = [v.node for n in nodes for v in n.operands]
+        while todo:
+            node = todo.pop()
+            if node in inside or not reads_slice(node) or node not in self.followed:
+                continue
+            along = self._along(node.outputs[0], spot)
+            if len(along) == 1 and self._legal(node, spot, along[0]):
+                inside.add(node)
+                found.append(node)
+                todo.append(node.operands[0].node)
+        position = {node: k for k, node in enumerate(self.order)} if found else {}
+        return sorted(found, key=position.__getitem__)

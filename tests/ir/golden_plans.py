@@ -71,7 +71,7 @@ def stencil() -> Graph:
             u = np.pad(inner, 1)
         return np.sum(u * u)
 
-    return gradients(steps, *arrays((12, 10)))
+    return gradients(steps, *arrays((24, 10)))
 
 
 def trained(parameters: list[Parameter], loss: Any, optimizer: Any, *given: np.ndarray) -> Graph:

@@ -17,7 +17,8 @@ from ir.ops.opaque import opaque
 from ir.ops.reduce import max as largest
 from ir.ops.reduce import sum
 from ir.planning.contract import contract
-from ir.planning.regions import ALONE, NO_AXIS, groups
+from ir.planning.group import ALONE
+from ir.planning.regions import NO_AXIS, groups
 from ir.spec import Spec
 from tests.ir.plan_toys import TOY
 
