@@ -78,6 +78,26 @@ CASES = [
     ("scaled, then divided", "divide(multiply(x, 0.75), 3.0)", "multiply(x, 0.25)", False),
     ("divided, then scaled", "multiply(divide(x, 3.0), 0.75)", "multiply(x, 0.25)", False),
     ("divided twice", "divide(divide(x, 3.0), 5.0)", "divide(x, 15.0)", False),
+    ("scaled twice", "multiply(multiply(x, 0.1), 4.0)", "multiply(x, 0.4)", False),
+    ("scaled twice", "multiply(multiply(sin(x), 3.0), 0.5)", "multiply(sin(x), 1.5)", False),
+    ("scaled twice", "multiply(add(tanh(multiply(x, 0.5)), 1), 0.5)", "sigmoid(x)", False),
+    ("scaled twice, around a product", "multiply(3.0, multiply(multiply(x, 0.125), y))", "multiply(multiply(x, 0.375), y)", False),
+    ("scaled twice, around a product", "multiply(multiply(x, multiply(column, 0.25)), 2.0)", "multiply(multiply(column, 0.5), x)", False),
+    ("a scaled value and itself", "add((t := multiply(x, 0.125)), t)", "multiply(x, 0.25)", False),
+    (
+        "over a few numbers", "divide(wide, sqrt(add(square(column), 1e-5)))",
+        "multiply(wide, reciprocal(sqrt(add(square(column), 1e-5))))", False,
+    ),
+    (
+        "over a few numbers", "divide((e := exp(subtract(wide, max(wide, axis=(1,), keepdims=True)))), sum(e, axis=(1,), keepdims=True))",
+        "multiply((e := exp(subtract(wide, max(wide, axis=(1,), keepdims=True)))), reciprocal(sum(e, axis=(1,), keepdims=True)))", False,
+    ),
+    ("tanh and 1", "add(tanh(x), 1)", "multiply(sigmoid(multiply(x, 2.0)), 2.0)", False),
+    ("tanh and 1", "add(1.0, tanh(multiply(x, 0.75)))", "multiply(sigmoid(multiply(x, 1.5)), 2.0)", False),
+    (
+        "the slope of tanh", "(add((t := tanh(x)), 1), subtract(1, multiply(t, t)))",
+        "((t := multiply(sigmoid(multiply(x, 2.0)), 2.0)), multiply(t, subtract(2.0, t)))", False,
+    ),
     ("a number times a constant", "multiply(cast(n, dtype=dtype('f8')), 3)", "cast(python(n, 3.0, fn='mul'), dtype=dtype('f8'))", True),
     ("a number times a constant", "multiply(0.1, cast(n, dtype=dtype('f4')))", "cast(python(n, 0.1, fn='mul'), dtype=dtype('f4'))", False),
     ("a number over a constant", "divide(cast(n, dtype=dtype('f8')), 3)", "cast(python(n, 3.0, fn='truediv'), dtype=dtype('f8'))", True),
@@ -170,7 +190,7 @@ STAY = [
     "multiply(multiply(h, 100.0), 0.01)", "multiply(multiply(x, 3.0), 0.5)", "multiply(multiply(x, 0.5), 3.0)",
     "sum(matmul(transpose(many, axes=(0, 2, 1)), most), axis=(1,), keepdims=False)", "sum(matmul(cube, W), axis=(0,), keepdims=False)",
     "divide(multiply(x, 15.0), 3.0)", "multiply(multiply(f, 3.0), f64(5.0))",
-    "divide(1, add(1, exp(negative(x))))", "multiply(add(tanh(multiply(x, 0.5)), 1), 0.5)",
+    "divide(1, add(1, exp(negative(x))))", "multiply(multiply(add(sin(x), 1e308), 3.0), 0.5)",
     "cast(cast(x, dtype=dtype('f4')), dtype=dtype('f8'))", "cast(cast(i, dtype=dtype('f4')), dtype=dtype('f8'))",
     "cast(cast(f, dtype=dtype('f8')), dtype=dtype('i4'))", "cast(cast(i, dtype=dtype('f8')), dtype=dtype('i2'))",
     "cast(n, dtype=dtype('f8'))", "multiply(cast(n, dtype=dtype('f4')), f64(0.1))", "multiply(cast(n, dtype=dtype('f2')), 0.5)",
@@ -180,6 +200,11 @@ STAY = [
     "sum(h, axis=(0,), keepdims=False, dtype=dtype('f4'))",
     "mean(h, axis=(0,), keepdims=False, dtype=dtype('f2'))", "slice(x, index=((0, 2, 1), (0, 2, 1)))",
     "sum(broadcast_to(column, shape=(2, 3)), axis=(0,), keepdims=False)", "maximum(x, x)",
+    "add(h, h)", "add(multiply(x, 0.25), multiply(x, 0.5))", "add(tanh(h), 1)", "(tanh(x), add(tanh(x), 1))",
+    "subtract(1, multiply(tanh(x), tanh(x)))", "multiply(multiply(multiply(x, 3.0), y), 0.25)",
+    "multiply(multiply(multiply(x, 0.5), y), 3.0)", "divide(wide, column)", "divide(wide, add(square(column), 1e-310))",
+    "divide(wide, square(column))", "divide(x, add(square(column), 1.0))", "divide(wide, exp(column))",
+    "divide((e := exp(wide)), sum(e, axis=(1,), keepdims=True))",
     REPEATED, f"sum({ADDED}, axis=(1,), keepdims=False)", f"(sum({ADDED}, axis=(0, 1), keepdims=False), {READ})",
     f"(sum(add_at(broadcast_to(f64(-0.0), shape=(2, 8)), two, j, k, axes=(0, 1)), axis=(1,), keepdims=False), {READ})",
     f"((e := exp(wide)), {READ.replace('wide', 'e')})", "gather(exp(x), j, k, axes=(0, 1))", "gather(exp(wide), j, axes=(0,))",
@@ -208,6 +233,7 @@ def build(text: str) -> Graph:
 def after(text: str, module: ModuleType, exact: bool) -> str:
     graph = build(text)
     module.run(graph, exact=exact)
+    before_gradient(graph)  # equal constants are one
     graph.verify()
     return graph.text(lines=False)
 
