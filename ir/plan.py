@@ -159,6 +159,7 @@ class Region:
     begins as that number and is carried from block to block. `workers` threads run the shares, one where it does not fork; `private`: a
     buffer for each, the body's arena (none where that is empty). `blas_threads`: of each product of the whole run, None for the
     process's own setting. `scales`: the body takes shorter blocks as well, in the first elements of its buffers; then `last` is the body.
+    `follows`: it is run by one fork with the regions right before it, in the same private buffers.
     """
 
     node: Node
@@ -179,6 +180,7 @@ class Region:
     first: Plan | None = None
     last_rows: int = 0
     last: Plan | None = None
+    follows: bool = False
 
     @property
     def line(self) -> Line | None:
@@ -334,8 +336,18 @@ def _table(plan: Plan, lines: bool) -> list[str]:
         line = step.line if step is not None and lines else None
         found.append(f"  {text}".rstrip() + (f"   # {comment(line)}" if line is not None else ""))
         if isinstance(step, (Loop, Region)):
-            found += [f"    {inner}".rstrip() for inner in _plan_text(step.body, lines, body=True)]
+            found += _body_text(plan, k - 1, lines)
     return found
+
+
+def _body_text(plan: Plan, index: int, lines: bool) -> list[str]:
+    """The body of a loop or region, once for regions that run the same."""
+    step = plan.steps[index]
+    assert isinstance(step, (Loop, Region))
+    for k, other in enumerate(plan.steps[:index]):
+        if isinstance(other, Region) and other.body is step.body:
+            return [f"    as in step {k}"]
+    return [f"    {inner}".rstrip() for inner in _plan_text(step.body, lines, body=True)]
 
 
 def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
@@ -359,7 +371,7 @@ def _row(step: Step, names: dict[Value, str]) -> tuple[str, ...]:
         private = f" (with {', '.join(map(_place_text, step.private))})" if step.private else ""
         written = _written(step.writes)
         reads = ", ".join([f"{_place_text(p)}{_halo_text(e)}" for p, e in zip(step.reads, step.extents)])
-        forks = f", {step.workers} workers" if step.workers > 1 else ""
+        forks = ", with it" if step.follows else f", {step.workers} workers" if step.workers > 1 else ""
         return (f"region {step.size} by {step.rows}{forks}", values, reads, written[0] + private, *written[1:])
     temps = f" (with {', '.join(map(_place_text, step.temps))})" if step.temps else ""
     written = _written(step.writes)

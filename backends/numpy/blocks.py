@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from itertools import accumulate
+from typing import Any, TypeVar
 
 from backends.numpy.errors_at_end import errors_at_end
 from backends.numpy.workers import fork
 
 Block = Callable[..., None]
 Cut = tuple[int, int, int, int] | None
+Task = TypeVar("Task")
 
 
 class Blocks:
@@ -37,36 +39,68 @@ class Blocks:
 
     def run(self, *arrays: Any) -> None:
         """All shares, by as many workers as there are bodies."""
-        left = list(range(len(self.spans) - 1, -1, -1))
-        if len(self.bodies) == 1:
-            self._work(self.bodies[0], left, arrays)
-        else:
-            fork([partial(self._work, bodies, left, arrays) for bodies in self.bodies])
+        _deal(len(self.bodies), range(len(self.spans)), partial(self.share, arrays))
 
     def run_through(self, *arrays: Any) -> None:
         """As `run`, for what must not stop halfway: floating-point errors are told when all blocks are done, each kind once."""
         with errors_at_end("the update of a state"):
             self.run(*arrays)
 
-    def _work(self, bodies: tuple[Block, Block | None, Block | None], left: list[int], arrays: tuple[Any, ...]) -> None:
-        """Takes shares until none is left (`pop` is atomic) and runs their blocks in the buffers of one worker."""
-        body, first, last = bodies
+    def share(self, arrays: tuple[Any, ...], share: int, worker: int) -> None:
+        """The blocks of one share, in the buffers of one worker."""
+        body, first, last = self.bodies[worker]
         first, last = first or body, last or body
         whole = len(arrays) - len(self.starts)
         given = list(zip(arrays[:whole], self.cuts))
-        while left:
+        parts = [array[share, ...] for array in arrays[whole:]]
+        for part, start in zip(parts, self.starts):
+            part.fill(start)
+        for low, high in self.spans[share]:
+            block = [a if cut is None else a[(*cut[0], slice(max(0, low * cut[1] + cut[2]), high * cut[1] + cut[3]))] for a, cut in given]
+            (last if high == self.size else body if low else first)(*block, *parts)
+
+
+class Together:
+    """Regions that do not depend on each other, by one fork: `run(*arrays)` with the arrays of all of them, one after the other."""
+
+    def __init__(self, *members: Blocks):
+        self.members = members
+        ends = list(accumulate([len(member.cuts) for member in members]))
+        self.given = [slice(end - len(member.cuts), end) for member, end in zip(members, ends)]
+        self.shares = [(k, share) for k, member in enumerate(members) for share in range(len(member.spans))]
+
+    def run(self, *arrays: Any) -> None:
+        """All shares of all, those of the first member first."""
+        given = [arrays[part] for part in self.given]
+
+        def do(task: tuple[int, int], worker: int) -> None:
+            self.members[task[0]].share(given[task[0]], task[1], worker)
+
+        _deal(len(self.members[0].bodies), self.shares, do)
+
+    def run_through(self, *arrays: Any) -> None:
+        """As `run`; see there."""
+        with errors_at_end("the update of a state"):
+            self.run(*arrays)
+
+
+def _deal(workers: int, tasks: Sequence[Task], do: Callable[[Task, int], None]) -> None:
+    """Does all tasks, each by the first worker that is free, in their order."""
+    if workers == 1:
+        for task in tasks:
+            do(task, 0)
+        return
+    left = list(reversed(tasks))
+
+    def work(worker: int) -> None:
+        while left:  # `pop` is atomic
             try:
-                share = left.pop()
+                task = left.pop()
             except IndexError:
                 return
-            parts = [array[share, ...] for array in arrays[whole:]]
-            for part, start in zip(parts, self.starts):
-                part.fill(start)
-            for low, high in self.spans[share]:
-                block = [
-                    a if cut is None else a[(*cut[0], slice(max(0, low * cut[1] + cut[2]), high * cut[1] + cut[3]))] for a, cut in given
-                ]
-                (last if high == self.size else body if low else first)(*block, *parts)
+            do(task, worker)
+
+    fork([partial(work, worker) for worker in range(workers)])
 
 
 def spans(size: int, rows: int, last: int, shares: int, first: int = 0) -> list[list[tuple[int, int]]]:

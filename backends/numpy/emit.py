@@ -19,6 +19,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,8 @@ class _Writer:
         self.blocks: dict[Plan, str] = {}
         self.known: list[str] = []  # names of the numbers of the call before
         self.as_calls = False  # whether each step must be one call
-        self.uses_python = self.uses_partial = self.uses_blocks = self.uses_quiet = False
+        self.uses_python = self.uses_partial = self.uses_quiet = False
+        self.imported: set[str] = set()  # of `backends.numpy.blocks`
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
                 self.numbers[value] = self.names.inputs[index]
@@ -129,8 +131,8 @@ class _Writer:
         bind += ["", "def run(inputs):", *_indent(run), "", "return run"]
         head = ["from functools import partial", ""] if self.uses_partial else []
         head.append("import numpy as np")
-        if self.uses_blocks:
-            head += ["", "from backends.numpy.blocks import Blocks"]
+        if self.imported:
+            head += ["", f"from backends.numpy.blocks import {', '.join(sorted(self.imported))}"]
         if self.plan.blas_threads is not None:
             head.insert(len(head) - 1, "from backends.numpy.blas import blas_threads")
         if support := self.uses_support | names.support:
@@ -242,8 +244,31 @@ class _Writer:
         return [names.functions(line) for line in lines]
 
     def _region(self, region: Region, at_end: bool = False) -> list[str]:
-        """One call; the functions of its blocks are made in `bind`, for each worker over its own buffers."""
-        names, self.uses_blocks = self.names, True
+        """One call for all regions that run together, none for those that follow."""
+        if region.follows:
+            return []
+        names, members, run = self.names, self._together(region), "run_through" if at_end else "run"
+        self.imported.add("Blocks")
+        if len(members) == 1:
+            name, given = self._blocks(region, f".{run}")
+            return [f"{name}({', '.join(given)})"]
+        self.imported.add("Together")
+        made = [self._blocks(member) for member in members]
+        name = names.fresh("regions_")
+        names.bound.append(f"{name} = Together({', '.join([each for each, _ in made])}).{run}")
+        return [f"{name}({', '.join([array for _, given in made for array in given])})"]
+
+    def _together(self, region: Region) -> list[Region]:
+        """The region and those that follow it."""
+        steps = self.body.steps
+        at = next(k for k, step in enumerate(steps) if step is region)
+        return [region, *takewhile(lambda step: isinstance(step, Region) and step.follows, steps[at + 1 :])]  # type: ignore[list-item]
+
+    def _blocks(self, region: Region, method: str = "") -> tuple[str, list[str]]:
+        """(the name of what runs a region or of its method, the arrays that it is given); the functions of its blocks are made in `bind`,
+        for each worker over its own buffers.
+        """
+        names = self.names
         plans = ((region.body, region.rows), (region.first, region.first_rows), (region.last, region.last_rows))
         make = [None if plan is None else (self._block(plan, region), f", {rows}" if region.scales else "") for plan, rows in plans]
         bodies = []
@@ -253,7 +278,6 @@ class _Writer:
         cuts = [None if cut is None else (*cut, *extent) for cut, extent in zip(region.cuts, region.extents)]
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
-        run = "run_through" if at_end else "run"
         places = (*region.reads, *region.writes)
         given = [(p, cut) for k, (p, cut) in enumerate(zip(places, cuts)) if p not in places[:k]]  # not what is written over again
         names.bound += [
@@ -262,9 +286,9 @@ class _Writer:
             f"    {region.size}, {region.rows}, {region.first_rows}, {region.last_rows}, {region.shares},",
             f"    {tuple([cut for _, cut in given])},",
             f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
-            f").{run}",
+            f"){method}",
         ]
-        return [f"{name}({', '.join([names.place(p) for p, _ in given])})"]
+        return name, [names.place(p) for p, _ in given]
 
     def _block(self, plan: Plan, region: Region) -> str:
         """Defines what makes the function of a block over a worker's buffers, once for equal regions; gives its name."""

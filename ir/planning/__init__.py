@@ -17,6 +17,7 @@ from ir.planning.inside import Inside
 from ir.planning.reuse import lend, settle_writes
 from ir.planning.select import choose
 from ir.planning.strides import c_strides
+from ir.planning.together import together
 from ir.spec import Spec
 from ir.target import Target
 
@@ -196,8 +197,8 @@ def _body(
 
 
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule, once: list[Copy]) -> Plan:
-    front: list[Step] = [*draft.hosts, *draft.fills, *once, *draft.main]
-    steps = [*front, *draft.tail]
+    front: list[Step] = [*draft.hosts, *draft.fills, *once, *together(draft, draft.main)]
+    steps = [*front, *together(draft, draft.tail)]
     lifetimes.set_lifetimes(steps, draft.buffers, draft.kept)
     items = [b for b in draft.buffers if b.kind in IN_ARENA]
     arena_bytes = arena.place_buffers(items, draft.target.alignment)

@@ -45,7 +45,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     seen = tuple([given[over[k]] if k in over else one_axis(p) for k, p in enumerate(writes)]) if flat is not None else writes
     private_bytes = max([b.arena_bytes for b in (first, main, last) if b is not None]) if draft.target.region_buffers else 0
     count = (run.size - first_rows - last_rows) // rows + (first_rows > 0) + (last_rows > 0)
-    forks = count > 1 and _work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
+    forks = count > 1 and work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
     shares = held.shares if held.parts else count  # where nothing is joined any block may go to any worker
     workers = min(draft.target.workers, shares, count) if forks else 1
     blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
@@ -113,7 +113,7 @@ def _strides(spec: Spec, block: Place | None) -> tuple[int, ...] | None:
     return k_strides(spec.shape, spec.dtype.itemsize, ((block.shape, block.strides),))
 
 
-def _work_ns(body: Plan, target: Target) -> float:
+def work_ns(body: Plan, target: Target) -> float:
     """What a block takes: by each kernel's own cost, and no less than what it moves takes in the cache."""
     total = 0.0
     for step in body.steps:
