@@ -61,8 +61,9 @@ class Target:
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
     operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `row_ns`: what each
-    row costs where a vector is added to all of a matrix. `regions`: whether nodes may run block by block; `block_elements`: what the
-    largest array of a block has at least, counted in elements of 8 bytes.
+    row costs where a vector is added to all of a matrix, `gap_ns` each element that does not lie next to the one before (0: nothing is
+    laid in rows for that). `regions`: whether nodes may run block by block; `block_elements`: what the largest array of a block has at
+    least, counted in elements of 8 bytes.
     """
 
     name: str
@@ -81,3 +82,4 @@ class Target:
     in_place_from: int = 0
     pack_bytes: int = 0
     row_ns: float = 0.0
+    gap_ns: float = 0.0

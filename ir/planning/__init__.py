@@ -4,7 +4,7 @@
 """
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from ir.graph import CONSTANT, Graph, Node, Value
@@ -53,7 +53,7 @@ def plan(
          1  exp     %2     result0  result0     48      0      1
     """
     laid = dict(layouts or {})
-    contracted, left = contract(graph, target, exact)
+    contracted, left = contract(graph, target, exact, laid)
 
     def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
         aim = replace(target, workers=1) if alone else target
@@ -126,12 +126,12 @@ def _stack(index: int, spec: Spec, trips: int, id: int) -> Place:
 def _plan(
     graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None = None, counted: bool = False,
     rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results, run: Sequence[Node] = (),
-    over: Mapping[int, int] | None = None, once: Mapping[str, str] | None = None,
+    over: Mapping[int, int] | None = None, once: Mapping[str, str] | None = None, turned: Collection[int] = (),
 ) -> Plan:  # fmt: skip
     """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region.
 
     `run`: the order to take, if one is given. `over`: outputs that are to be written over inputs, by index. `once`: which copies may
-    stand, see `standing.py`.
+    stand, see `standing.py`. `turned`: inputs that are laid in rows before they are read.
     """
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
@@ -145,6 +145,8 @@ def _plan(
         schedule.nodes = order.behind(schedule.nodes, graph.outputs[index], graph.inputs[k])
     inside = Inside(draft, schedule.nodes)
     lend(draft, over or {})
+    given = {v: draft.places[v] for k in turned if (v := graph.inputs[k])}
+    draft.turned.update(given)
     for node in schedule.nodes:
         _compute(draft, node, inside, {})
     ends = rows(draft)
@@ -155,6 +157,7 @@ def _plan(
     for node in end.nodes:
         _compute(draft, node, inside, end.homes)
     results.write_states(draft, aside)
+    draft.places.update(given)  # an input's place is where it is given
     if counted:
         draft.steps.append(Tick())
     made = _finish(draft, states, ends, schedule, standing.standing(draft, once or {}))
@@ -164,6 +167,9 @@ def _plan(
 
 def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Value]) -> None:
     """One node: a view, or a Call with what its kernel needs. `homes`: the states that values are written over."""
+    for value in draft.turned.intersection(node.operands):
+        draft.turned.remove(value)
+        draft.set_aside(value, "laid in rows", node.line, order="C")
     if packs.is_view(node):
         if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
             draft.order.append(node)
@@ -190,10 +196,11 @@ def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Val
 
 
 def _body(
-    graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, wholes: tuple[Spec, ...], over: Mapping[int, int]
-) -> Plan:
+    graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, wholes: tuple[Spec, ...], over: Mapping[int, int],
+    turned: Collection[int],
+) -> Plan:  # fmt: skip
     """The plan of a region's block, whose outputs are blocks of arrays of these specs, or written `over` operands."""
-    return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes, over), over=over)
+    return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes), over=over, turned=turned)
 
 
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule, once: list[Copy]) -> Plan:

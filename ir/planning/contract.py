@@ -9,6 +9,8 @@ with operands and results.
 """
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ir.graph import CONSTANT, Graph, Node, Value
@@ -23,8 +25,11 @@ from ir.spec import Spec
 from ir.target import Target
 
 
-def contract(graph: Graph, target: Target, exact: bool) -> tuple[Graph, tuple[Outside, ...]]:
+def contract(
+    graph: Graph, target: Target, exact: bool, layouts: Mapping[int, str | tuple[int, ...]] | None = None
+) -> tuple[Graph, tuple[Outside, ...]]:
     """The graph to be planned: a copy with regions, or the graph itself where none pays; and what is in none, though its arrays are large.
+    `layouts`: how the inputs lie.
     """
     large = target.cache_bytes // 4
     if not target.regions or not any(v.spec.nbytes >= large for n in graph.order() for v in n.outputs):
@@ -33,7 +38,7 @@ def contract(graph: Graph, target: Target, exact: bool) -> tuple[Graph, tuple[Ou
     if not exact:
         _means_as_sums(copy)
     order = copy.order()
-    found, why = groups(copy, target, exact)
+    found, why = groups(copy, target, exact, layouts or {})
     instead: dict[Value, Value] = {}
     numbers: dict[tuple[Value, np.dtype], Value] = {}
     for group in found:

@@ -40,7 +40,9 @@ class Draft:
         self.kept: list[Buffer] = []  # arena buffers that must last to the end
         self.ahead: Counter[Buffer] = Counter()
         self.awaited: dict[Buffer, dict[Value, int]] = {}  # the values in a buffer that have uses ahead, with their number
-        self.lent: dict[Value, Place] = {}  # where an input lies that is not read any more, for values that lead to the output to be there
+        self.turned: set[Value] = set()  # inputs that are laid in rows before they are read
+        self.homes: dict[int, Place] = {}  # where an input lies that is not read any more, for the output that is to be there
+        self.lent: dict[Value, Place] = {}  # such homes, for the outputs and the values on the way to them
         self.bodies: dict[Any, Any] = {}  # plans of regions by what they are made from: equal ones are made once
         self._kernels: dict[str, tuple[Kernel, ...]] = {}
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
@@ -99,11 +101,11 @@ class Draft:
                 if not awaited[operand]:
                     del awaited[operand]
 
-    def set_aside(self, value: Value, why: str, line: Line | None) -> None:
+    def set_aside(self, value: Value, why: str, line: Line | None, order: str = "K") -> None:
         """Moves a value to a buffer of its own, for the uses that it has ahead."""
         old = self.places[value]
         uses = self.awaited[old.buffer].pop(value)
-        new = self.places[value] = self.copied(old, why, line, order="K")
+        new = self.places[value] = self.copied(old, why, line, order=order)
         self.ahead[old.buffer] -= uses
         self.ahead[new.buffer] += uses
         self.awaited[new.buffer] = {value: uses}

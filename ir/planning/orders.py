@@ -6,15 +6,16 @@ of size and have the same signs as the operands'. Nothing that NumPy decides the
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from ir.graph import Graph, Value
 from ir.op import Op, Trait
 from ir.ops import elementwise
-from ir.planning.strides import Ints, c_strides, k_strides, permuted_strides
+from ir.planning.strides import Ints, c_strides, f_strides, k_strides, permuted_strides, viewed
 from ir.spec import Spec
 
 Lie = tuple[Ints, Ints, np.dtype]  # shape, strides, dtype
@@ -42,6 +43,30 @@ def result_strides(op: Op, attrs: dict[str, Any], operands: Sequence[Lie], out: 
             return c_strides(out.shape, size)
     order = _order(op, tuple(attrs.items()), tuple([_small(*lie) for lie in operands]), index)
     return permuted_strides(out.shape, size, tuple(sorted(order, key=lambda k: out.shape[k] > 1)))
+
+
+def predicted(graph: Graph, layouts: Mapping[int, str | Ints]) -> dict[Value, Ints]:
+    """How the values of a graph will lie, as far as their operations say it before anything has a place: what only the call tells is taken
+    for C-ordered. `layouts`: of inputs, by index, as for a plan.
+    """
+    found: dict[Value, Ints] = {}
+    given = {value: layouts.get(k, "C") for k, value in enumerate(graph.inputs)}
+    for node in graph.order():
+        lies = [(v.shape, found[v], v.dtype) for v in node.operands]
+        for index, value in enumerate(node.outputs):
+            spec, how = value.spec, given.get(value, "C")
+            strides = c_strides(spec.shape, spec.dtype.itemsize)
+            if isinstance(how, tuple):
+                strides = how
+            elif how == "F":
+                strides = f_strides(spec.shape, spec.dtype.itemsize)
+            elif node.op.view_of is not None and len(lies) == 1:
+                seen = viewed(node, *lies[0])
+                strides = seen[1] if seen is not None else strides
+            elif lies and spec.weak is None and spec.ndim > 1:
+                strides = result_strides(node.op, node.attrs, lies, spec, index)
+            found[value] = strides
+    return found
 
 
 def _in_c_order(shape: Ints, strides: Ints, dtype: np.dtype) -> bool:

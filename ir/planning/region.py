@@ -16,11 +16,14 @@ from ir.planning.draft import Draft
 from ir.planning.flat import flattened, one_axis
 from ir.planning.results import fills
 from ir.planning.strides import k_strides
+from ir.planning.walk import LINE, in_rows, walk_ns
 from ir.spec import Spec
 from ir.target import Target
 
 Body = Callable[..., Plan]
 Over = Mapping[int, int]  # outputs, and the operands that each is written over, by index
+Turned = tuple[int, ...]  # operands that each block lays in rows
+Blocks = Callable[[int, int, Over, Turned], Plan]  # of the rows from first to last + 1
 PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
 
 
@@ -31,7 +34,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     flat = flattened(held, reads)
     run, given = (flat.held, flat.reads) if flat is not None else (held, reads)
     body = _bodies(draft, run, given, plan_body)
-    tried = body(*_tried(run, draft.target), {})
+    tried, turned = _turned(draft, run, given, body)
     if flat is not None:
         lies: list[tuple[int, ...] | None] = [flat.strides(v.spec) for v in held.whole]
     else:
@@ -39,8 +42,12 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     draft.use(node)
     over = {v.index: node.operands.index(homes[v]) for v in node.outputs if v in homes}
     over.update(_dying(draft, held, reads, lies, over))
-    first_rows, rows, last_rows = lengths = (_even if flat is not None else _lengths)(run, draft.target, tried, draft.exact)
-    first, main, last = _planned(run.size, lengths, body, over, flat is not None)
+    if flat is not None:
+        lengths = _even(run, draft.target, tried)
+    else:
+        lengths = _lengths(run, draft.target, tried, turned, draft.exact)
+    first_rows, rows, last_rows = lengths
+    first, main, last = _planned(run.size, lengths, lambda low, high: body(low, high, over, turned), flat is not None)
     writes = tuple([reads[over[k]] if k in over else draft.dense(spec, lies[k]) for k, spec in enumerate(held.specs)])
     seen = tuple([given[over[k]] if k in over else one_axis(p) for k, p in enumerate(writes)]) if flat is not None else writes
     private_bytes = max([b.arena_bytes for b in (first, main, last) if b is not None]) if draft.target.region_buffers else 0
@@ -64,28 +71,41 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
 
 
 def _planned(
-    size: int, lengths: tuple[int, int, int], body: Callable[[int, int, Over], Plan], over: Over, scales: bool
+    size: int, lengths: tuple[int, int, int], body: Callable[[int, int], Plan], scales: bool
 ) -> tuple[Plan | None, Plan, Plan | None]:
     """The plans of the first block, if it has one of its own, of each, and of the last, if it has; one that `scales` does for the last."""
     first, rows, last = lengths
-    main = body(first, first + rows, over)
-    return body(0, first, over) if first else None, main, None if not last else main if scales else body(size - last, size, over)
+    main = body(first, first + rows)
+    return body(0, first) if first else None, main, None if not last else main if scales else body(size - last, size)
 
 
-def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body) -> Callable[[int, int, Over], Plan]:
+def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body) -> Blocks:
     """How the plan of the block of these rows, from first to last + 1, is made; equal ones of a draft are made once."""
     target = replace(draft.target, regions=False)
     layouts: dict[int, str | tuple[int, ...]] = {k: "any" if p.strides is None else p.strides for k, p in enumerate(reads)}
     wholes, shared = tuple([v.spec for v in held.whole]), (held.key(), tuple(layouts.values()))
 
-    def body(low: int, high: int, over: Over) -> Plan:
-        key = (*shared, *(x if held.halo.margins != (0, 0) else high - low for x in (low, high)), tuple(sorted(over.items())))
+    def body(low: int, high: int, over: Over, turned: Turned) -> Plan:
+        key = (*shared, *(x if held.halo.margins != (0, 0) else high - low for x in (low, high)), tuple(sorted(over.items())), turned)
         if key not in draft.bodies:
-            draft.bodies[key] = plan_body(held.block(low, high), target, layouts, draft.exact, wholes, over)
+            draft.bodies[key] = plan_body(held.block(low, high), target, layouts, draft.exact, wholes, over, turned)
         made: Plan = draft.bodies[key]
         return made
 
     return body
+
+
+def _turned(draft: Draft, held: Blocked, reads: Sequence[Place], body: Blocks) -> tuple[Plan, Turned]:
+    """The plan of a block, and the operands that each block first lays in rows: those whose last axis has gaps, if its steps then take
+    less with the copies than they do without.
+    """
+    rows = _tried(held, draft.target)
+    plain = body(*rows, {}, ())
+    gapped = tuple([k for k, (v, place) in enumerate(zip(held.graph.inputs, reads)) if v in held.cuts and not in_rows(place)])
+    if draft.exact or not draft.target.gap_ns or not gapped:
+        return plain, ()
+    tried = body(*rows, {}, gapped)
+    return (tried, gapped) if walk_ns(tried) < walk_ns(plain) else (plain, ())
 
 
 def _dying(
@@ -132,7 +152,7 @@ def _tried(held: Blocked, target: Target) -> tuple[int, int]:
     return low, low + rows
 
 
-def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int, int]:
+def _lengths(held: Blocked, target: Target, tried: Plan, turned: Turned, exact: bool) -> tuple[int, int, int]:
     """Rows of the first block, if it is not like the others, of each, and of the last, if it is not. Within the margins no block ends but
     these. Under `exact` no block has one row: NumPy adds up a single row in another order.
     """
@@ -144,6 +164,9 @@ def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[i
     own = max(1, (tried.arena_bytes + tried.result_bytes) // fewest)
     rows = max(2, min(size, max(min(target.cache_bytes // own, -(-size // held.shares)), fewest)))
     rows = -(-size // max(1, size // rows))  # as even as may be
+    if turned:  # whole lines of what lies along the rows
+        line = LINE // min([held.graph.inputs[k].dtype.itemsize for k in turned])
+        rows = min(size, -(-rows // line) * line)
     rows = max(rows, min(size, max(before, after)))
     last = size % rows
     if last and (exact and last == 1 or last < after):
@@ -152,7 +175,7 @@ def _lengths(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[i
     return (first, rows, last) if first + last < size else (0, size, 0)
 
 
-def _even(held: Blocked, target: Target, tried: Plan, exact: bool) -> tuple[int, int, int]:
+def _even(held: Blocked, target: Target, tried: Plan) -> tuple[int, int, int]:
     """`_lengths` on one axis, where any block may be shorter. Of several blocks the length is one of eight between powers of two: chains of
     about the same size so have the same.
     """

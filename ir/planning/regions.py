@@ -15,7 +15,7 @@ border is moved.
 """
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
 from ir.errors import Error
@@ -25,6 +25,7 @@ from ir.planning.classes import Classes, Spot
 from ir.planning.follow import Way, followed, reads_slice, shows, with_length, writes_nearly_all, writes_slice
 from ir.planning.group import Group, combines, lack, without_loose_views
 from ir.planning.halo import Cut
+from ir.planning.orders import predicted
 from ir.planning.outside import unfit
 from ir.target import Target
 
@@ -32,12 +33,14 @@ FEW = 16  # a block computes up to two rows again for each so many that it has
 NO_AXIS = "it has no axis along which its operands and its result can be cut alike"
 
 
-def groups(graph: Graph, target: Target, exact: bool) -> tuple[list[Group], dict[Node, str]]:
+def groups(
+    graph: Graph, target: Target, exact: bool, layouts: Mapping[int, str | tuple[int, ...]]
+) -> tuple[list[Group], dict[Node, str]]:
     """The groups that pay, in the order of their first nodes, and why each other node is in none. The groups share no nodes and may be
-    contracted all together.
+    contracted all together. `layouts`: how the inputs lie.
     """
     order = graph.order()
-    finder = _Finder(graph, order, exact, target)
+    finder = _Finder(graph, order, exact, target, predicted(graph, layouts))
     why = {node: finder.unfit[node] or NO_AXIS for node in order}
     found = finder.found()
     parts = {node for group in found for node in group.parts}
@@ -52,8 +55,8 @@ def groups(graph: Graph, target: Target, exact: bool) -> tuple[list[Group], dict
 
 
 class _Finder:
-    def __init__(self, graph: Graph, order: list[Node], exact: bool, target: Target):
-        self.graph, self.order, self.exact, self.target = graph, order, exact, target
+    def __init__(self, graph: Graph, order: list[Node], exact: bool, target: Target, lies: Mapping[Value, tuple[int, ...]]):
+        self.graph, self.order, self.exact, self.target, self.lies = graph, order, exact, target, lies
         self.classes = Classes()
         self.unfit = {n: unfit(n, exact, target) for n in order}
         self.nodes = [n for n in order if not self.unfit[n]]
@@ -145,12 +148,12 @@ class _Finder:
         """For each node that joins one: its class, and the axis of its output that is cut (None: the class is reduced)."""
         ways = {node: dict(self._ways(node)) for node in self.nodes}
         score: dict[Spot, int] = {}
-        outer: dict[Spot, int] = {}  # bytes of results in which it is the outermost axis
+        outer: dict[Spot, int] = {}  # bytes of results in which it is the outermost axis in memory
         for node, mine in ways.items():
             for spot in mine:
                 score.setdefault(spot, 0)
                 outer.setdefault(spot, 0)
-                outer[spot] += node.outputs[0].spec.nbytes * (mine[spot] == 0)
+                outer[spot] += node.outputs[0].spec.nbytes * (mine[spot] == self._outermost(node.outputs[0]))
                 for value in node.operands:
                     if ways.get(value.node, {}).get(spot) is not None:
                         score[spot] += value.spec.nbytes
@@ -164,6 +167,11 @@ class _Finder:
             if node in found and shows(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
                 del found[node]
         return found
+
+    def _outermost(self, value: Value) -> int:
+        """The axis longer than 1 with the largest steps in memory."""
+        strides = self.lies[value]
+        return max(range(value.ndim), key=lambda axis: (value.shape[axis] > 1, abs(strides[axis]), -axis), default=-1)
 
     def _fine(self, spot: Spot) -> bool:
         """Whether one index of the axis is a small part of what a worker's cache holds."""

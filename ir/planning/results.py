@@ -6,8 +6,6 @@ value can be computed in place, otherwise by a Copy at the very end.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ir.graph import Value
 from ir.op import Trait
 from ir.plan import Copy, Place
@@ -50,16 +48,15 @@ def place_rows(draft: Draft) -> tuple[Place | None, ...]:
     return tuple(found)
 
 
-def place_blocks(draft: Draft, wholes: tuple[Spec, ...], over: Mapping[int, int]) -> tuple[Place | None, ...]:
+def place_blocks(draft: Draft, wholes: tuple[Spec, ...]) -> tuple[Place | None, ...]:
     """As `place_results` for the body of a region: output k is the block of an array of spec `wholes[k]`, whose axes will lie in memory
-    in the order in which the block's do; or it lies where operand `over[k]` did.
+    in the order in which the block's do; or it lies where the draft says that it is to.
     """
     found = []
-    homes = {index: draft.places[draft.graph.inputs[k]] for index, k in over.items()}
     for index, (value, whole) in enumerate(zip(draft.graph.outputs, wholes)):
         place = draft.places[value]
-        if index in homes:
-            found.append(homes[index])
+        if index in draft.homes:
+            found.append(draft.homes[index])
             continue
         lies = place.strides or c_strides(place.shape, place.dtype.itemsize)
         strides = k_strides(whole.shape, whole.dtype.itemsize, ((place.shape, lies),))
@@ -70,7 +67,7 @@ def place_blocks(draft: Draft, wholes: tuple[Spec, ...], over: Mapping[int, int]
             block = Place(draft.buffer("result", value.spec.nbytes, index), 0, place.shape, strides, place.dtype)
             draft.steps.append(Copy(place, block, "the block of a result", value.node.line))
             found.append(block)
-    for index, home in homes.items():  # now nothing reads what lay there
+    for index, home in draft.homes.items():  # now nothing reads what lay there
         value = draft.graph.outputs[index]
         if not same(draft.places[value], home):
             draft.steps.append(Copy(draft.places[value], home, "the block of a result", value.node.line))

@@ -47,11 +47,12 @@ def settle_writes(draft: Draft, node: Node, kernel: Kernel, reads: Places, write
 def lend(draft: Draft, over: Mapping[int, int]) -> None:
     """Outputs that are to lie where inputs do, by index: they, and what is read on the way to them alone, may be computed there."""
     for output, k in over.items():
+        draft.homes[output] = draft.places[draft.graph.inputs[k]]
         stack, looked = [draft.graph.outputs[output]], 0
         while stack and looked < FAR:
             value = stack.pop()
             looked += 1
-            draft.lent[value] = draft.places[draft.graph.inputs[k]]
+            draft.lent[value] = draft.homes[output]
             operands = value.node.operands if value.node.op.has(Trait.ELEMENTWISE) else ()
             stack += [v for v in operands if v.spec == value.spec and draft.uses(v) == 1 and v.node.op.has(Trait.ELEMENTWISE)]
 

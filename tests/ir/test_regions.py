@@ -36,7 +36,7 @@ def found(*results: Value, exact: bool = False, target=TINY) -> list[str]:
     """The groups and what is left out, of a graph with these results."""
     graph = results[0].node.graph
     graph.outputs = list(results)
-    made, why = groups(graph, target, exact)
+    made, why = groups(graph, target, exact, {})
     lines = [f"{g.size}: {', '.join([n.op.name + '*' * (n in g.parts) for n in g.nodes])}" for g in made]
     left = [f"{n.op.name}: {why[n]}" for n in graph.order() if n in why and n.operands]
     return lines + list(dict.fromkeys(left))
