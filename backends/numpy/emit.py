@@ -286,7 +286,8 @@ class _Writer:
         starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
         name = names.fresh("region_")
         places = (*region.reads, *region.writes)
-        given = [(p, cut) for k, (p, cut) in enumerate(zip(places, cuts)) if p not in places[:k]]  # not what is written over again
+        once = len(region.reads)  # what is written over is given as what is read
+        given = [(p, cut) for k, (p, cut) in enumerate(zip(places, cuts)) if k < once or p not in region.reads]
         names.bound += [
             "",
             f"{name} = Blocks(",
