@@ -91,7 +91,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/rules.py`, `ir/rewrite.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
-| regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `blocks.py`, `region.py` |
+| regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `halo.py`, `blocks.py`, `region.py` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
@@ -160,6 +160,11 @@ of what it reads is cut. A group may hold elementwise chains, reductions over ot
 with a small matrix and batched ones, writes of states; what it reduces along the rows themselves is taken in eight shares and joined by
 a step of its own, in the same order whatever the number of workers. Groups are convex, and one pays if fewer bytes cross its border than
 its nodes would move one by one.
+
+Slices that leave out little at either end of the rows (`u[1:-1]`, `u[:-2]`, `new[1:-1] += ...`) are in groups too: a block then reads some
+rows before and after its own, its *halo*, which `ir/planning/halo.py` counts and the plan shows (`input0 rows -1..+1`). Rows of a halo that
+the group computes itself are computed in both of the neighbouring blocks, so a group holds as many steps of a stencil as its blocks have
+rows for; what it reads at shifted rows it never writes over. The first and the last block, which the ends cut short, have plans of their own.
 
 `ir/planning/contract.py` puts a node `region` in the place of each group, in a copy of the graph that is the planner's alone;
 `ir/planning/blocks.py` makes the graph of one block, and `ir/planning/region.py` has it planned like any other graph, with as many rows

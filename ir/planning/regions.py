@@ -66,11 +66,13 @@ class _Finder:
                 value, out = node.operands[position], node.outputs[0]
                 ratio = Fraction(value.shape[axis], out.shape[way.axis]) if way.runs else 1
                 self.classes.unite((value, axis), (out, way.axis), ratio)
+        self.shifted = {node for node, ways in self.followed.items() if any(way.start for way in ways.values())}
         self.spots: dict[Value, dict[Spot, list[int]]] = {}
+        self.cuts: dict[Value, dict[Spot, Cut | None]] = {}
 
     def found(self) -> list[Group]:
         chosen, late = self._choose(), self._late()
-        spread = self._spread(chosen)
+        spread = self._spread(chosen) if self.shifted else {}
         level: dict[Node, int] = {}
         reach: dict[Node, tuple[int, int]] = {}  # of a node's rows: from and to how many rows away in its group's operands they come
         stored: set[Value] = set()
@@ -88,11 +90,11 @@ class _Finder:
             level[node] = high
             if mine is not None:
                 gathered.setdefault((mine[0], high, node in late), []).append(node)
-                reach[node] = low, top = self._reach(node, mine[0], {v: reach[v.node] for v in near if level[v.node] == high})
-                value = node.outputs[0]
-                shifted = spread.get(value, 0)
-                if shifted and top - low + shifted > self._halo(value, mine[0]):
-                    stored.add(value)
+                if spread:
+                    low, top = reach[node] = self._reach(node, mine[0], {v: reach[v.node] for v in near if level[v.node] == high})
+                    value = node.outputs[0]
+                    if spread.get(value, 0) and top - low + spread[value] > self._halo(value, mine[0]):
+                        stored.add(value)
         made = [g for (spot, _, _), nodes in gathered.items() for g in self._connected(nodes, spot, chosen)]
         position = {node: k for k, node in enumerate(self.order)}
         return sorted(made, key=lambda g: position[g.nodes[0]])
@@ -101,8 +103,8 @@ class _Finder:
     def _shift(self, node: Node, position: int, spot: Spot) -> int:
         """How many rows further on a node's rows read those of an operand."""
         value = node.operands[position]
-        for axis in self._along(value, spot):
-            way = self.followed[node].get((position, axis)) if node in self.followed else None
+        for axis in self._along(value, spot) if node in self.shifted else ():
+            way = self.followed[node].get((position, axis))
             if way is not None and way.start:
                 return way.start // (self.classes.each((value, axis)) or 1)
         return 0
@@ -204,10 +206,14 @@ class _Finder:
         return self._spots(value).get(spot, [])
 
     def _cut(self, value: Value, spot: Spot) -> Cut | None:
-        """Where the class is in a value; None where it is not, or not in one place alone."""
-        along = self._along(value, spot)
-        each = self.classes.each((value, along[0])) if len(along) == 1 else None
-        return None if each is None else (along[0], each)
+        """Where the class is in a value; None where it is not, or not in one place alone. Asked for often: found once."""
+        cuts = self.cuts.get(value)
+        if cuts is None:
+            cuts = self.cuts[value] = {}
+            for own, axes in self._spots(value).items():
+                each = self.classes.each((value, axes[0])) if len(axes) == 1 else None
+                cuts[own] = None if each is None else (axes[0], each)
+        return cuts.get(spot)
 
     def _size(self, value: Value, spot: Spot) -> int:
         """How many rows of the class a value has; 0 where it is not cut."""
