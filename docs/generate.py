@@ -164,7 +164,7 @@ its nodes would move one by one.
 Slices that leave out little at either end of the rows (`u[1:-1]`, `u[:-2]`, `new[1:-1] += ...`) are in groups too: a block then reads some
 rows before and after its own, its *halo*, which `ir/planning/halo.py` counts and the plan shows (`input0 rows -1..+1`). Rows of a halo that
 the group computes itself are computed in both of the neighbouring blocks, so a group holds as many steps of a stencil as its blocks have
-rows for; what it reads at shifted rows it never writes over. The first and the last block, which the ends cut short, have plans of their own.
+rows for; what it reads at shifted rows it never writes over. The first and the last block, cut short by the ends, have plans of their own.
 
 `ir/planning/contract.py` puts a node `region` in the place of each group, in a copy of the graph that is the planner's alone;
 `ir/planning/blocks.py` makes the graph of one block, and `ir/planning/region.py` has it planned like any other graph, with as many rows
