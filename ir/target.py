@@ -39,7 +39,8 @@ class Kernel:
     operands to C order. `exact`: the same bits as the operation's reference. `cost` is nanoseconds for (operand specs, output specs,
     attrs). `overwrites`: operand positions whose buffer the (first) output may take over. `temps`: specs of buffers it needs
     during the step, planned in the arena. `scratch`: bytes that it allocates behind our back. `single`: it is one call that writes its
-    output and nothing else, whatever the places, and can't fail halfway: such calls may write states. `body` is the backend's own.
+    output and nothing else, whatever the places, and can't fail halfway: such calls may write states. `scalar`: it is for
+    outputs without axes, and writes no state. `body` is the backend's own.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Kernel:
     temps: Callable[[tuple[Spec, ...], tuple[Spec, ...], dict[str, Any]], tuple[Spec, ...]] = no_temps
     scratch: Callable[[Places, Places, dict[str, Any]], int] = nothing
     single: bool = False
+    scalar: bool = False
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,14 @@ class Site:
         """A 0-d array: as an operand it takes 0.58 us where a Python number takes 0.85."""
         return self.const(f"np.array({value!r}, np.{type_name(dtype)})", f"{value}")
 
+    def scalar(self, place: Place) -> str:
+        """What lies at a place without axes, as a NumPy scalar."""
+        held = place.buffer.data
+        if held is None or held.shape != () or place.dtype.char not in "fd":
+            return f"{self.name(place)}[()]"
+        kind = type_name(place.dtype)
+        return self.const(f"np.{kind}({held.item()!r})", f"{kind}_{held.item()}")
+
     def filled(self, count: int, value: Any, dtype: np.dtype) -> str:
         """A vector of equal numbers, to sum by a product."""
         kind = f"np.{type_name(dtype)}"

@@ -70,7 +70,7 @@ class _Finder:
         known = self._single.get(op.name)
         if known is None:
             kernels = self.draft.kernels(op.name)
-            known = self._single[op.name] = bool(kernels) and all(k.single for k in kernels)
+            known = self._single[op.name] = bool(kernels) and all(k.single for k in kernels if not k.scalar)
         return known and len(node.outputs) == 1 and (op.has(Trait.ELEMENTWISE) or (op.family == "update" and len(node.operands) == 2))
 
     def _chain(self, state: Value, new: Value) -> list[Node] | None:

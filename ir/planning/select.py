@@ -52,6 +52,8 @@ def choose(draft: Draft, node: Node) -> tuple[Kernel, tuple[Place, ...], tuple[P
     Raises ArgumentError where the target has no kernel that takes the operands, even in C order.
     """
     kernels = draft.kernels(node.op.name)
+    if len(kernels) > 1 and (node.outputs[0].shape or draft.steps is draft.tail):
+        kernels = tuple([k for k in kernels if not k.scalar])
     reads = operand_places(draft, node)
     for tried in _ways(draft, node, reads) if kernels else ():
         writes = tuple([draft.loose(v.spec, new_strides(node, v.spec, tried, k)) for k, v in enumerate(node.outputs)])
