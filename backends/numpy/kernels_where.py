@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy.kernels_elementwise import CALL, passes, ufunc_scratch
+from backends.numpy.kernels_elementwise import CALL, ufunc_scratch
 from backends.numpy.site import Site, same_memory
 from ir.plan import Place
 from ir.spec import Spec
@@ -32,6 +32,10 @@ def _has_bits(*places: Place) -> bool:
 
 def _is_condition(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return reads[0].dtype.kind == "b"
+
+
+def _is_number(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return not _is_condition(reads, writes, attrs)
 
 
 def _is_zero(place: Place) -> bool:
@@ -114,6 +118,6 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
         Kernel("where.bits", "where", _bits, accepts=_bits_accepts, cost=_cost(3, 0.9), overwrites=(1,), scratch=_scratch),
         Kernel("where.masking", "where", _masking, accepts=_is_masking, cost=_masked_cost, overwrites=(1,), temps=_mask),
         Kernel("where.copyto", "where", _copyto, accepts=_is_condition, cost=_masked_cost, overwrites=(2,)),
-        Kernel("where.number", "where", _number, cost=passes("copy", "copy", "copy"), overwrites=(2,), temps=_mask),
+        Kernel("where.number", "where", _number, accepts=_is_number, cost=_masked_cost, overwrites=(2,), temps=_mask),
     ),
 }
