@@ -69,6 +69,9 @@ CASES = [
     ("product of matrices", "matmul(x, W)", "dot(x, W)", False),
     ("product of matrices", "matmul(v, W)", "dot(v, W)", False),
     (
+        "product of rows", "dot(many, W)", "reshape(dot(reshape(many, shape=(10, 3)), W), shape=(5, 2, 4))", False,
+    ),
+    (
         "sum of products", "sum(matmul(transpose(many, axes=(0, 2, 1)), most), axis=(0,), keepdims=False)",
         "dot(transpose(reshape(many, shape=(10, 3)), axes=(1, 0)), reshape(most, shape=(10, 4)))", False,
     ),

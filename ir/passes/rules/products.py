@@ -20,6 +20,14 @@ def _over_the_batch(m: Match) -> bool:
     return lead > 0 and turned and a.shape[:-1] == b.shape[:-1] and tuple(m["axis"]) == tuple(range(lead)) and 0 not in (*a.shape, *b.shape)
 
 
+def _are_rows(m: Match) -> bool:
+    return m["x"].ndim > 2 and 0 not in (*m["x"].shape, *m["y"].shape)
+
+
+def _product_of_rows(m: Match) -> Value:
+    return reshape(dot(_rows(m["x"]), m["y"]), shape=m.root.shape)
+
+
 def _one_product(m: Match) -> Value:
     return dot(transpose(_rows(m["a"]), axes=(1, 0)), _rows(m["b"]))
 
@@ -27,6 +35,10 @@ def _one_product(m: Match) -> Value:
 RULES: tuple[Rule, ...] = (
     Rule(
         "product of matrices", "matmul(x, y)", to="dot(x, y)", where=rank("x", 1, 2) & rank("y", 1, 2) & ~single("x", "y"),
+        exact=False,
+    ),
+    Rule(  # NumPy takes a dot of more axes vector by vector
+        "product of rows", "dot(x, y)", to=_product_of_rows, where=kind("fc") & rank("y", 2) & same_dtype("x", "y") & Condition(_are_rows),
         exact=False,
     ),
     Rule(
