@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ir.graph import CONSTANT, Node, Value
-from ir.planning.blocks import moved_bytes
+from ir.planning.blocks import SHARES, moved_bytes
 from ir.planning.follow import reads_slice, shows
 from ir.planning.halo import Cut
 from ir.planning.lockstep import lockstep
@@ -80,4 +80,5 @@ def lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
     if largest < target.cache_bytes // 4:
         return f"too small: arrays of {largest} bytes stay in the cache"
     single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
+    border += 2 * SHARES * sum([n.outputs[0].spec.nbytes for n in group.parts])  # each share's row is filled, and read by who joins them
     return "" if border < single else "in blocks it would move as many bytes"

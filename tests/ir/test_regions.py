@@ -183,3 +183,10 @@ def test_a_region_means_what_its_nodes_mean():
     given = [np.random.default_rng(0).standard_normal((6, 4))]
     for got, want in zip(evaluate(cut, given)[0], evaluate(graph, given)[0], strict=True):
         assert np.array_equal(got, want)
+
+
+@pytest.mark.parametrize(("shape", "pays"), [((60, 4), True), ((2, 120), False)])
+def test_parts_nearly_as_large_as_what_is_read_do_not_pay(shape, pays):
+    """Each share has a row of its own for them."""
+    lines = found(sum(softmax(x_of(*shape)), axis=(0,), keepdims=False))
+    assert lines == ["60: max, subtract, exp, sum, divide, sum*"] if pays else "sum: in blocks it would move as many bytes" in lines
