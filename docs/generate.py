@@ -91,7 +91,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | reverse mode, graph to graph | `ir/gradient.py`, `ir/support.py`, the `vjp` of each record in `ir/ops/` |
 | rewriting | `ir/pattern.py`, `ir/rules.py`, `ir/rewrite.py`, `ir/passes/` |
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/plan.py`, `ir/planning/` |
-| regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `halo.py`, `blocks.py`, `region.py` |
+| regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `halo.py`, `blocks.py`, `region.py`, `flat.py`, `together.py` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py`, `backends/numpy/run.py` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
@@ -169,6 +169,11 @@ rows for; what it reads at shifted rows it never writes over. The first and the 
 `ir/planning/contract.py` puts a node `region` in the place of each group, in a copy of the graph that is the planner's alone;
 `ir/planning/blocks.py` makes the graph of one block, and `ir/planning/region.py` has it planned like any other graph, with as many rows
 as the cache takes. `backends/numpy/blocks.py` runs the blocks, the shares by the pool of `backends/numpy/workers.py`.
+
+Chains of elementwise operations have no rows of their own: `ir/planning/flat.py` sees operands that lie alike as one axis, whatever their
+shapes, so a block is one run of memory, and one plan of a block does for tensors of many sizes. `ir/planning/together.py` lets regions that
+have nothing to do with each other run by one fork, those with the longest blocks first: the updates of thirty parameters keep all workers
+busy to the end (`with it` in the plan), and share one buffer for each worker.
 
 {normalised}
 The gradient by `x` and `scale` for 4096 rows of 256: no intermediate of the size of `x` exists.

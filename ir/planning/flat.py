@@ -38,7 +38,7 @@ def flattened(held: Blocked, reads: tuple[Place, ...]) -> Flat | None:
     graph, mapped = Graph(), dict[Value, Value]()
     for value in held.graph.inputs:
         spec = Spec((size,), value.dtype) if value in held.cuts else value.spec
-        mapped[value] = graph.input(spec, line=value.node.line)
+        mapped[value] = graph.input(spec)  # without its line: what the operands are called is nothing to the block
     for node in held.graph.order():
         if node.op is not INPUT:
             mapped[node.outputs[0]] = graph.apply(node.op, [mapped[v] for v in node.operands], node.attrs, node.line)

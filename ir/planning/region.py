@@ -33,7 +33,7 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     reads = tuple([draft.places[v] for v in node.operands])
     flat = flattened(held, reads)
     run, given = (flat.held, flat.reads) if flat is not None else (held, reads)
-    body = _bodies(draft, run, given, plan_body)
+    body = _bodies(draft, run, given, plan_body, flat is not None)
     tried, turned = _turned(draft, run, given, body)
     if flat is not None:
         lies: list[tuple[int, ...] | None] = [flat.strides(v.spec) for v in held.whole]
@@ -79,11 +79,14 @@ def _planned(
     return body(0, first) if first else None, main, None if not last else main if scales else body(size - last, size)
 
 
-def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body) -> Blocks:
-    """How the plan of the block of these rows, from first to last + 1, is made; equal ones of a draft are made once."""
+def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body, flat: bool) -> Blocks:
+    """How the plan of the block of these rows, from first to last + 1, is made; equal ones of a draft are made once. On one axis they are
+    equal whatever the length of the whole.
+    """
     target = replace(draft.target, regions=False)
     layouts: dict[int, str | tuple[int, ...]] = {k: "any" if p.strides is None else p.strides for k, p in enumerate(reads)}
-    wholes, shared = tuple([v.spec for v in held.whole]), (held.key(), tuple(layouts.values()))
+    wholes, known = tuple([v.spec for v in held.whole]), held.block(0, 1).text() if flat else held.key()
+    shared = known, tuple(layouts.values())
 
     def body(low: int, high: int, over: Over, turned: Turned) -> Plan:
         key = (*shared, *(x if held.halo.margins != (0, 0) else high - low for x in (low, high)), tuple(sorted(over.items())), turned)
