@@ -21,7 +21,8 @@ from backends.base import Look, Settle
 from backends.numpy.emit import Source
 from backends.numpy.names import states_of
 from backends.numpy.support import lie_adjacent
-from ir.plan import Plan
+from backends.numpy.warm import LEAST, warm_up
+from ir.plan import Call, Loop, Plan, Region
 
 _numbers = itertools.count()
 _COMMENT = re.compile(r"\s*# \S+:\d+ ")
@@ -35,7 +36,7 @@ class Program:
     ):
         self.plan, self.source, self.const = plan, source.text, source.const
         self.packs, self.settle = plan.packs, settle
-        self.states = states_of(plan)
+        self.states, self.multiply = states_of(plan), multiply_together(plan)
         self.file = f"<gradplan program {next(_numbers)}>"
         linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
         weakref.finalize(self, linecache.cache.pop, self.file, None)
@@ -89,23 +90,37 @@ class Instance:
     Nothing here refers back to the Program or in a circle, so memory goes when the last reference does.
     """
 
-    __slots__ = ("_make", "_const", "_states", "_request", "_alignment", "_packs", "_settle", "arena", "run", "__weakref__")
+    __slots__ = ("_make", "_const", "_states", "_request", "_alignment", "_packs", "_settle", "_multiply", "arena", "run", "__weakref__")
 
     def __init__(self, program: Program):
         self._make, self._const, self._states = program.make, program.const, program.states
         self._request, self._alignment = program.plan.arena_request, program.plan.target.alignment
-        self._packs, self._settle = program.packs, program.settle
+        self._packs, self._settle, self._multiply = program.packs, program.settle, program.multiply
         self.arena: Any = None
         self.run: Callable[[Sequence[Any]], list[Any]] = partial(Instance._bind_and_run, weakref.proxy(self))
 
     def _bind_and_run(self, inputs: Sequence[Any]) -> list[Any]:
         if self.arena is None:
+            warm_up(self._multiply)
             self.arena = aligned(self._request, self._alignment)
         if self._settle is not None and not all(lie_adjacent([inputs[k] for k in members]) for members in self._packs):
             inputs = self._settle(inputs)
         moved = partial(Instance._bind_and_run, weakref.proxy(self) if type(self) is Instance else self)
         self.run = self._make(self.arena, self._const, [inputs[k] for k in self._states], moved)
         return self.run(inputs)
+
+
+def multiply_together(plan: Plan) -> int:
+    """How many threads may be in a product of some size at the same time; 0 where the plan has none."""
+    found = 0
+    for step in plan.steps:
+        if isinstance(step, Call) and step.node.op.family == "matmul":
+            found = max(found, int(step.node.op.flops(step.node.specs, tuple([v.spec for v in step.node.operands])) >= 2 * LEAST))
+        elif isinstance(step, Loop):
+            found = max(found, multiply_together(step.body))
+        elif isinstance(step, Region):
+            found = max(found, multiply_together(step.body) * step.workers)
+    return found
 
 
 def aligned(request: int, alignment: int) -> Any:

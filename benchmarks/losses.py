@@ -1,0 +1,138 @@
+"""Where regions lose: `python -m benchmarks.losses [--count 50] [--seed 0]`. A report of what is slower with regions than without.
+
+The workloads of this folder and programs drawn over arrays of 50 thousand to 4 million elements, half of them with their gradients,
+run with regions and without in interleaved rounds. Listed are all whose median is above 1.1 of that without, with the plan's regions.
+"""
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import backends
+import tracer
+from benchmarks.case import OURS
+from benchmarks.timing import Contestant, times
+from benchmarks.workloads import WORKLOADS
+from ir.plan import Plan, Region
+
+LIMIT = 1.1
+UNARY = ("np.tanh({})", "np.exp(-np.abs({}))", "np.sqrt(np.abs({}) + 1)", "{} * {}", "-{}", "np.where({0} > 0, {0}, 0.1 * {0})", "1 / (2 + np.abs({}))")
+BINARY = ("{} + {}", "{} - {}", "{} * {}", "np.maximum({}, {})", "{} * 0.3 + {}")
+REDUCED = ("np.mean({}, axis={}, keepdims=True)", "np.max({}, axis={}, keepdims=True)", "np.sum({0} * {0}, axis={1}, keepdims=True) / {0}.size")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A program as source, `f(x, v, c, W)`, with its arguments; `differentiated`: its value and gradients by all of them."""
+
+    source: str
+    arguments: tuple[np.ndarray, ...]
+    differentiated: bool
+
+    def function(self) -> Callable[..., Any]:
+        scope: dict[str, Any] = {"np": np}
+        exec(compile(self.source, f"<drawn {len(self.source)}>", "exec"), scope)
+        found: Callable[..., Any] = scope["f"]
+        return found
+
+
+def draw(rng: random.Random) -> Drawn:
+    """Chains, broadcasts, reductions in both directions and products over a matrix x, a row v, a column c and a square W."""
+    columns = rng.choice((8, 64, 100, 256, 1000, 4096))
+    rows = max(2, rng.choice((50_000, 300_000, 1_000_000, 4_000_000)) // columns)
+    full, small = ["x"], ["v", "c"]
+    lines = []
+    for k in range(rng.randrange(4, 16)):
+        name, what = f"t{k}", rng.random()
+        one = rng.choice(full[-3:])
+        if what < 0.35:
+            lines.append(f"{name} = {rng.choice(UNARY).format(one, one)}")
+        elif what < 0.6:
+            lines.append(f"{name} = {rng.choice(BINARY).format(one, rng.choice(full))}")
+        elif what < 0.75:
+            lines.append(f"{name} = {rng.choice(BINARY).format(one, rng.choice(small))}")
+        elif what < 0.9 or columns > 256:
+            lines.append(f"{name} = {rng.choice(REDUCED).format(one, rng.choice((0, 1)))}")
+            small.append(name)
+            continue
+        else:
+            lines.append(f"{name} = np.tanh({one} @ W)")
+        full.append(name)
+    differentiated = rng.random() < 0.5
+    lines.append(f"return np.mean({full[-1]} * {rng.choice(small)})" if differentiated else f"return {full[-1]}")
+    data = np.random.default_rng(rng.randrange(2**32))
+    dtype = rng.choice(("f4", "f4", "f8"))
+    shapes = (rows, columns), (columns,), (rows, 1), (columns, columns) if columns <= 256 else (1, 1)
+    arguments = tuple([(data.standard_normal(shape) / np.sqrt(shape[0] if k == 3 else 1)).astype(dtype) for k, shape in enumerate(shapes)])
+    return Drawn("def f(x, v, c, W):\n    " + "\n    ".join(lines), arguments, differentiated)
+
+
+@contextmanager
+def without_regions() -> Iterator[None]:
+    """In the block plans for NumPy are made without regions."""
+    backend, real = backends.get("numpy"), type(backends.get("numpy")).target
+    backend.target = lambda exact=False: replace(real(backend, exact), regions=False)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del backend.target  # type: ignore[attr-defined]
+
+
+def contestant(program: Drawn) -> Contestant:
+    fn = program.function()
+    compiled = tracer.compile(tracer.value_and_grad(fn, argnums=(0, 1, 2)) if program.differentiated else fn)
+
+    def run(n: int) -> Any:
+        for _ in range(n):
+            result = compiled(*program.arguments)
+        return result
+
+    return Contestant(run, values=None, plan=lambda: compiled.plan(*program.arguments))
+
+
+def compared(name: str, make: Callable[[], Contestant], rounds: int) -> tuple[str, float, float, Plan | None]:
+    """(name, seconds with regions, seconds without, the plan with them)."""
+    ours = make()
+    ours.run(1)
+    plan = ours.plan() if ours.plan is not None else None
+    with without_regions():
+        single = make()
+        single.run(1)
+    taken = times({"regions": ours, "single": single}, rounds=rounds, seconds=0.1, least=2)
+    return name, statistics.median(taken["regions"]), statistics.median(taken["single"]), plan
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.losses", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    found = []
+    for workload in WORKLOADS:
+        found.append(compared(workload.name, lambda w=workload: w.contestants[OURS](w.made()), asked.rounds))
+    for seed in range(asked.seed, asked.seed + asked.count):
+        program = draw(random.Random(seed))
+        found.append(compared(f"drawn {seed}", lambda p=program: contestant(p), asked.rounds))
+        with_regions = found[-1][3] is not None and any(isinstance(step, Region) for step in found[-1][3].steps)
+        if not with_regions:
+            found.pop()
+    ratios = sorted([taken / single for _, taken, single, _ in found])
+    print(f"{len(found)} with regions of {asked.count + len(WORKLOADS)}: median {statistics.median(ratios):.2f} of the time without, at most {ratios[-1]:.2f}")
+    for name, taken, single, plan in sorted(found, key=lambda row: -row[1] / row[2]):
+        if taken > LIMIT * single:
+            print(f"\n{name}: {taken * 1e3:.2f} ms with regions, {single * 1e3:.2f} without, {taken / single:.2f}")
+            for step in plan.steps if plan is not None else ():
+                if isinstance(step, Region):
+                    print(f"  {len(step.body.steps)} steps over {step.size}, blocks of {step.rows}, {step.workers} workers")
+
+
+if __name__ == "__main__":
+    main()
