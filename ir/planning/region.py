@@ -157,7 +157,7 @@ def _tried(held: Blocked, target: Target) -> tuple[int, int]:
 
 def _lengths(held: Blocked, target: Target, tried: Plan, turned: Turned, exact: bool) -> tuple[int, int, int]:
     """Rows of the first block, if it is not like the others, of each, and of the last, if it is not. Within the margins no block ends but
-    these. Under `exact` no block has one row: NumPy adds up a single row in another order.
+    these. Under `exact` no block has one row, what is cut short in it included: NumPy adds up a single row in another order.
     """
     size, (before, after) = held.size, held.halo.margins
     if not target.region_buffers:
@@ -170,9 +170,10 @@ def _lengths(held: Blocked, target: Target, tried: Plan, turned: Turned, exact: 
     if turned:  # whole lines of what lies along the rows
         line = LINE // min([held.graph.inputs[k].dtype.itemsize for k in turned])
         rows = min(size, -(-rows // line) * line)
-    rows = max(rows, min(size, max(before, after)))
+    least = 2 if exact else 0
+    rows = max(rows, min(size, max(before, after) + least))
     last = size % rows
-    if last and (exact and last == 1 or last < after):
+    if last and last < after + least:
         last += rows
     first, last = rows if before else 0, last or (rows if after else 0)
     return (first, rows, last) if first + last < size else (0, size, 0)
