@@ -24,6 +24,7 @@ Body = Callable[..., Plan]
 Over = Mapping[int, int]  # outputs, and the operands that each is written over, by index
 Turned = tuple[int, ...]  # operands that each block lays in rows
 Blocks = Callable[[int, int, Over, Turned], Plan]  # of the rows from first to last + 1
+OFTEN = 3  # readers of an operand that lies as only the call says, from which on each block is copied first
 PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
 
 
@@ -100,15 +101,21 @@ def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body
 
 def _turned(draft: Draft, held: Blocked, reads: Sequence[Place], body: Blocks) -> tuple[Plan, Turned]:
     """The plan of a block, and the operands that each block first lays in rows: those whose last axis has gaps, if its steps then take
-    less with the copies than they do without.
+    less with the copies than they do without, and those that lie as only the call says, if they are read often: one more pass where they
+    lie in rows anyway, two slow ones fewer where they do not.
     """
-    rows = _tried(held, draft.target)
-    plain = body(*rows, {}, ())
-    gapped = tuple([k for k, (v, place) in enumerate(zip(held.graph.inputs, reads)) if v in held.cuts and not in_rows(place)])
-    if draft.exact or not draft.target.gap_ns or not gapped:
-        return plain, ()
-    tried = body(*rows, {}, gapped)
-    return (tried, gapped) if walk_ns(tried) < walk_ns(plain) else (plain, ())
+    rows, target = _tried(held, draft.target), draft.target
+    cut = [(k, v, place) for k, (v, place) in enumerate(zip(held.graph.inputs, reads)) if v in held.cuts]
+    gapped = [k for k, _, place in cut if not in_rows(place)]
+    unknown = [k for k, v, place in cut if place.strides is None and len(held.graph.users(v.node)) >= OFTEN]
+    if draft.exact or not target.gap_ns:
+        gapped = unknown = []
+    plain = body(*rows, {}, tuple(unknown))
+    if not gapped:
+        return plain, tuple(unknown)
+    every = tuple(sorted([*gapped, *unknown]))
+    tried = body(*rows, {}, every)
+    return (tried, every) if walk_ns(tried) < walk_ns(plain) else (plain, tuple(unknown))
 
 
 def _dying(
