@@ -213,8 +213,8 @@ class Plan:
     States are written from step `tail` on: those steps are Copies, single calls and a Tick, made without a pause. `gate` is the index of an
     output, a bool without which they are not made; `counted`: whether iterations are counted. `order` lists the nodes as they
     are computed. `peak_bytes` counts what a call holds at once: `arena_request` + `result_bytes` + `scratch_bytes`. Under a
-    `memory_limit`, `graph` may have nodes that compute again what others have computed; `traced` is the graph without them, and
-    `free_bytes` the peak without the limit.
+    `memory_limit`, `graph` may have nodes that compute again what others have computed; `traced` is the graph without them, `uncut`
+    that without regions, and `free_bytes` the peak without the limit.
     """
 
     graph: Graph
@@ -238,6 +238,7 @@ class Plan:
     notes: dict[str, Any] = field(default_factory=dict)
     memory_limit: int | None = None
     traced: Graph | None = None
+    uncut: Graph | None = None
     free_bytes: int = 0
 
     def __copy__(self) -> Plan:

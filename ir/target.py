@@ -65,7 +65,7 @@ class Target:
     operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `row_ns`: what each
     row costs where a vector is added to all of a matrix, `gap_ns` each element that does not lie next to the one before (0: nothing is
     laid in rows for that). `regions`: whether nodes may run block by block; `block_elements`: what the largest array of a block has at
-    least, counted in elements of 8 bytes.
+    least, counted in elements of 8 bytes; `shorter`: how many times shorter blocks are than they would be, for the sake of memory.
     """
 
     name: str
@@ -85,3 +85,4 @@ class Target:
     pack_bytes: int = 0
     row_ns: float = 0.0
     gap_ns: float = 0.0
+    shorter: int = 1

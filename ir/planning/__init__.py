@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
@@ -55,13 +54,12 @@ def plan(
     laid = dict(layouts or {})
     contracted, left = contract(graph, target, exact, laid)
 
-    def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
-        aim = replace(target, workers=1) if alone else target
+    def build(graph: Graph, run: Sequence[Node], aim: Target) -> Plan:
         made = _plan(graph, aim, laid, exact, gate, counted, run=run, once=standing.ONCE if memory_limit is None else {})
         made.notes["outside regions"] = left
         return made
 
-    return limit.kept(contracted, memory_limit, build)
+    return limit.kept(graph, contracted, target, memory_limit, build)
 
 
 def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
@@ -78,15 +76,14 @@ def loop(plan: Plan, trips: int, changing: tuple[int, ...] = ()) -> Plan:
     (10, 2, 3)
     """
 
-    def build(graph: Graph, run: Sequence[Node], alone: bool) -> Plan:
-        return _loop(plan, graph, run, trips, changing, alone)
+    def build(graph: Graph, run: Sequence[Node], aim: Target) -> Plan:
+        return _loop(plan, graph, run, trips, changing, aim)
 
-    return limit.kept(plan.traced or plan.graph, plan.memory_limit, build)
+    return limit.kept(plan.uncut or plan.graph, plan.traced or plan.graph, plan.target, plan.memory_limit, build)
 
 
-def _loop(plan: Plan, graph: Graph, run: Sequence[Node], trips: int, changing: tuple[int, ...], alone: bool) -> Plan:
+def _loop(plan: Plan, graph: Graph, run: Sequence[Node], trips: int, changing: tuple[int, ...], target: Target) -> Plan:
     """`loop` of a graph that computes what the plan's does, in the order of `run`."""
-    target = replace(plan.target, workers=1) if alone else plan.target
     once = standing.ONCE_A_LOOP if plan.memory_limit is None else {}
     body = _plan(graph, target, plan.layouts, plan.exact, plan.gate, plan.counted, results.place_rows, run, once=once)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
@@ -94,7 +91,7 @@ def _loop(plan: Plan, graph: Graph, run: Sequence[Node], trips: int, changing: t
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
     rows = tuple([_stack(index, v.spec, trips, first + 1 + index) for index, v in enumerate(graph.outputs)])
     made = Plan(
-        graph=graph, target=plan.target, steps=[Loop(body, trips, rows, None, changing, _again(body, changing))],
+        graph=graph, target=target, steps=[Loop(body, trips, rows, None, changing, _again(body, changing))],
         buffers=shared + held + [p.buffer for p in rows],
         places={v: body.places[v] for v in graph.inputs if v in body.places}, views=[], results=rows, states=body.states,
         order=body.order, arena_bytes=body.arena_bytes, scratch_bytes=body.scratch_bytes, exact=plan.exact, layouts=plan.layouts,

@@ -1,15 +1,17 @@
 """A limit of bytes: a graph, its plan and how to make others in, a plan within the limit out, or MemoryLimitError before anything runs.
 
-Tried in this order: the plan as it is; for one worker; orders in which values are let go and computed again (`recompute.py`), of these the
-one that computes least. Runs are found in the model of `order.Memory`, which knows no kernels' buffers
-and no offsets; what a run really takes its plan says, and where that is above the limit the next one is asked for less.
+Tried in this order: the plan as it is; for one worker; with shorter blocks; orders in which values are let go and computed again
+(`recompute.py`), of these the one that computes least; and without regions, whose results are all there at one time, the same. Runs are
+found in the model of `order.Memory`, which knows no kernels' buffers and no offsets; what a run really takes its plan says, and where that
+is above the limit the next one is asked for less.
 
 The search for the smallest peak does not depend on the limit: whoever asks for what a refusal names gets it.
 """
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
 
 from ir.errors import MemoryLimitError
 from ir.graph import Graph, Node
@@ -22,8 +24,9 @@ from ir.planning.packs import is_view
 from ir.planning.recompute import WEIGHTS, Work, run
 from ir.source import Line
 from ir.spec import Spec
+from ir.target import Target
 
-Build = Callable[[Graph, Sequence[Node], bool], Plan]
+Build = Callable[[Graph, Sequence[Node], Target], Plan]
 Run = list[int]
 Writer = Call | Copy | Region
 MOST = 4  # times the nodes that a run may have
@@ -34,30 +37,59 @@ LOWER = 4  # times that a peak below the smallest so far is asked for
 BUILT = 4, 2  # runs with the smallest budgets that are planned
 WAYS = ((0, False), (0, True), (1, False), (1, True))  # (index into WEIGHTS, whether what is missing is made first)
 PLANNED = 2  # runs that are planned before less is asked for
+SHORTER = 8  # times: blocks where blocks of the usual length are too large
 LARGE = 400  # nodes, above which only the first way is tried, and the second of two numbers holds
 
 
-def kept(graph: Graph, limit: int | None, build: Build) -> Plan:
-    """The plan of `graph`, or of a graph that computes some of it again, whose peak is at most `limit`.
+def kept(uncut: Graph, graph: Graph, target: Target, limit: int | None, build: Build) -> Plan:
+    """The plan of `graph`, or of a graph that computes some of it again, whose peak is at most `limit`. `uncut`: the graph without regions.
 
-    `build(graph, run, alone)` plans a graph in the order of `run`, if that is not empty; `alone`: for one worker, whose regions take least.
-    Raises MemoryLimitError where no plan within the limit is found.
+    `build(graph, run, target)` plans a graph in the order of `run`, if that is not empty. Raises MemoryLimitError where no plan within
+    the limit is found.
     """
-    made = build(graph, (), False)
-    if limit is None:
-        return made
-    free = made.peak_bytes
-    if made.peak_bytes > limit:
-        made = build(graph, (), True)
-    if made.peak_bytes > limit:
-        search = _Search(graph, made, build)
-        made = search.within(limit) or search.smallest_within(limit)
-    made.memory_limit, made.traced, made.free_bytes = limit, graph, free
+    made = build(graph, (), target)
+    if limit is not None:
+        free = made.peak_bytes
+        made, of = (made, graph) if free <= limit else _smaller(uncut, graph, target, limit, build)
+        made.memory_limit, made.traced, made.uncut, made.free_bytes = limit, of, uncut, free
     return made
 
 
+def _smaller(uncut: Graph, graph: Graph, target: Target, limit: int, build: Build) -> tuple[Plan, Graph]:
+    """A plan within the limit, and what it is a plan of."""
+    ways = [(graph, replace(target, workers=1))]
+    if graph is not uncut:
+        ways += [(graph, replace(target, workers=1, shorter=target.shorter * SHORTER)), (uncut, replace(target, workers=1, regions=False))]
+    searches: list[_Search] = []
+    for k, (of, aim) in enumerate(ways):
+        base = build(of, (), aim)
+        if base.peak_bytes <= limit:
+            return base, of
+        if k + 1 < len(ways) and ways[k + 1][0] is of:  # shorter blocks take less, whatever is computed again
+            continue
+        searches.append(_Search(of, base, partial(_aimed, build, aim)))
+        found = searches[-1].within(limit)
+        if found is not None:
+            return found, of
+    return _smallest_within(searches, limit)
+
+
+def _aimed(build: Build, target: Target, graph: Graph, run: Sequence[Node]) -> Plan:
+    return build(graph, run, target)
+
+
+def _smallest_within(searches: Sequence[_Search], limit: int) -> tuple[Plan, Graph]:
+    """Of the plans with small peaks the one with the fewest steps within the limit. Raises MemoryLimitError where there is none."""
+    small = [(plan, search.graph) for search in searches for plan in (search.base, *search.small)]
+    fitting = [pair for pair in small if pair[0].peak_bytes <= limit]
+    if fitting:
+        return min(fitting, key=lambda pair: len(pair[0].steps))
+    smallest = min([plan for plan, _ in small], key=lambda plan: plan.peak_bytes)
+    raise refusal(smallest, min([floor_bytes(search.base) for search in searches]), limit)
+
+
 class _Search:
-    def __init__(self, graph: Graph, base: Plan, build: Build):
+    def __init__(self, graph: Graph, base: Plan, build: Callable[[Graph, Sequence[Node]], Plan]):
         self.graph, self.base, self.build = graph, base, build
         body = body_of(base)
         tail = {step.node for step in body.steps[body.tail :] if isinstance(step, (Call, Region))}
@@ -87,13 +119,6 @@ class _Search:
                     return plan
                 budgets[way] = asked[way] - (plan.peak_bytes - limit)
         return None
-
-    def smallest_within(self, limit: int) -> Plan:
-        """Of the plans with small peaks the one with the fewest steps within the limit. Raises MemoryLimitError where there is none."""
-        fitting = [plan for plan in self.small if plan.peak_bytes <= limit]
-        if fitting:
-            return min(fitting, key=lambda plan: len(plan.steps))
-        raise refusal(min([self.base, *self.small], key=lambda plan: plan.peak_bytes), limit)
 
     @cached_property
     def small(self) -> list[Plan]:
@@ -142,7 +167,7 @@ class _Search:
 
     def _planned(self, found: Run) -> Plan:
         graph, order = with_clones(self.graph, [self.nodes[k] for k in found])
-        return self.build(graph, order, True)
+        return self.build(graph, order)
 
 
 def _cost(node: Node) -> float:
@@ -157,15 +182,15 @@ def body_of(plan: Plan) -> Plan:
     return step.body if isinstance(step, Loop) else plan
 
 
-def refusal(smallest: Plan, limit: int) -> MemoryLimitError:
+def refusal(smallest: Plan, floor: int, limit: int) -> MemoryLimitError:
     """The error for a limit below the smallest peak found: what that is, and the three largest buffers alive where it is reached."""
     found = largest(smallest)
     error = MemoryLimitError(
         f"the limit is {limit:,} bytes, and the smallest peak found is {smallest.peak_bytes:,} bytes (no order and no recomputation goes "
-        f"below {floor_bytes(smallest):,})",
+        f"below {floor:,})",
         op="memory_limit", mend=f"give at least {smallest.peak_bytes:,} bytes, or smaller arrays (a smaller batch)",
     )  # fmt: skip
-    error.smallest_bytes, error.floor_bytes, error.largest = smallest.peak_bytes, floor_bytes(smallest), found
+    error.smallest_bytes, error.floor_bytes, error.largest = smallest.peak_bytes, floor, found
     error.further = [
         f"there holds {size:,} bytes: {what}" + (f"   {line.place()}   {line.code}".rstrip() if line is not None else "")
         for size, what, line in found

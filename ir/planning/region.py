@@ -157,7 +157,7 @@ def work_ns(body: Plan, target: Target) -> float:
 def _tried(held: Blocked, target: Target) -> tuple[int, int]:
     """The rows, from first to last + 1, of the block that is asked how much memory it takes."""
     row_bytes = max([v.spec.nbytes for v in held.cuts]) // held.size or 1
-    rows = min(held.size, max(2, -(-target.block_elements * 8 // row_bytes))) if target.region_buffers else 1
+    rows = min(held.size, max(2, -(-target.block_elements * 8 // target.shorter // row_bytes))) if target.region_buffers else 1
     low = min(held.halo.margins[0], held.size - rows)
     return low, low + rows
 
@@ -172,7 +172,7 @@ def _lengths(held: Blocked, target: Target, tried: Plan, turned: Turned, exact: 
     low, high = _tried(held, target)
     fewest = high - low
     own = max(1, (tried.arena_bytes + tried.result_bytes) // fewest)
-    rows = max(2, min(size, max(min(target.cache_bytes // own, -(-size // held.shares)), fewest)))
+    rows = max(2, min(size, max(min(target.cache_bytes // target.shorter // own, -(-size // held.shares)), fewest)))
     rows = -(-size // max(1, size // rows))  # as even as may be
     if turned:  # whole lines of what lies along the rows
         line = LINE // min([held.graph.inputs[k].dtype.itemsize for k in turned])
@@ -193,7 +193,7 @@ def _even(held: Blocked, target: Target, tried: Plan) -> tuple[int, int, int]:
     if not target.region_buffers:
         return 0, 1, 0
     fewest = _tried(held, target)[1]
-    most = max(min(target.cache_bytes * fewest // max(1, tried.arena_bytes), -(-held.size // held.shares)), fewest)
+    most = max(min(target.cache_bytes // target.shorter * fewest // max(1, tried.arena_bytes), -(-held.size // held.shares)), fewest)
     count = -(-held.size // most)
     rows = -(-held.size // count)
     if count > 1:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import tracer
+from ir.plan import Region
 from tracer import functions as F
 from tracer.sizes import bytes_of
 
@@ -109,3 +110,44 @@ def test_sizes(size, bytes):
 def test_what_is_no_size(size):
     with pytest.raises(tracer.ArgumentError, match="memory_limit"):
         tracer.compile(deep, memory_limit=size)
+
+
+def test_blocks_get_shorter():
+    """Where nothing but the buffers of blocks is held, shorter ones take less; what they add up is the same but for rounding."""
+
+    def spread(x):
+        e = np.exp(x - np.max(x, axis=1, keepdims=True))
+        return np.sum(np.log(np.sum(e, axis=1)) * np.mean(x * e, axis=1))
+
+    x = np.random.default_rng(0).uniform(-2, 2, (4096, 256))
+    free = tracer.compile(spread)
+    tight = tracer.compile(spread, memory_limit=free.plan(x).peak_bytes // 8)
+    plan = tight.plan(x)
+    assert plan.target.shorter > 1 and plan.peak_bytes <= plan.memory_limit and isinstance(plan.steps[0], Region)
+    np.testing.assert_allclose([tight(x), free(x)], spread(x), rtol=1e-12)
+
+
+def test_without_regions_where_that_takes_less():
+    """A region gives all its results together; one by one some can be let go and computed again."""
+
+    def loss(weights, x):
+        for w in weights:
+            x = np.tanh(x @ w)
+        return np.mean(x * x)
+
+    rng = np.random.default_rng(0)
+    weights, x = [rng.uniform(-1, 1, (96, 96)) / 5 for _ in range(4)], rng.uniform(-1, 1, (4096, 96))
+    free = tracer.compile(tracer.value_and_grad(loss))
+    assert any(isinstance(step, Region) for step in free.plan(weights, x).steps)
+    with pytest.raises(tracer.MemoryLimitError) as caught:
+        tracer.compile(tracer.value_and_grad(loss), memory_limit=1)(weights, x)
+    smallest = caught.value.smallest_bytes
+    seen = set()
+    for limit in (smallest, smallest * 3 // 2, free.plan(weights, x).peak_bytes):
+        fast = tracer.compile(tracer.value_and_grad(loss), memory_limit=limit)
+        plan = fast.plan(weights, x)
+        seen.add(any(isinstance(step, Region) for step in plan.steps))
+        assert plan.peak_bytes <= limit
+        for got, want in zip(*[[value, *grads] for value, grads in (fast(weights, x), free(weights, x))], strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-12)
+    assert True in seen
