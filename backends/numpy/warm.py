@@ -37,7 +37,8 @@ def warm_up(count: int) -> None:
 
 def _multiply(begun: list[None], count: int) -> None:
     """Into memory that NumPy was not asked for: a plan's memory is counted."""
-    x, y, out = [np.frombuffer(bytearray(4 * m * n), np.float32).reshape(m, n) for m, n in ((ROWS, SUMMED), (SUMMED, COLUMNS), (ROWS, COLUMNS))]
+    shapes = (ROWS, SUMMED), (SUMMED, COLUMNS), (ROWS, COLUMNS)
+    x, y, out = [np.frombuffer(bytearray(4 * m * n), np.float32).reshape(m, n) for m, n in shapes]
     begun.append(None)
     ends, last = None, time.perf_counter() + PATIENCE
     while (now := time.perf_counter()) < (ends or last):

@@ -18,13 +18,14 @@ ALONE = "none of its neighbours is cut along the same axis"
 @dataclass
 class Group:
     """Nodes in the order of the graph, the `size` of the axis, and where it is in each value that varies along it: (axis, how many of that
-    axis's indices go with one of the `size`).
+    axis's indices go with one of the `size`). `steps_ns`: what stepping between runs of elements that lie together takes all blocks.
     """
 
     nodes: list[Node]
     size: int
     cuts: dict[Value, Cut]
     parts: set[Node] = field(default_factory=set)  # reductions along the axis itself
+    steps_ns: float = 0.0
 
     def operands(self) -> list[Value]:
         """What the group reads of others; constants that every block reads whole are its own."""
@@ -81,4 +82,7 @@ def lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
         return f"too small: arrays of {largest} bytes stay in the cache"
     single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
     border += 2 * SHARES * sum([n.outputs[0].spec.nbytes for n in group.parts])  # each share's row is filled, and read by who joins them
-    return "" if border < single else "in blocks it would move as many bytes"
+    if border >= single:
+        return "in blocks it would move as many bytes"
+    saved_ns = (single - border) / target.bandwidth
+    return "" if group.steps_ns < saved_ns else "its blocks lie in short pieces: stepping between them would take longer than is saved"

@@ -15,6 +15,7 @@ border is moved.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 
@@ -151,10 +152,13 @@ class _Finder:
         ways = {node: dict(self._ways(node)) for node in self.nodes}
         score: dict[Spot, int] = {}
         outer: dict[Spot, int] = {}  # bytes of results in which it is the outermost axis in memory
+        walked: dict[Spot, float] = {}  # bytes that could be moved while blocks step from run to run of what lies together
         for node, mine in ways.items():
             for spot in mine:
                 score.setdefault(spot, 0)
                 outer.setdefault(spot, 0)
+                walked.setdefault(spot, 0.0)
+                walked[spot] += self._steps_ns(node.outputs[0], mine[spot]) * self.target.bandwidth
                 outer[spot] += node.outputs[0].spec.nbytes * (mine[spot] == self._outermost(node.outputs[0]))
                 for value in node.operands:
                     if ways.get(value.node, {}).get(spot) is not None:
@@ -163,7 +167,7 @@ class _Finder:
         found = {}
         for node, mine in ways.items():
             if mine:  # of equals the one that is outermost and has enough to cut: its blocks lie together; all nodes see it alike
-                spot = max(mine, key=lambda s: (score[s], mine[s] is not None, self._fine(s), outer[s], -first[s]))
+                spot = max(mine, key=lambda s: (score[s] - walked[s], mine[s] is not None, self._fine(s), outer[s], -first[s]))
                 found[node] = (spot, mine[spot])
         for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
             if node in found and shows(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
@@ -174,6 +178,15 @@ class _Finder:
         """The axis longer than 1 with the largest steps in memory."""
         strides = self.lies[value]
         return max(range(value.ndim), key=lambda axis: (value.shape[axis] > 1, abs(strides[axis]), -axis), default=-1)
+
+    def _steps_ns(self, value: Value, axis: int | None) -> float:
+        """What it takes blocks of a value, cut along the axis, to step from each run of elements that lie together to the next."""
+        if axis is None:
+            return 0.0
+        strides = self.lies[value]
+        runs = math.prod([n for n, stride in zip(value.shape, strides) if abs(stride) > abs(strides[axis])])
+        blocks = max(1, value.spec.nbytes // (8 * self.target.block_elements))
+        return runs * blocks * self.target.row_ns if runs > 1 else 0.0
 
     def _fine(self, spot: Spot) -> bool:
         """Whether one index of the axis is a small part of what a worker's cache holds."""
@@ -283,7 +296,19 @@ class _Finder:
             cuts = {v: cut for n in (*lent, *mine) for v in (*n.operands, *n.outputs) if (cut := self._cut(v, spot))}
             parts = {n for n in mine if chosen[n][1] is None}
             whole = [v for n in mine if not shows(n.op) for v in (n.operands if n in parts else n.outputs)]
-            yield Group([*lent, *mine], max([self._size(v, spot) for v in whole], default=1), cuts, parts)
+            group = Group([*lent, *mine], max([self._size(v, spot) for v in whole], default=1), cuts, parts)
+            group.steps_ns = self._walk_ns(group)
+            yield group
+
+    def _walk_ns(self, group: Group) -> float:
+        """`_steps_ns` of what crosses the border, and of each operation that repeats an operand: what is inside lies together."""
+        border, total = {*group.operands(), *group.outputs()}, 0.0
+        for node in [n for n in group.nodes if not shows(n.op)]:
+            out = node.outputs[0]
+            repeats = any(1 < v.spec.size < out.spec.size for v in node.operands)
+            walked = [v for v in (*node.operands, out) if v in group.cuts and (v in border or v is out and repeats)]
+            total += max([self._steps_ns(v, group.cuts[v][0]) for v in walked], default=0.0)
+        return total
 
     def _slices_read(self, nodes: list[Node], spot: Spot) -> list[Node]:
         """The slices that a group reads of what others compute: they come into it, so that it reads the one value, with a halo."""
