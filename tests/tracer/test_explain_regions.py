@@ -25,11 +25,11 @@ def softmax(x):
 
 
 def test_a_region_and_its_bytes():
-    """x is read and y written, each once; as single steps max reads x, subtract x and max, exp and sum, divide ..."""
+    """x is read and y written, each once; as single steps max reads x, subtract x and max, ... reciprocal the sums ..."""
     (text,) = lines(softmax, X)
     full, row = X.nbytes, X.nbytes // 6
-    assert "max, subtract, exp, sum, divide; 40 in blocks of 5; " in text
-    assert f"{2 * full} bytes moved instead of {8 * full + 4 * row}; buffers of " in text
+    assert "max, subtract, exp, sum, reciprocal, multiply; 40 in blocks of 4; " in text
+    assert f"{2 * full} bytes moved instead of {8 * full + 6 * row}; buffers of " in text
 
 
 def test_left_out_with_the_reason():
