@@ -258,6 +258,7 @@ def _vjp_cost(reduce: float) -> Any:
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "dot": (
+        Kernel("dot.rows", "dot", _rows, exact=False, accepts=_rows_accept, cost=_dot_cost(600)),
         Kernel("dot.blas", "dot", _dot, accepts=_dot_accepts, cost=_dot_cost(600)),
         Kernel(
             "dot.scalar",

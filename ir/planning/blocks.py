@@ -25,7 +25,7 @@ from ir.planning.halo import Cut, Halo
 from ir.planning.lockstep import lockstep
 from ir.spec import Spec
 
-SHARES = 8  # runs of blocks whose parts of a reduction are added up apart; fixed, so that bits depend on no number of workers
+SHARES = 8  # runs of blocks whose parts of a reduction are added up apart, at most; bits depend on no number of workers
 
 
 def moved_bytes(nodes: Sequence[Node], border: Sequence[Value]) -> tuple[int, int]:
@@ -56,6 +56,12 @@ class Blocked:
     parts: int = 0
     counters: frozenset[Value] = frozenset()
     shares: int = field(default=SHARES)
+
+    @cached_property
+    def is_product(self) -> bool:
+        """Whether it is one product and nothing else."""
+        steps = [n for n in self.graph.order() if n.op not in (INPUT, CONSTANT) and not shows(n.op)]
+        return len(steps) == 1 and steps[0].op.has(Trait.BILINEAR)
 
     @property
     def whole(self) -> list[Value]:
@@ -183,4 +189,9 @@ def blocked(
     graph.outputs = [mapped[v] for v in outputs]
     cut_of = {mapped[v]: cut for v, cut in cuts.items() if v in mapped}
     cut_of.update({made: cuts[v] for v, made in counters.items()})
-    return Blocked(graph, size, cut_of, parts, frozenset(counters.values()))
+    return Blocked(graph, size, cut_of, parts, frozenset(counters.values()), shares_of(size))
+
+
+def shares_of(size: int) -> int:
+    """No more than there may be blocks, which have two rows or more."""
+    return max(1, min(SHARES, size // 2))

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ir.graph import CONSTANT, Node, Value
-from ir.planning.blocks import SHARES, moved_bytes
+from ir.op import Trait
+from ir.planning.blocks import moved_bytes, shares_of
 from ir.planning.follow import reads_slice, shows
 from ir.planning.halo import Cut
 from ir.planning.lockstep import lockstep
+from ir.planning.work import pays_a_fork
 from ir.target import Target
 
 ALONE = "none of its neighbours is cut along the same axis"
@@ -78,11 +80,26 @@ def lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
             return "what it reads is reduced along the axis that is cut, and its other neighbours are in no region"
         return f"exact=True takes no reduction in parts, and {ALONE}" if exact and steps and combines(steps[0]) else ALONE
     largest = max([v.spec.nbytes for n in steps for v in n.operands + n.outputs if v in group.cuts])
-    if largest < target.cache_bytes // 4:
-        return f"too small: arrays of {largest} bytes stay in the cache"
+    if largest < target.cache_bytes // 4 or (target.region_buffers and largest <= target.block_elements * 8):
+        return f"too small: arrays of {largest} bytes are one block"
     single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
-    border += 2 * SHARES * sum([n.outputs[0].spec.nbytes for n in group.parts])  # each share's row is filled, and read by who joins them
+    border += 2 * shares_of(group.size) * sum([n.outputs[0].spec.nbytes for n in group.parts])  # a share's row is filled and read
     if border >= single:
         return "in blocks it would move as many bytes"
     saved_ns = (single - border) / target.bandwidth
     return "" if group.steps_ns < saved_ns else "its blocks lie in short pieces: stepping between them would take longer than is saved"
+
+
+def products_beside(found: list[Group], kept: list[Group], target: Target) -> list[Group]:
+    """The products that are alone in their groups and yet are to be cut: beside a region that forks BLAS has one thread, so that workers
+    must share them.
+    """
+    if not any(pays_a_fork([n for n in g.nodes if not shows(n.op)], target) for g in kept):
+        return []
+    products = []
+    for group in found:
+        steps = [n for n in group.nodes if not shows(n.op)]
+        alone = len(steps) == 1 and steps[0].op.has(Trait.BILINEAR) and group not in kept
+        if alone and not group.parts and pays_a_fork(steps, target):
+            products.append(group)
+    return products

@@ -11,8 +11,11 @@ from ir.graph import CONSTANT, INPUT, Node
 from ir.op import Op, Trait
 from ir.planning.follow import reads_slice, shows, writes_slice
 from ir.planning.lockstep import lockstep
+from ir.planning.work import node_ns
 from ir.source import Line
 from ir.target import Target
+
+LITTLE = 4  # what a product reads again for each block may take this part of its time
 
 
 class Outside(NamedTuple):
@@ -45,7 +48,7 @@ def unfit(node: Node, exact: bool, target: Target) -> str:
             return "exact=True calls products whole"
         if not target.region_products:
             return "products are calls of a library"
-        return "" if _small_product(node, target.cache_bytes) else "a product of which each block would read more than the cache holds"
+        return "" if _small_product(node, target) else "a product of which each block would read more than it multiplies"
     if op.has(Trait.ELEMENTWISE) or op.family == "reduce" or is_view(op) or lockstep(node) is not None:
         return ""
     if reads_slice(node) or writes_slice(node):  # along axes of which it leaves out little, if there are any
@@ -53,11 +56,15 @@ def unfit(node: Node, exact: bool, target: Target) -> str:
     return "it moves elements, or updates some, and no axis is followed through it"
 
 
-def _small_product(node: Node, cache_bytes: int) -> bool:
-    """Whether what each block of a product reads whole, or adds to, stays in the cache; batched ones read nothing whole."""
-    x, y = node.operands
-    batched = min(x.ndim, y.ndim) > 2
-    return batched or min(x.spec.nbytes, y.spec.nbytes, node.outputs[0].spec.nbytes) * 4 <= cache_bytes
+def _small_product(node: Node, target: Target) -> bool:
+    """Whether what each block of a product reads whole, or adds to, stays in the cache, or takes little time beside the product itself;
+    batched ones read nothing whole.
+    """
+    sizes = [v.spec.nbytes for v in (*node.operands, *node.outputs)]
+    if min([v.ndim for v in node.operands]) > 2 or min(sizes) * 4 <= target.cache_bytes:
+        return True
+    blocks = max(sizes) // (target.block_elements * 8) + 1
+    return blocks * min(sizes) / target.bandwidth * LITTLE <= node_ns(node, target)
 
 
 def is_view(op: Op) -> bool:

@@ -17,6 +17,7 @@ from ir.planning.flat import flattened, one_axis
 from ir.planning.results import fills
 from ir.planning.strides import k_strides
 from ir.planning.walk import LINE, in_rows, walk_ns
+from ir.planning.work import PAYS, node_ns
 from ir.spec import Spec
 from ir.target import Target
 
@@ -25,7 +26,7 @@ Over = Mapping[int, int]  # outputs, and the operands that each is written over,
 Turned = tuple[int, ...]  # operands that each block lays in rows
 Blocks = Callable[[int, int, Over, Turned], Plan]  # of the rows from first to last + 1
 OFTEN = 3  # readers of an operand that lies as only the call says, from which on each block is copied first
-PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
+BLOCKS = 4  # of a product alone: each reads, and BLAS packs, all of what is not cut
 
 
 def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Body) -> None:
@@ -144,20 +145,15 @@ def _strides(spec: Spec, block: Place | None) -> tuple[int, ...] | None:
 
 
 def work_ns(body: Plan, target: Target) -> float:
-    """What a block takes: by each kernel's own cost, and no less than what it moves takes in the cache."""
-    total = 0.0
-    for step in body.steps:
-        if isinstance(step, Call):
-            moved = sum([v.spec.nbytes for v in (*step.node.operands, *step.node.outputs)])
-            specs = tuple([v.spec for v in step.node.operands])
-            total += max(step.kernel.cost(specs, step.node.specs, step.node.attrs), target.call_ns + moved / (4 * target.bandwidth))
-    return total
+    """What a block takes."""
+    return sum([node_ns(step.node, target, (step.kernel,)) for step in body.steps if isinstance(step, Call)])
 
 
 def _tried(held: Blocked, target: Target) -> tuple[int, int]:
     """The rows, from first to last + 1, of the block that is asked how much memory it takes."""
     row_bytes = max([v.spec.nbytes for v in held.cuts]) // held.size or 1
-    rows = min(held.size, max(2, -(-target.block_elements * 8 // target.shorter // row_bytes))) if target.region_buffers else 1
+    fewest = -(-held.size // BLOCKS) if held.is_product else -(-target.block_elements * 8 // target.shorter // row_bytes)
+    rows = min(held.size, max(2, fewest)) if target.region_buffers else 1
     low = min(held.halo.margins[0], held.size - rows)
     return low, low + rows
 

@@ -24,7 +24,7 @@ from ir.graph import Graph, Node, Value
 from ir.planning.body import block_attrs
 from ir.planning.classes import Classes, Spot
 from ir.planning.follow import Way, followed, reads_slice, shows, with_length, writes_nearly_all, writes_slice
-from ir.planning.group import Group, combines, lack, without_loose_views
+from ir.planning.group import Group, combines, lack, products_beside, without_loose_views
 from ir.planning.halo import Cut
 from ir.planning.orders import predicted
 from ir.planning.outside import unfit
@@ -52,6 +52,9 @@ def groups(
             kept.append(group)
         for node in group.nodes:
             why[node] = missing
+    for group in products_beside(found, kept, target):
+        kept.append(group)
+        why.update(dict.fromkeys(group.nodes, ""))
     return kept, {node: missing for node, missing in why.items() if missing}
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from ir.plan import Buffer, Place, Region, Step
 from ir.planning.draft import Draft
-from ir.planning.region import PAYS, work_ns
+from ir.planning.region import work_ns
+from ir.planning.work import PAYS
 from ir.spec import Spec
 
 

@@ -30,7 +30,7 @@ def test_drawn_programs(seed: int) -> None:
 
 def test_drawn_programs_have_regions() -> None:
     """Else the test above would say nothing."""
-    programs = [draw_program(random.Random(seed), seed) for seed in range(20)]
+    programs = [draw_program(random.Random(seed), seed) for seed in range(30)]
     assert sum([run_regions(program).regions for program in programs]) >= 10
 
 

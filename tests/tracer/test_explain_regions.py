@@ -39,7 +39,7 @@ def test_left_out_with_the_reason():
         return y @ W, y - b, np.take(y, i, axis=0)
 
     found = lines(fn, X, np.ones((6, 5)), np.array([1, 0]))
-    assert "in no region: dot: a product of which each block would read more than the cache holds" in found
+    assert "in no region: dot: a product of which each block would read more than it multiplies" in found
     assert "in no region: take: it moves elements, or updates some, and no axis is followed through it" in found
     assert "in no region: subtract: what it reads is reduced along the axis that is cut, and its other neighbours are in no region" in found
     exact = lines(fn, X, np.ones((6, 5)), np.array([1, 0]), exact=True)
