@@ -18,7 +18,8 @@ from benchmarks import peers
 from benchmarks.case import OURS_WARM, ROUND, WARM, arrays
 from benchmarks.timing import Contestant
 from benchmarks.workloads import named
-from ir.plan import Call, Copy, Place, Plan, Region
+from ir.place import Place
+from ir.plan import Call, Copy, Plan, Region
 
 COLD = 0.02  # seconds of a call from which on it makes no difference that others ran before it
 LIMIT = 600  # seconds for an answer: compiling, or a round

@@ -1,15 +1,15 @@
 """The compiler: graphs of array operations, their texts and pictures, passes, gradients and plans. Here are its public names.
 
-Methods that need files further up than `graph.py` are attached here: `Graph.text` and `str(graph)`, `Graph.rules`,
-`verify`, `to_dot` and `render`, and Value's Python
-operators, so that rules and rewrites read like mathematics (`g * y * (1 - y)`).
+Methods that need files further up than `graph.py` and `plan.py` are attached here: `Graph.text` and `str(graph)`, `Graph.rules`,
+`verify`, `to_dot` and `render`, those of a Plan, and Value's Python operators, so that rules and rewrites read like mathematics
+(`g * y * (1 - y)`).
 """
 from __future__ import annotations
 
 from functools import cached_property
 from typing import Any
 
-from ir import errors, plan_dot
+from ir import errors, plan_dot, plan_text
 from ir.dot import render, to_dot
 from ir.errors import Error
 from ir.evaluate import evaluate
@@ -76,8 +76,8 @@ def _attach_methods() -> None:
     }
     for name, method in methods.items():
         setattr(Graph, name, method)
-    for name, drawing in {"to_dot": plan_dot.to_dot, "render": plan_dot.render}.items():
-        setattr(Plan, name, drawing)
+    for name, method in {"text": plan_text.text, "__str__": plan_text.text, "to_dot": plan_dot.to_dot, "render": plan_dot.render}.items():
+        setattr(Plan, name, method)
     floor = cached_property(floor_bytes)
     floor.__set_name__(Plan, "floor_bytes")
     setattr(Plan, "floor_bytes", floor)  # noqa: B010

@@ -10,7 +10,8 @@ from collections.abc import Iterable
 
 from ir.dot import COLOURS, escape, input_name, new_digraph, render_text, shorten
 from ir.graph import Value
-from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
+from ir.place import Buffer, Place
+from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Plan, Region, Step, Tick
 from ir.text import comment, value_names
 
 FILLS = {"arena": "#dcebfa", "scalar": "#f4f4e4", "result": "#d6f0da", "state": "#fff6d6", "input": "#ffffff", "const": "#ececec"}

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ir.place import Place
 from ir.spec import Spec
 
-if TYPE_CHECKING:
-    from ir.plan import Place
-
-Places = tuple["Place", ...]
+Places = tuple[Place, ...]
 
 
 def anything(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:

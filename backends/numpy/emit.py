@@ -17,35 +17,15 @@ inputs, `moved(inputs)` what to do when other state arrays are given. The emitte
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
-import numpy as np
-
-from backends.numpy.names import Names, body_of, states_of
-from backends.numpy.site import Site, type_name
+from backends.numpy.emit_regions import RegionWriter
+from backends.numpy.emit_steps import indent, user_comment
+from backends.numpy.names import states_of
 from ir.errors import VerifyError
-from ir.graph import Value
-from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
-from ir.planning.results import is_scalar
-from ir.planning.walk import turned
-from ir.source import Line
+from ir.plan import Call, Copy, Fill, Host, Loop, Plan, Region, Step
 
-_SIGNS = {
-    "add": "+",
-    "sub": "-",
-    "mul": "*",
-    "truediv": "/",
-    "floordiv": "//",
-    "mod": "%",
-    "lshift": "<<",
-    "rshift": ">>",
-    "and_": "&",
-    "or_": "|",
-    "xor": "^",
-}
 MANY = 1000  # names that `run` takes from around it one by one: Python compiles that in time that grows with the square
 _DEFINED = re.compile(r"(\w+) = ")
 _KEYWORD = re.compile(r', (\w+=(?:\w+|"\w+"))')
@@ -65,20 +45,11 @@ def emit_source(plan: Plan, watched: bool = False) -> Source:
     return (_Watched if watched else _Writer)(plan).source()
 
 
-class _Writer:
-    def __init__(self, plan: Plan, around: Names | None = None):
-        self.plan, self.body = plan, body_of(plan)
-        self.names = Names(plan, self.body, around)
-        self.numbers: dict[Value, str] = {}
-        self.uses_support: set[str] = set()
-        self.blocks: dict[Plan, str] = {}
+class _Writer(RegionWriter):
+    def __init__(self, plan: Plan):
+        super().__init__(plan)
         self.known: list[str] = []  # names of the numbers of the call before
-        self.as_calls = False  # whether each step must be one call
-        self.uses_python = self.uses_partial = self.uses_quiet = self.uses_turn = False
-        self.imported: set[str] = set()  # of `backends.numpy.blocks`
-        for index, value in enumerate(plan.graph.inputs):
-            if value.spec.weak:
-                self.numbers[value] = self.names.inputs[index]
+        self.uses_partial = False
 
     # ---- the whole
     def source(self) -> Source:
@@ -100,7 +71,7 @@ class _Writer:
             rows = [
                 f"{self.names.place(p)}[trip] = {self._output(k, v)}" for k, (p, v) in enumerate(zip(loop.stacked, self.plan.graph.outputs))
             ]
-            main = [*moving, *self._loop_head(loop), *_indent([*anew, *repeated, *main, *rows] or ["pass"])]
+            main = [*moving, *self._loop_head(loop), *indent([*anew, *repeated, *main, *rows] or ["pass"])]
         return Source(self._text(first, [*before, *main], returned), tuple(self.names.arrays))
 
     def _text(self, first: list[str], main: list[str], returned: str) -> str:
@@ -114,7 +85,7 @@ class _Writer:
         work = [*first, *names.called, *main, f"return [{returned}]"]
         if self.plan.blas_threads is not None:
             hold = names.fresh("hold_")
-            work = [f"with blas_threads({self.plan.blas_threads}) as {hold}, {hold}:", *_indent(work)]
+            work = [f"with blas_threads({self.plan.blas_threads}) as {hold}, {hold}:", *indent(work)]
         run += work
         bind = []
         if names.array_names:
@@ -129,7 +100,7 @@ class _Writer:
         if self.known:
             bind.append(f"{' = '.join(self.known)} = None")
             run.insert(0, f"nonlocal {', '.join(self.known)}")
-        bind += ["", "def run(inputs):", *_indent(run), "", "return run"]
+        bind += ["", "def run(inputs):", *indent(run), "", "return run"]
         head = ["from functools import partial", ""] if self.uses_partial else []
         head.append("import numpy as np")
         if self.imported:
@@ -142,7 +113,7 @@ class _Writer:
             head += ["", f"from backends.numpy.support import {', '.join(sorted(support))}"]
         if self.uses_python:
             head += ["", "from ir.ops.scalar import python"]
-        text = [*head, "", *names.once, "", "", "def bind(arena, const, state, moved):", *_indent(bind)]
+        text = [*head, "", *names.once, "", "", "def bind(arena, const, state, moved):", *indent(bind)]
         return "\n".join([line.rstrip() for line in text]) + "\n"
 
     def _loop_head(self, loop: Loop) -> list[str]:
@@ -165,7 +136,7 @@ class _Writer:
         self.known = known = [self.names.fresh(f"{name}_known") for name in names]
         asked = " or ".join([f"{name} is not {held}" for name, held in zip(names, known)])
         kept = [f"{held} = {name}" for name, held in zip(names, known)]
-        return [f"if {asked}:", *_indent([*lines, *kept])]
+        return [f"if {asked}:", *indent([*lines, *kept])]
 
     # ---- copies that stand
     def _kept(self, step: Copy) -> list[str]:
@@ -183,131 +154,7 @@ class _Writer:
             return [], []
         self.uses_support.add("overlap")
         lines = [line for step in kept for line in self._step(step)]
-        return [f"moving = overlap(({', '.join(given)},), ({', '.join(states)},))"], ["if moving:", *_indent(lines)]
-
-    # ---- steps
-    def _steps(self, steps: list[Step]) -> list[str]:
-        """Lines under the user's lines, each of which is named once for a run of steps; under his `np.errstate` where he has one."""
-        found: list[str] = []
-        last: str | None = None
-        held: tuple[tuple[str, str], ...] = ()
-        for step in steps:
-            comment, lines = _comment(step.line), self._step(step)
-            shown = [comment] if comment != last and comment is not None else []
-            last = comment
-            modes = step.line.errstate if step.line is not None and lines else ()
-            if modes and modes != held:
-                found.append(self.names.functions(f"with np.errstate({', '.join([f'{k}={mode!r}' for k, mode in modes])}):"))
-            found += _indent([*shown, *lines]) if modes else [*shown, *lines]
-            held = modes
-        return found
-
-    def _step(self, step: Step) -> list[str]:
-        match step:
-            case Call():
-                return self._call(step)
-            case Copy():
-                write, read = self.names.place(step.write), self.names.place(step.read)
-                axes = turned(step.read, step.write) if step.read.dtype.char in "fd" and not self.as_calls and not self.plan.exact else None
-                if axes is not None:
-                    self.uses_turn = True
-                    return [f"turn({write}, {read}, {axes[0]}, {axes[1]})"]
-                if step.read.dtype == step.write.dtype and not self.as_calls:
-                    return [f"{write}[...] = {read}"]  # 0.35 us, where `copyto` takes 0.85
-                cast = "" if step.read.dtype == step.write.dtype else ', "unsafe"'
-                return [self.names.functions(f"np.copyto({write}, {read}{cast})")]
-            case Region():
-                return self._region(step)
-            case Fill():
-                return [f"{self.names.place(step.write)}[()] = {self._number(step.value)}"]
-            case Gate():
-                self.uses_support.add("stop")
-                return [f"if not {self.names.place(step.read)}:", "    stop()"]
-            case Tick():
-                return ["next(ticks)"]
-            case Host():
-                name = self.names.fresh("host_")
-                text = self._python(step)
-                self.numbers[step.node.outputs[0]] = name
-                return [f"{name} = {text}"]
-            case _:
-                return []
-
-    def _call(self, call: Call) -> list[str]:
-        names = self.names
-        site = Site(call, names.place, names.const, names.thing)
-        templates = call.kernel.body if isinstance(call.kernel.body, tuple) else call.kernel.body(site)
-        fields = {f"t{k}": names.place(p) for k, p in enumerate(call.temps)}
-        fields.update({f"out{k or ''}": names.place(p) for k, p in enumerate(call.writes)})
-        fields.update({key: repr(value) for key, value in call.node.attrs.items() if key not in fields})
-        lines = [template.format(*_Lazy(names, call.reads), **fields) for template in templates]
-        for line in lines:
-            if "hosted" in line:
-                self.uses_support.add("hosted")
-            elif "quiet()" in line and not self.uses_quiet:
-                self.uses_quiet = True
-                self.uses_support.add("hushed")
-                names.bound.append("quiet = hushed()")
-        return [names.functions(line) for line in lines]
-
-    def _region(self, region: Region, at_end: bool = False) -> list[str]:
-        """One call for all regions that run together, none for those that follow."""
-        if region.follows:
-            return []
-        names, members, run = self.names, self._together(region), "run_through" if at_end else "run"
-        self.imported.add("Blocks")
-        if len(members) == 1:
-            name, given = self._blocks(region, f".{run}")
-            return [f"{name}({', '.join(given)})"]
-        self.imported.add("Together")
-        made = [self._blocks(member) for member in members]
-        name = names.fresh("regions_")
-        names.bound.append(f"{name} = Together({', '.join([each for each, _ in made])}).{run}")
-        return [f"{name}({', '.join([array for _, given in made for array in given])})"]
-
-    def _together(self, region: Region) -> list[Region]:
-        """The region and those that follow it."""
-        steps = self.body.steps
-        at = next(k for k, step in enumerate(steps) if step is region)
-        return [region, *takewhile(lambda step: isinstance(step, Region) and step.follows, steps[at + 1 :])]  # type: ignore[list-item]
-
-    def _blocks(self, region: Region, method: str = "") -> tuple[str, list[str]]:
-        """(the name of what runs a region or of its method, the arrays that it is given); the functions of its blocks are made in `bind`,
-        for each worker over its own buffers.
-        """
-        names = self.names
-        plans = ((region.body, region.rows), (region.first, region.first_rows), (region.last, region.last_rows))
-        make = [None if plan is None else (self._block(plan, region), f", {rows}" if region.scales else "") for plan, rows in plans]
-        bodies = []
-        for place in region.private or (None,) * region.workers:
-            work = names.place(place) if place is not None else "None"
-            bodies.append(f"({', '.join(['None' if each is None else f'{each[0]}({work}{each[1]})' for each in make])})")
-        cuts = [None if cut is None else (*cut, *extent) for cut, extent in zip(region.cuts, region.extents)]
-        starts = [names.const(f"np.{type_name(start.dtype)}({start.item()!r})", f"start_{start.item()}") for start in region.starts]
-        name = names.fresh("region_")
-        places = (*region.reads, *region.writes)
-        once = len(region.reads)  # what is written over is given as what is read
-        given = [(p, cut) for k, (p, cut) in enumerate(zip(places, cuts)) if k < once or p not in region.reads]
-        names.bound += [
-            "",
-            f"{name} = Blocks(",
-            f"    {region.size}, {region.rows}, {region.first_rows}, {region.last_rows}, {region.shares},",
-            f"    {tuple([cut for _, cut in given])},",
-            f"    ({''.join([f'{start}, ' for start in starts])}), ({', '.join(bodies)},),",
-            f"){method}",
-        ]
-        return name, [names.place(p) for p, _ in given]
-
-    def _block(self, plan: Plan, region: Region) -> str:
-        """Defines what makes the function of a block over a worker's buffers, once for equal regions; gives its name."""
-        if plan not in self.blocks:
-            writer = _Block(plan, self.names)
-            writer.names.scaled = (region.rows,) if region.scales else None
-            self.blocks[plan] = self.names.fresh("block_")
-            self.names.bound += writer.definition(self.blocks[plan])
-            self.uses_support |= writer.uses_support
-            self.uses_turn |= writer.uses_turn
-        return self.blocks[plan]
+        return [f"moving = overlap(({', '.join(given)},), ({', '.join(states)},))"], ["if moving:", *indent(lines)]
 
     def _tail(self, steps: list[Step]) -> list[str]:
         """What writes states and what follows, single calls all: several are made by `finish` or what `together` makes, all or none."""
@@ -316,7 +163,7 @@ class _Writer:
             return self._steps(steps)
         found, self.as_calls = [], True
         for step in steps:
-            comment = _comment(step.line)
+            comment = user_comment(step.line)
             for line in self._region(step, at_end=True) if isinstance(step, Region) else self._step(step):
                 matched = _CALL.match(line)
                 if matched is None:
@@ -346,50 +193,6 @@ class _Writer:
             return function, operands
         self.uses_partial = True
         return f"partial({function}, {', '.join(named)})", _KEYWORD.sub("", operands)
-
-    # ---- Python numbers
-    def _number(self, value: Value) -> str:
-        if value in self.numbers:
-            return self.numbers[value]
-        held = value.node.attrs["value"].value
-        text = repr(held)
-        return text if isinstance(held, int) or np.isfinite(held) else f"{type(held).__name__}({str(held).strip('()')!r})"
-
-    def _python(self, step: Host) -> str:
-        """The operator; `**` and what may change its kind by value goes through the operation's own meaning."""
-        operands, fn = [self._number(v) for v in step.node.operands], step.node.attrs["fn"]
-        if fn in _SIGNS:
-            return f"{operands[0]} {_SIGNS[fn]} {operands[1]}"
-        if fn in ("neg", "pos", "invert"):
-            return {"neg": "-", "pos": "+", "invert": "~"}[fn] + operands[0]
-        self.uses_python = True
-        return f"python.meaning({', '.join(operands)}, fn={fn!r})"
-
-    # ---- results
-    def _output(self, index: int, value: Value) -> str:
-        place = self.body.results[index]
-        return self._number(value) if place is None else self.names.place(place)
-
-    def _result(self, index: int, value: Value) -> str:
-        place: Place | None = self.plan.results[index]
-        if place is None:
-            return self._number(value)
-        return self.names.place(place) + ("[()]" if is_scalar(value) else "")
-
-
-class _Block(_Writer):
-    """Writes the body of a region: a function of blocks of its operands and results, then of the parts it adds to."""
-
-    def definition(self, name: str) -> list[str]:
-        steps = self.body.steps
-        main = [line for step in steps if isinstance(step, (Host, Fill)) for line in self._step(step)]
-        main += self._steps([s for s in steps if not isinstance(s, (Host, Fill))])
-        states = states_of(self.plan)
-        names = self.names
-        results = [names.place(p) for p in self.plan.results if p is not None and p.buffer.kind == "result"]
-        given = [n for k, n in enumerate(names.inputs) if k not in states] + results + [names.inputs[k] for k in states]
-        inner = ["", f"def block({', '.join(given)}):", *_indent([*names.called, *main] or ["pass"]), "", "return block"]
-        return ["", f"def {name}(arena{', length' if names.scaled else ''}):", *_indent([*names.bound, *inner])]
 
 
 class _Watched(_Writer):
@@ -427,34 +230,8 @@ class _Watched(_Writer):
         return self._steps(steps)
 
 
-class _Lazy:
-    """Names of the operands a template really mentions, so that what no line reads is not bound."""
-
-    def __init__(self, names: Names, places: tuple[Place, ...]):
-        self._names, self._places = names, places
-
-    def __iter__(self) -> Iterator[_Name]:
-        return iter([_Name(self._names, p) for p in self._places])
-
-
-class _Name:
-    def __init__(self, names: Names, place: Place):
-        self._names, self._place = names, place
-
-    def __format__(self, spec: str) -> str:
-        return self._names.place(self._place)
-
-
-def _comment(line: Line | None) -> str | None:
-    return None if line is None else f"# {line.place()}   {line.code}".rstrip()
-
-
 def _may_overflow(step: Step) -> list[str]:
     """The user's line over a Python integer that its slot may not hold."""
     small = isinstance(step, Fill) and step.value.spec.weak == "int" and step.write.dtype.kind in "iu"
-    comment = _comment(step.line) if small else None
+    comment = user_comment(step.line) if small else None
     return [comment] if comment is not None else []
-
-
-def _indent(lines: list[str]) -> list[str]:
-    return [f"    {line}" if line else line for line in lines]

@@ -14,7 +14,7 @@ import numpy as np
 
 from backends.numpy.site import Site, same_memory
 from ir.op import Op
-from ir.plan import Place
+from ir.place import Place
 from ir.spec import Spec, ufunc_dtypes
 from ir.target import Kernel, Places
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.numpy.site import Site, parts, same_memory, without
-from ir.plan import Place
+from ir.place import Place
 from ir.planning.places import sliced
 from ir.spec import Spec
 from ir.target import Kernel, Places

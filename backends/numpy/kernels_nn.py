@@ -13,7 +13,7 @@ import numpy as np
 
 from backends.numpy.kernels_elementwise import passes, ufunc_scratch
 from backends.numpy.site import Site
-from ir.plan import Place
+from ir.place import Place
 from ir.target import Kernel, Places
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.numpy.site import Site, dense, flat, like, parts, reshaped, type_name, without
-from ir.plan import Place
+from ir.place import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from backends.numpy.kernels_elementwise import CALL, ufunc_scratch
 from backends.numpy.site import Site, same_memory
-from ir.plan import Place
+from ir.place import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places
 

@@ -17,7 +17,8 @@ import numpy as np
 from backends.numpy.site import type_name
 from ir.errors import VerifyError
 from ir.graph import Value
-from ir.plan import Buffer, Fill, Loop, Place, Plan, View
+from ir.place import Buffer, Place
+from ir.plan import Fill, Loop, Plan, View
 from ir.planning.strides import is_dense
 
 RESERVED = {

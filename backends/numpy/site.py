@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ir.plan import Call, Place
+from ir.place import Place
+from ir.plan import Call
 from ir.planning.strides import k_strides
 
 Body = tuple[str, ...] | Callable[["Site"], tuple[str, ...]]

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ir.graph import CONSTANT, Graph, Node, Value
-from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Region, Step, Tick
+from ir.place import Buffer, Place
+from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Plan, Region, Step, Tick
 from ir.planning import arena, commit, lifetimes, limit, order, packs, places, region, results, standing
 from ir.planning.blocks import REGION
 from ir.planning.contract import contract

@@ -11,7 +11,7 @@ import random
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 
-from ir.plan import Buffer
+from ir.place import Buffer
 
 MOST_PAIRS = 200_000  # of buffers alive at one time, for the greedy placement: about 0.1 s
 CLIMB_WORK = 150_000  # pairs looked at by the hill climb in all

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ir.graph import CONSTANT, Constant, Graph, Node, Value
-from ir.plan import Buffer, Copy, Fill, Host, Place, Step, View
+from ir.place import Buffer, Place
+from ir.plan import Copy, Fill, Host, Step, View
 from ir.planning.packs import Packs
 from ir.planning.strides import c_strides, k_strides
 from ir.source import Line

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ir.graph import INPUT, Graph, Value
 from ir.op import Trait
-from ir.plan import Place
+from ir.place import Place
 from ir.planning.blocks import Blocked
 from ir.planning.strides import is_dense, k_strides
 from ir.spec import Spec

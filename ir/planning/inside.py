@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.ops.shape import concatenate
-from ir.plan import Place
+from ir.place import Place
 from ir.planning.draft import Draft
 from ir.planning.packs import is_view, root
 from ir.planning.strides import c_strides, viewed

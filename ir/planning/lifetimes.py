@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ir.plan import Buffer, Call, Copy, Fill, Gate, Place, Region, Step
+from ir.place import Buffer, Place
+from ir.plan import Call, Copy, Fill, Gate, Region, Step
 
 
 def touched(step: Step) -> Iterator[Place]:

@@ -16,7 +16,8 @@ from functools import cached_property, partial
 from ir.errors import MemoryLimitError
 from ir.graph import Graph, Node
 from ir.op import Trait
-from ir.plan import Buffer, Call, Copy, Loop, Place, Plan, Region
+from ir.place import Buffer, Place
+from ir.plan import Call, Copy, Loop, Plan, Region
 from ir.planning.clones import with_clones
 from ir.planning.floor import floor_bytes
 from ir.planning.order import Memory

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from ir.errors import ArgumentError
 from ir.graph import Node, Value
-from ir.plan import Place, View
+from ir.place import Place
+from ir.plan import View
 from ir.planning.draft import Draft
 from ir.planning.orders import result_strides
 from ir.planning.strides import Ints, c_strides, f_strides, viewed

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from ir.graph import Node, Value
-from ir.plan import Call, Place, Plan, Region
+from ir.place import Place
+from ir.plan import Call, Plan, Region
 from ir.planning.blocks import Blocked
 from ir.planning.draft import Draft
 from ir.planning.flat import flattened, one_axis

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ir.graph import Value
 from ir.op import Trait
-from ir.plan import Copy, Place
+from ir.place import Place
+from ir.plan import Copy
 from ir.planning.draft import Draft
 from ir.planning.strides import c_strides, is_dense, k_strides
 from ir.spec import Spec

@@ -16,7 +16,7 @@ import numpy as np
 
 from ir.graph import Node
 from ir.op import Trait
-from ir.plan import Place
+from ir.place import Place
 from ir.planning import places
 from ir.planning.draft import Draft
 from ir.planning.results import alike, same

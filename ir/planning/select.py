@@ -11,7 +11,7 @@ import numpy as np
 
 from ir.errors import ArgumentError
 from ir.graph import Node
-from ir.plan import Place
+from ir.place import Place
 from ir.planning.draft import Draft
 from ir.planning.places import new_strides
 from ir.planning.strides import k_strides

@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ir.plan import Call, Copy, Fill, Place, Region, Step
+from ir.place import Place
+from ir.plan import Call, Copy, Fill, Region, Step
 from ir.planning.draft import Draft
 
 ONCE = {"const": "once"}  # by what is read: when it is copied

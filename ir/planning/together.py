@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ir.plan import Buffer, Place, Region, Step
+from ir.place import Buffer, Place
+from ir.plan import Region, Step
 from ir.planning.draft import Draft
 from ir.planning.region import work_ns
 from ir.planning.work import PAYS

@@ -11,7 +11,8 @@ import math
 from collections.abc import Sequence
 
 from ir.op import Trait
-from ir.plan import Call, Copy, Place, Plan, Step
+from ir.place import Place
+from ir.plan import Call, Copy, Plan, Step
 from ir.target import Target
 
 LINE, PAGE = 64, 4096

@@ -14,7 +14,8 @@ import numpy as np
 from ir.graph import CONSTANT, INPUT, Node, Value
 from ir.op import Trait
 from ir.ops.places import keys
-from ir.plan import Buffer, Call, Copy, Fill, Gate, Host, Loop, Place, Plan, Tick
+from ir.place import Buffer, Place
+from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Plan, Tick
 
 POISON = -1
 

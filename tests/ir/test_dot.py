@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from ir import Graph, Line, Spec
 from ir.errors import RenderError
 from ir.ops import elementwise as e
-from ir.plan import Buffer, Call, Copy, Fill, Loop, Place, Plan
+from ir.place import Buffer, Place
+from ir.plan import Call, Copy, Fill, Loop, Plan
 from ir.plan_dot import lanes
 from ir.target import Kernel, Target
 from tests.ir.networks import two_layers

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ir.plan import Buffer
+from ir.place import Buffer
 from ir.planning.arena import most_live, place_buffers
 
 SPANS = st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 60), st.integers(0, 12)), max_size=60)

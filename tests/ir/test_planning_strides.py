@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ir.graph import Graph
 from ir.ops import TABLE
 from ir.ops import elementwise as e
-from ir.plan import Buffer, Place
+from ir.place import Buffer, Place
 from ir.planning.places import new_strides
 from ir.planning.strides import c_strides, is_dense, k_strides, reshaped, viewed
 from ir.spec import Spec
