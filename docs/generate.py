@@ -93,7 +93,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/place.py`, `ir/plan.py`, `ir/planning/` |
 | regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `halo.py`, `blocks.py`, `region.py` |
 | chains as one axis; regions by one fork | `ir/planning/flat.py`, `together.py` |
-| NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit.py` (`emit_steps.py`, `emit_regions.py`), `backends/numpy/run.py` |
+| NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit*.py`, `backends/numpy/run.py` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
 | training | `tracer/train.py`, `tracer/training/`, `tracer/optimizers.py`, `tracer/schedules.py` |
