@@ -61,9 +61,10 @@ class Target:
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
     operand's memory. `pack_bytes`: states of up to so many bytes may lie one behind the other in one buffer. `row_ns`: what each
-    row costs where a vector is added to all of a matrix, `gap_ns` each element that does not lie next to the one before (0: nothing is
-    laid in rows for that). `regions`: whether nodes may run block by block; `block_elements`: what the largest array of a block has at
-    least, counted in elements of 8 bytes; `shorter`: how many times shorter blocks are than they would be, for the sake of memory.
+    row costs where a vector is added to all of a matrix, `run_ns` each step from one run of a block's elements to the next, `gap_ns` each
+    element that does not lie next to the one before (0: nothing is laid in rows for that). `regions`: whether nodes may run block by
+    block; `block_elements`: what the largest array of a block has at least, counted in elements of 8 bytes; `shorter`: how many times
+    shorter blocks are than they would be, for the sake of memory.
     """
 
     name: str
@@ -83,4 +84,5 @@ class Target:
     pack_bytes: int = 0
     row_ns: float = 0.0
     gap_ns: float = 0.0
+    run_ns: float = 0.0
     shorter: int = 1

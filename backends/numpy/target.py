@@ -32,6 +32,6 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
 
 TARGET = Target(
     "numpy", KERNELS, call_ns=500.0, cache_bytes=1 << 20, bandwidth=10.0, alignment=64, in_place_from=2, pack_bytes=1 << 16, regions=True,
-    row_ns=25.0, gap_ns=1.0, block_elements=1 << 15,
+    row_ns=25.0, run_ns=25.0, gap_ns=1.0, block_elements=1 << 15,
 )
 TARGET_EXACT = replace(TARGET, kernels={name: tuple([k for k in group if k.exact]) for name, group in KERNELS.items()})

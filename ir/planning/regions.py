@@ -161,7 +161,7 @@ class _Finder:
                 score.setdefault(spot, 0)
                 outer.setdefault(spot, 0)
                 walked.setdefault(spot, 0.0)
-                walked[spot] += self._steps_ns(node.outputs[0], mine[spot]) * self.target.bandwidth
+                walked[spot] += self._steps_ns(node.outputs[0], mine[spot], laid=self.target.gap_ns > 0) * self.target.bandwidth
                 outer[spot] += node.outputs[0].spec.nbytes * (mine[spot] == self._outermost(node.outputs[0]))
                 for value in node.operands:
                     if ways.get(value.node, {}).get(spot) is not None:
@@ -182,14 +182,16 @@ class _Finder:
         strides = self.lies[value]
         return max(range(value.ndim), key=lambda axis: (value.shape[axis] > 1, abs(strides[axis]), -axis), default=-1)
 
-    def _steps_ns(self, value: Value, axis: int | None) -> float:
-        """What it takes blocks of a value, cut along the axis, to step from each run of elements that lie together to the next."""
+    def _steps_ns(self, value: Value, axis: int | None, laid: bool = False) -> float:
+        """What it takes blocks of a value, cut along the axis, to step from each run of elements that lie together to the next; `laid`: in
+        C order where that takes less."""
         if axis is None:
             return 0.0
         strides = self.lies[value]
         runs = math.prod([n for n, stride in zip(value.shape, strides) if abs(stride) > abs(strides[axis])])
+        runs = min(runs, math.prod(value.shape[:axis])) if laid else runs
         blocks = max(1, value.spec.nbytes // (8 * self.target.block_elements))
-        return runs * blocks * self.target.row_ns if runs > 1 else 0.0
+        return runs * blocks * self.target.run_ns if runs > 1 else 0.0
 
     def _fine(self, spot: Spot) -> bool:
         """Whether one index of the axis is a small part of what a worker's cache holds."""
@@ -304,13 +306,14 @@ class _Finder:
             yield group
 
     def _walk_ns(self, group: Group) -> float:
-        """`_steps_ns` of what crosses the border, and of each operation that repeats an operand: what is inside lies together."""
-        border, total = {*group.operands(), *group.outputs()}, 0.0
-        for node in [n for n in group.nodes if not shows(n.op)]:
-            out = node.outputs[0]
-            repeats = any(1 < v.spec.size < out.spec.size for v in node.operands)
-            walked = [v for v in (*node.operands, out) if v in group.cuts and (v in border or v is out and repeats)]
-            total += max([self._steps_ns(v, group.cuts[v][0]) for v in walked], default=0.0)
+        """What all blocks take to step through what crosses the border, or to lay it in rows, and through what repeats an operand."""
+        total = 0.0
+        for value in [v for v in (*group.operands(), *group.outputs()) if v in group.cuts]:
+            steps = self._steps_ns(value, group.cuts[value][0])
+            total += min(steps, value.spec.size * self.target.gap_ns) if self.target.gap_ns else steps
+        for out in [n.outputs[0] for n in group.nodes if not shows(n.op) and n.outputs[0] in group.cuts]:
+            if any(1 < v.spec.size < out.spec.size for v in out.node.operands):
+                total += self._steps_ns(out, group.cuts[out][0], laid=True)
         return total
 
     def _slices_read(self, nodes: list[Node], spot: Spot) -> list[Node]:

@@ -56,7 +56,7 @@ def _of_zeros(node: Node) -> bool:
     if base.op is not broadcast_to or base.operands[0].node.op is not CONSTANT or base.operands[0].ndim:
         return False
     zero = base.operands[0].node.attrs["value"].array()
-    return not zero and not np.signbit(zero)
+    return not any(zero.tobytes())
 
 
 def _zeros(m: Match, shape: tuple[int, ...]) -> Value:
