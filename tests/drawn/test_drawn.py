@@ -66,8 +66,8 @@ def test_exact_programs(seed: int) -> None:
 def test_gradients_are_compared() -> None:
     """Not all programs are refused or too ill-conditioned to tell: most seeds give gradients that are compared."""
     for judge in (run_smooth, functools.partial(run_smooth, exact=True)):
-        found = [judge(draw_program(random.Random(seed), seed, most=15, smooth=True)).compared for seed in range(24)]
-        assert sum([n > 0 for n in found]) >= 12, found
+        found = [judge(draw_program(random.Random(seed), seed, most=15, smooth=True)).compared for seed in range(14)]
+        assert sum([n > 0 for n in found]) >= 7, found
 
 
 def test_memory() -> None:

@@ -38,7 +38,7 @@ def low():
     sys.setrecursionlimit(before)
 
 
-@pytest.mark.parametrize("n", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [2_000, pytest.param(20_000, marks=pytest.mark.long)])
 def test_a_long_graph(n, low, monkeypatch):
     monkeypatch.setattr(passes, "VERIFY", False)
     x = np.array([0.5, 0.6])
@@ -52,7 +52,7 @@ def test_a_long_graph(n, low, monkeypatch):
     gc.collect()
 
 
-@pytest.mark.parametrize("n", [2_000, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [2_000, pytest.param(20_000, marks=pytest.mark.long)])
 def test_a_long_function_and_its_gradient(n, monkeypatch):
     monkeypatch.setattr(passes, "VERIFY", False)
     x = np.array([0.5, 0.6])
