@@ -93,7 +93,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/place.py`, `ir/plan.py`, `ir/planning/` |
 | regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `halo.py`, `blocks.py`, `region.py` |
 | chains as one axis; regions by one fork | `ir/planning/flat.py`, `together.py` |
-| NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit*.py`, `backends/numpy/run.py` |
+| NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit*.py`, `backends/straight/` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
 | training | `tracer/train.py`, `tracer/training/`, `tracer/optimizers.py`, `tracer/schedules.py` |
@@ -146,8 +146,8 @@ Before that, plan passes make of a graph that updates states what the Target pla
 {plan}
 ## The program
 
-`step.source(x, y)`. `backends/numpy/emit.py` turns each step into the calls that its kernel stands for; nothing is decided here any
-more. `bind` makes every view into the arena once (`backends/numpy/run.py` keeps a pool of such instances, so that threads and
+`step.source(x, y)`. `backends/straight/writer.py` turns each step into the calls that its kernel stands for; nothing is decided here any
+more. `bind` makes every view into the arena once (`backends/straight/run.py` keeps a pool of such instances, so that threads and
 re-entrant calls never meet), `run` is what a call runs. `step.run(x, y, steps=n)` is the same program inside one loop.
 
 {program}

@@ -8,9 +8,10 @@ from functools import lru_cache
 
 from backends.base import Look, Settle
 from backends.numpy.emit import emit_source
-from backends.numpy.run import Program
+from backends.numpy.ground import NumpyGround
 from backends.numpy.target import TARGET, TARGET_EXACT
 from backends.numpy.workers import threads
+from backends.straight.run import Program
 from ir.plan import Plan
 from ir.target import Target
 
@@ -32,7 +33,7 @@ class NumpyBackend:
         self, plan: Plan, look: Look | None = None, ticks: Iterator[int] | None = None, settle: Settle | None = None
     ) -> Program:
         """See `backends.base.Backend`."""
-        return Program(plan, emit_source(plan, watched=look is not None), look, ticks, settle)
+        return Program(plan, emit_source(plan, watched=look is not None), _GROUND, look, ticks, settle)
 
 
 @lru_cache
@@ -40,4 +41,5 @@ def _target(exact: bool, workers: int) -> Target:
     return replace(TARGET_EXACT if exact else TARGET, workers=workers)
 
 
+_GROUND = NumpyGround()
 BACKEND = NumpyBackend()

@@ -3,17 +3,18 @@ from __future__ import annotations
 
 from itertools import takewhile
 
-from backends.numpy.emit_steps import StepWriter, indent
-from backends.numpy.names import Names, states_of
-from backends.numpy.site import type_name
+from backends.numpy.steps import NumpyStepWriter
+from backends.straight.names import Names, states_of
+from backends.straight.site import type_name
+from backends.straight.steps import indent
+from backends.straight.writer import Writer
 from ir.plan import Fill, Host, Plan, Region, Step
 
 
-class RegionWriter(StepWriter):
+class RegionWriter(NumpyStepWriter, Writer):
     def __init__(self, plan: Plan, around: Names | None = None):
         super().__init__(plan, around)
         self.blocks: dict[Plan, str] = {}
-        self.imported: set[str] = set()  # of `backends.numpy.blocks`
 
     def _step(self, step: Step) -> list[str]:
         return self._region(step) if isinstance(step, Region) else super()._step(step)
@@ -23,11 +24,11 @@ class RegionWriter(StepWriter):
         if region.follows:
             return []
         names, members, run = self.names, self._together(region), "run_through" if at_end else "run"
-        self.imported.add("Blocks")
+        names.need("backends.numpy.blocks", "Blocks")
         if len(members) == 1:
             name, given = self._blocks(region, f".{run}")
             return [f"{name}({', '.join(given)})"]
-        self.imported.add("Together")
+        names.need("backends.numpy.blocks", "Together")
         made = [self._blocks(member) for member in members]
         name = names.fresh("regions_")
         names.bound.append(f"{name} = Together({', '.join([each for each, _ in made])}).{run}")
@@ -73,12 +74,10 @@ class RegionWriter(StepWriter):
             writer.names.scaled = (region.rows,) if region.scales else None
             self.blocks[plan] = self.names.fresh("block_")
             self.names.bound += writer.definition(self.blocks[plan])
-            self.uses_support |= writer.uses_support
-            self.uses_turn |= writer.uses_turn
         return self.blocks[plan]
 
 
-class _Block(StepWriter):
+class _Block(NumpyStepWriter):
     """Writes the body of a region: a function of blocks of its operands and results, then of the parts it adds to."""
 
     def definition(self, name: str) -> list[str]:

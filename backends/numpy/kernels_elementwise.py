@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy.site import Site, same_memory
+from backends.straight.site import Site, same_memory
 from ir.op import Op
 from ir.place import Place
 from ir.spec import Spec, ufunc_dtypes

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from backends.numpy.site import Site
+from backends.straight.site import Site
 from ir.target import Kernel, Places
 
 
@@ -13,7 +13,7 @@ def _call(site: Site) -> tuple[str, ...]:
     specs = site.thing(site.attrs["gives"], "specs")
     reads = "".join([f"{{{k}}}, " for k in range(len(site.reads))])
     writes = "".join([f"{{out{k or ''}}}, " for k in range(len(site.writes))])
-    return (f"hosted({code}, ({reads}), {specs}, ({writes}))",)
+    return (f"support.hosted({code}, ({reads}), {specs}, ({writes}))",)
 
 
 def _scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:

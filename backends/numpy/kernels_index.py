@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.kernels_elementwise import ufunc_scratch
-from backends.numpy.site import Site, parts, same_memory, without
+from backends.straight.site import Site, parts, same_memory, without
 from ir.place import Place
 from ir.planning.places import sliced
 from ir.spec import Spec

@@ -13,7 +13,7 @@ import numpy as np
 
 from backends.numpy.kernels_elementwise import scratch_of, ufunc_scratch
 from backends.numpy.kernels_reduce import LONGEST
-from backends.numpy.site import Site, dense, flat, like, reshaped, transposed, type_name
+from backends.straight.site import Site, dense, flat, like, reshaped, transposed, type_name
 from ir.place import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.kernels_elementwise import passes, ufunc_scratch
-from backends.numpy.site import Site
+from backends.straight.site import Site
 from ir.place import Place
 from ir.target import Kernel, Places
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.kernels_reduce import product_cost, steps_cost
-from backends.numpy.site import Site, flat, like, parts, reshaped
+from backends.straight.site import Site, flat, like, parts, reshaped
 from ir.planning.strides import is_dense
 from ir.spec import Spec
 from ir.target import Kernel, Places

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from backends.numpy.kernels_elementwise import ufunc_scratch
-from backends.numpy.site import Site, dense, flat, like, parts, reshaped, type_name, without
+from backends.straight.site import Site, dense, flat, like, parts, reshaped, type_name, without
 from ir.place import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places

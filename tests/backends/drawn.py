@@ -152,7 +152,7 @@ def _other(rng: np.random.Generator, name: str, pick: Any) -> Any:
 
 def spoil(instance: Any, made: Plan, garbage: int) -> None:
     """Writes over an Instance's arena, but for what stands there from one run to the next: slots, and copies that are made once."""
-    arena = instance.arena
+    arena = instance.memory.arena
     places = [s.write for s in made.steps if isinstance(s, Fill) or (isinstance(s, Copy) and s.when)]
     spans = [(p.buffer.offset + p.span()[0], p.buffer.offset + p.span()[1]) for p in places if p.buffer.offset is not None]
     stands = [arena[a:b].copy() for a, b in spans]

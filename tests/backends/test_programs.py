@@ -207,7 +207,7 @@ def test_memory_goes_with_the_program() -> None:
     program = emitted(network())
     given = network_inputs()
     program(given)
-    arena, state = weakref.ref(program._free[0].arena.base), weakref.ref(given[3])
+    arena, state = weakref.ref(program._free[0].memory.arena.base), weakref.ref(given[3])
     gc.disable()
     try:
         del program, given

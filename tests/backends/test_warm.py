@@ -10,7 +10,7 @@ import pytest
 
 import tracer
 from backends.numpy import blas, warm, workers
-from backends.numpy.run import multiply_together
+from backends.numpy.ground import multiply_together
 
 
 @pytest.mark.parametrize(

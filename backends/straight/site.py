@@ -2,7 +2,7 @@
 
 A Kernel's `body` is a tuple of line templates or a function of a `Site` that gives such a tuple. In a template `{0}`, `{1}` are the
 operands, `{out}` and `{out1}` the outputs, `{t0}` the temps and `{axis}` the node's attribute of that name. A function is written as
-`np.add.reduce`; the emitter binds it to a name of its own once.
+`np.add.reduce` or `support.hosted` (of the backend's own `support`); the emitter binds it to a name of its own once.
 """
 
 from __future__ import annotations

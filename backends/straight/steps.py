@@ -5,13 +5,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from backends.numpy.names import Names, body_of
-from backends.numpy.site import Site
+from backends.straight.names import Names, body_of
+from backends.straight.site import Site
 from ir.graph import Value
 from ir.place import Place
 from ir.plan import Call, Copy, Fill, Gate, Host, Plan, Step, Tick
 from ir.planning.results import is_scalar
-from ir.planning.walk import turned
 from ir.source import Line
 
 _SIGNS = {
@@ -30,15 +29,16 @@ _SIGNS = {
 
 
 class StepWriter:
-    """Names, and what the lines written so far need around them."""
+    """Names, and what the lines written so far need around them. Lines are NumPy's; a backend overrides what it writes otherwise."""
+
+    names_type: type[Names] = Names
+    site_type: type[Site] = Site
 
     def __init__(self, plan: Plan, around: Names | None = None):
         self.plan, self.body = plan, body_of(plan)
-        self.names = Names(plan, self.body, around)
+        self.names = self.names_type(plan, self.body, around)
         self.numbers: dict[Value, str] = {}
-        self.uses_support: set[str] = set()
         self.as_calls = False  # whether each step must be one call
-        self.uses_python = self.uses_quiet = self.uses_turn = False
         for index, value in enumerate(plan.graph.inputs):
             if value.spec.weak:
                 self.numbers[value] = self.names.inputs[index]
@@ -53,32 +53,27 @@ class StepWriter:
             comment, lines = user_comment(step.line), self._step(step)
             shown = [comment] if comment != last and comment is not None else []
             last = comment
-            modes = step.line.errstate if step.line is not None and lines else ()
+            modes = self._errstate(step) if lines else ()
             if modes and modes != held:
                 found.append(self.names.functions(f"with np.errstate({', '.join([f'{k}={mode!r}' for k, mode in modes])}):"))
             found += indent([*shown, *lines]) if modes else [*shown, *lines]
             held = modes
         return found
 
+    def _errstate(self, step: Step) -> tuple[tuple[str, str], ...]:
+        """The user's setting of floating-point errors for the step's line, where he has one."""
+        return step.line.errstate if step.line is not None else ()
+
     def _step(self, step: Step) -> list[str]:
         match step:
             case Call():
                 return self._call(step)
             case Copy():
-                write, read = self.names.place(step.write), self.names.place(step.read)
-                axes = turned(step.read, step.write) if step.read.dtype.char in "fd" and not self.as_calls and not self.plan.exact else None
-                if axes is not None:
-                    self.uses_turn = True
-                    return [f"turn({write}, {read}, {axes[0]}, {axes[1]})"]
-                if step.read.dtype == step.write.dtype and not self.as_calls:
-                    return [f"{write}[...] = {read}"]  # 0.35 us, where `copyto` takes 0.85
-                cast = "" if step.read.dtype == step.write.dtype else ', "unsafe"'
-                return [self.names.functions(f"np.copyto({write}, {read}{cast})")]
+                return self._copy(step)
             case Fill():
-                return [f"{self.names.place(step.write)}[()] = {self._number(step.value)}"]
+                return [self._fill(step)]
             case Gate():
-                self.uses_support.add("stop")
-                return [f"if not {self.names.place(step.read)}:", "    stop()"]
+                return [f"if not {self.names.place(step.read)}:", f"    {self.names.functions('support.stop')}()"]
             case Tick():
                 return ["next(ticks)"]
             case Host():
@@ -89,22 +84,22 @@ class StepWriter:
             case _:
                 return []
 
+    def _copy(self, step: Copy) -> list[str]:
+        cast = "" if step.read.dtype == step.write.dtype else ', "unsafe"'
+        write, read = self.names.place(step.write), self.names.place(step.read)
+        return [self.names.functions(f"{self.names.module}.copyto({write}, {read}{cast})")]
+
+    def _fill(self, step: Fill) -> str:
+        return f"{self.names.place(step.write)}[()] = {self._number(step.value)}"
+
     def _call(self, call: Call) -> list[str]:
         names = self.names
-        site = Site(call, names.place, names.const, names.thing)
+        site = self.site_type(call, names.place, names.const, names.thing)
         templates = call.kernel.body if isinstance(call.kernel.body, tuple) else call.kernel.body(site)
         fields = {f"t{k}": names.place(p) for k, p in enumerate(call.temps)}
         fields.update({f"out{k or ''}": names.place(p) for k, p in enumerate(call.writes)})
         fields.update({key: repr(value) for key, value in call.node.attrs.items() if key not in fields})
-        lines = [template.format(*_Lazy(names, call.reads), **fields) for template in templates]
-        for line in lines:
-            if "hosted" in line:
-                self.uses_support.add("hosted")
-            elif "quiet()" in line and not self.uses_quiet:
-                self.uses_quiet = True
-                self.uses_support.add("hushed")
-                names.bound.append("quiet = hushed()")
-        return [names.functions(line) for line in lines]
+        return [names.functions(template.format(*_Lazy(names, call.reads), **fields)) for template in templates]
 
     # ---- Python numbers
     def _number(self, value: Value) -> str:
@@ -121,7 +116,7 @@ class StepWriter:
             return f"{operands[0]} {_SIGNS[fn]} {operands[1]}"
         if fn in ("neg", "pos", "invert"):
             return {"neg": "-", "pos": "+", "invert": "~"}[fn] + operands[0]
-        self.uses_python = True
+        self.names.need("ir.ops.scalar", "python")
         return f"python.meaning({', '.join(operands)}, fn={fn!r})"
 
     # ---- results
@@ -133,7 +128,10 @@ class StepWriter:
         place: Place | None = self.plan.results[index]
         if place is None:
             return self._number(value)
-        return self.names.place(place) + ("[()]" if is_scalar(value) else "")
+        return self._given(self.names.place(place), value)
+
+    def _given(self, name: str, value: Value) -> str:
+        return f"{name}[()]" if is_scalar(value) else name
 
 
 class _Lazy:

@@ -1,7 +1,8 @@
 """Names: which Python name stands for a place, and the line that makes it, once a program, once an Instance, or once a call.
 
 In: places of a plan, in the order in which lines ask for them. Out: unique, readable names (the user's own where the line assigns
-one), and the definitions as three lists of lines. A place is one array object however often it is asked for.
+one), the definitions as three lists of lines, and what the program imports of ours. A place is one array object however often it is
+asked for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy.site import type_name
+from backends.straight.site import type_name
 from ir.errors import VerifyError
 from ir.graph import Value
 from ir.place import Buffer, Place
@@ -25,6 +26,7 @@ RESERVED = {
     *keyword.kwlist,
     *dir(builtins),
     "np",
+    "cp",
     "arena",
     "const",
     "state",
@@ -46,17 +48,27 @@ RESERVED = {
     "length",
     "stop",
     "ticks",
+    "turn",
+    "python",
+    "blas_threads",
+    "Blocks",
+    "Together",
+    "adjacent",
+    "hosted",
+    "support",
 }
 _ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
-_FUNCTION = re.compile(r"\bnp((?:\.\w+)+)")
+_FUNCTION = re.compile(r"\b(np|cp)((?:\.\w+)+)|\bsupport\.(\w+)")
 
 
 class Names:
     """`once` are lines of the module, `bound` of `bind`, `called` of `run`; `arrays` are the constants that `bind` is given.
 
     Names for a block of a region are within those `around` them: functions and constants are shared, and what the block is given is no
-    view of the whole's memory but an argument.
+    view of the whole's memory but an argument. `module` is the array library as the lines call it.
     """
+
+    module, support = "np", "backends.numpy.support"
 
     def __init__(self, plan: Plan, body: Plan, around: Names | None = None):
         self.plan, self.body, self.around = plan, body, around
@@ -70,7 +82,7 @@ class Names:
         self._names: dict[tuple[Any, ...], str] = {}
         self._consts: dict[str, str] = around._consts if around else {}
         self._functions: dict[str, str] = around._functions if around else {}
-        self.support: set[str] = around.support if around else set()  # what `bound` calls beside NumPy
+        self.imports: dict[str, set[str]] = around.imports if around else {}  # by module
         self._views: dict[int, View] = {id(view.place): view for view in body.views}
         self._hints = _hints(body)
         self._members: dict[Buffer, list[int]] = {}  # the inputs of each buffer: several for a pack of states
@@ -100,15 +112,24 @@ class Names:
         return self.fresh(hint)
 
     def functions(self, line: str) -> str:
-        """The line with each `np.add.reduce` replaced by a local name, bound once."""
-        return _FUNCTION.sub(lambda found: self._function(found[1]), line)
+        """The line with each `np.add.reduce` replaced by a local name, bound once; `support.stop` is imported."""
+        return _FUNCTION.sub(lambda found: self._function(found[1], found[2]) if found[1] else self._supported(found[3]), line)
 
-    def _function(self, path: str) -> str:
+    def _function(self, module: str, path: str) -> str:
         name = self._functions.get(path)
         if name is None:
             parts = [p for p in path.split(".") if p not in ("", "_core", "umath")]
             name = self._functions[path] = self.fresh("_".join(parts))
-            self.once.append(f"{name} = {f'np.dtype(np{path})' if path[1:] in np.__all__ and _is_type(path[1:]) else f'np{path}'}")
+            is_type = module == "np" and path[1:] in np.__all__ and _is_type(path[1:])
+            self.once.append(f"{name} = {f'np.dtype(np{path})' if is_type else module + path}")
+        return name
+
+    def _supported(self, name: str) -> str:
+        return self.need(self.support, name)
+
+    def need(self, module: str, name: str) -> str:
+        """The name, which the program imports from a module of ours."""
+        self.imports.setdefault(module, set()).add(name)
         return name
 
     def const(self, text: str, hint: str) -> str:
@@ -196,7 +217,7 @@ class Names:
     def _define_const(self, name: str, place: Place) -> None:
         data = place.buffer.data
         assert data is not None
-        if data.ndim == 0 and place.shape == ():
+        if data.ndim == 0 and place.shape == () and self.module == "np":
             self.once.append(f"{name} = {_finite(f'np.array({_number(data)}, np.{type_name(data.dtype)})')}")
         elif place.offset == 0 and place.shape == data.shape and place.strides == data.strides:
             self.arrays.append(data)
@@ -216,15 +237,15 @@ class Names:
             self.called.append(f"{name} = {self._geometry(self.place(owner), owner, place)}")
 
     def _empty(self, place: Place) -> str:
-        kind = f"np.{type_name(place.dtype)}"
+        empty, kind = f"{self.module}.empty", f"np.{type_name(place.dtype)}"
         if place.contiguous("C"):
-            return self.functions(f"np.empty({place.shape}, {kind})")
+            return self.functions(f"{empty}({place.shape}, {kind})")
         if place.contiguous("F"):
-            return self.functions(f'np.empty({place.shape}, {kind}, "F")')
+            return self.functions(f'{empty}({place.shape}, {kind}, "F")')
         slow_first = _slow_first(place)
         shape = tuple([place.shape[k] for k in slow_first])
         back = tuple([slow_first.index(k) for k in range(len(shape))])
-        return self.functions(f"np.empty({shape}, {kind}).transpose({back})")
+        return self.functions(f"{empty}({shape}, {kind}).transpose({back})")
 
     # ---- views of arrays that are given
     def _view_of(self, place: Place) -> str:
@@ -256,7 +277,7 @@ class Names:
             name = self._packs[buffer] = self.fresh("pack_")
             states = ", ".join([self.inputs[k] for k in self._members[buffer]])
             self.bound.append(f"{name} = adjacent({states})")
-            self.support.add("adjacent")
+            self._supported("adjacent")
         return name
 
     def _geometry(self, base: str, root: Place, place: Place) -> str:
@@ -318,18 +339,18 @@ def _view_text(view: View, source: str, names: Names) -> str:
         case "transpose":
             return f"{source}.transpose({attrs['axes']})"
         case "expand_dims":
-            return names.functions(f"np.expand_dims({source}, {attrs['axis']})")
+            return names.functions(f"{names.module}.expand_dims({source}, {attrs['axis']})")
         case "squeeze":
             return f"{source}.squeeze({attrs['axis']})"
         case "broadcast_to":
-            return names.functions(f"np.broadcast_to({source}, {attrs['shape']})")
+            return names.functions(f"{names.module}.broadcast_to({source}, {attrs['shape']})")
         case "slice":
             parts = [":".join(["" if n is None else str(n) for n in triple]) for triple in attrs["index"]]
             return f"{source}[{', '.join([*parts, '...'])}]"
         case "custom":
             return source
         case other:
-            raise VerifyError(f"the NumPy emitter has no text for the view {other}", mend="add it to _view_text")
+            raise VerifyError(f"there is no text for the view {other}", mend="add it to _view_text")
 
 
 def _hints(plan: Plan) -> dict[tuple[Any, ...], str]:

@@ -1,7 +1,8 @@
 """Programs and Instances: a Program is text and constants, shared by all; an Instance is memory of its own with the run bound to it.
 
 A call leases an Instance from the Program's pool (a list: `pop` and `append` are atomic, so threads and re-entrant calls never meet)
-and gives it back whatever happens. The arena is requested once, in an Instance's first run; it dies with the Program.
+and gives it back whatever happens. The arena is requested once, in an Instance's first run; it dies with the Program. What memory is,
+and where constants and states must lie, the backend's `Ground` says; before the first run nothing is asked of it.
 """
 
 from __future__ import annotations
@@ -12,38 +13,71 @@ import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
-
-import numpy as np
+from functools import cached_property, partial
+from typing import Any, Protocol
 
 from backends.base import Look, Settle
-from backends.numpy.emit import Source
-from backends.numpy.names import states_of
-from backends.numpy.support import lie_adjacent
-from backends.numpy.warm import LEAST, warm_up
-from ir.plan import Call, Loop, Plan, Region
+from backends.straight.names import states_of
+from backends.straight.writer import Source
+from ir.plan import Plan
 
+Run = Callable[[Sequence[Any]], list[Any]]
 _numbers = itertools.count()
 _COMMENT = re.compile(r"\s*# \S+:\d+ ")
+
+
+class Memory(Protocol):
+    """What an Instance has of its own."""
+
+    arena: Any
+
+    def bound(self, run: Run) -> Run:
+        """The run, in an order with those before it in this memory."""
+        ...
+
+
+class Ground(Protocol):
+    """What a backend's programs stand on."""
+
+    def memory(self, plan: Plan) -> Memory:
+        """Memory for an Instance of the plan."""
+        ...
+
+    def constants(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        """The constants of a program where it can read them; things that are no arrays as they are."""
+        ...
+
+    def lie(self, plan: Plan, inputs: Sequence[Any], states: Sequence[int]) -> bool:
+        """Whether the states among the inputs lie as the plan has them."""
+        ...
 
 
 class Program:
     """`source` is the text that runs; calling the program runs it on a leased Instance."""
 
     def __init__(
-        self, plan: Plan, source: Source, look: Look | None = None, ticks: Iterator[int] | None = None, settle: Settle | None = None
-    ):
-        self.plan, self.source, self.const = plan, source.text, source.const
-        self.packs, self.settle = plan.packs, settle
-        self.states, self.multiply = states_of(plan), multiply_together(plan)
+        self, plan: Plan, source: Source, ground: Ground, look: Look | None = None, ticks: Iterator[int] | None = None,
+        settle: Settle | None = None,
+    ):  # fmt: skip
+        self.plan, self.source, self.ground, self.settle, self.states = plan, source.text, ground, settle, states_of(plan)
+        self._const = source.const
+        self._given: dict[str, Any] = {"look": look, "ticks": itertools.count() if ticks is None else ticks}
         self.file = f"<gradplan program {next(_numbers)}>"
         linecache.cache[self.file] = (len(self.source), None, self.source.splitlines(keepends=True), self.file)
         weakref.finalize(self, linecache.cache.pop, self.file, None)
-        module: dict[str, Any] = {"__name__": self.file, "look": look, "ticks": itertools.count() if ticks is None else ticks}
-        exec(compile(self.source, self.file, "exec"), module)
-        self.make: Callable[..., Callable[[Sequence[Any]], list[Any]]] = module["bind"]
         self._free: list[Instance] = []
+
+    @cached_property
+    def make(self) -> Callable[..., Run]:
+        """`bind` of the program."""
+        module: dict[str, Any] = {"__name__": self.file, **self._given}
+        exec(compile(self.source, self.file, "exec"), module)
+        return module["bind"]
+
+    @cached_property
+    def const(self) -> tuple[Any, ...]:
+        """The constants where the program reads them."""
+        return self.ground.constants(self._const)
 
     def __call__(self, inputs: Sequence[Any]) -> list[Any]:
         """The results for `inputs`, in the order of `graph.inputs`; see `backends.base.Instance.run`."""
@@ -90,43 +124,19 @@ class Instance:
     Nothing here refers back to the Program or in a circle, so memory goes when the last reference does.
     """
 
-    __slots__ = ("_make", "_const", "_states", "_request", "_alignment", "_packs", "_settle", "_multiply", "arena", "run", "__weakref__")
+    __slots__ = ("_make", "_const", "_states", "_plan", "_ground", "_settle", "memory", "run", "__weakref__")
 
     def __init__(self, program: Program):
         self._make, self._const, self._states = program.make, program.const, program.states
-        self._request, self._alignment = program.plan.arena_request, program.plan.target.alignment
-        self._packs, self._settle, self._multiply = program.packs, program.settle, program.multiply
-        self.arena: Any = None
-        self.run: Callable[[Sequence[Any]], list[Any]] = partial(Instance._bind_and_run, weakref.proxy(self))
+        self._plan, self._ground, self._settle = program.plan, program.ground, program.settle
+        self.memory: Memory | None = None
+        self.run: Run = partial(Instance._bind_and_run, weakref.proxy(self))
 
     def _bind_and_run(self, inputs: Sequence[Any]) -> list[Any]:
-        if self.arena is None:
-            warm_up(self._multiply)
-            self.arena = aligned(self._request, self._alignment)
-        if self._settle is not None and not all(lie_adjacent([inputs[k] for k in members]) for members in self._packs):
+        if self.memory is None:
+            self.memory = self._ground.memory(self._plan)
+        if self._settle is not None and not self._ground.lie(self._plan, inputs, self._states):
             inputs = self._settle(inputs)
         moved = partial(Instance._bind_and_run, weakref.proxy(self) if type(self) is Instance else self)
-        self.run = self._make(self.arena, self._const, [inputs[k] for k in self._states], moved)
+        self.run = self.memory.bound(self._make(self.memory.arena, self._const, [inputs[k] for k in self._states], moved))
         return self.run(inputs)
-
-
-def multiply_together(plan: Plan) -> int:
-    """How many threads may be in a product of some size at the same time; 0 where the plan has none."""
-    found = 0
-    for step in plan.steps:
-        if isinstance(step, Call) and step.node.op.family == "matmul":
-            found = max(found, int(step.node.op.flops(step.node.specs, tuple([v.spec for v in step.node.operands])) >= 2 * LEAST))
-        elif isinstance(step, Loop):
-            found = max(found, multiply_together(step.body))
-        elif isinstance(step, Region):
-            found = max(found, multiply_together(step.body) * step.workers)
-    return found
-
-
-def aligned(request: int, alignment: int) -> Any:
-    """`request` bytes from NumPy, without those before the first aligned one. Nothing is requested for 0."""
-    if request == 0:
-        return bytearray()
-    block = np.empty(request, np.uint8)
-    start = -block.__array_interface__["data"][0] % alignment
-    return block[start:]
