@@ -160,12 +160,21 @@ CASES = [
         "sum of what was added to zeros", f"(sum({ADDED}, axis=(0,), keepdims=True), {READ})",
         f"(reshape(add_at(broadcast_to(f64(0.0), shape=(8,)), two, k, axes=(0,)), shape=(1, 8)), {READ})", False,
     ),
+    (
+        "sum of what was added to zeros, with an axis of size 1",
+        f"(sum(reshape({ADDED}, shape=(2, 1, 8)), axis=(2,), keepdims=True), {READ})",
+        f"(reshape(add_at(broadcast_to(f64(0.0), shape=(2,)), two, j, axes=(0,)), shape=(2, 1, 1)), {READ})", False,
+    ),
     ("added to zeros in order", "add_at(broadcast_to(f64(0.0), shape=(2,)), two, counted(2), axes=(0,))", "add(two, f64(0.0))", False),
     ("picked in order", "gather(x, counted(2), axes=(0,))", "x", False),
     ("picked before arithmetic", "gather(exp(wide), j, k, axes=(0, 1))", f"exp({READ})", False),
     (
         "picked before arithmetic", "gather(subtract(wide, column), j, k, axes=(0, 1))",
         f"subtract({READ}, gather(reshape(column, shape=(2,)), j, axes=(0,)))", False,
+    ),
+    (
+        "picked before arithmetic", "gather(reshape(subtract(reshape(wide, shape=(2, 1, 8)), reshape(column, shape=(2, 1, 1))),"
+        " shape=(2, 8)), j, k, axes=(0, 1))", f"subtract({READ}, gather(reshape(column, shape=(2,)), j, axes=(0,)))", False,
     ),
     ("picked of what repeats", f"({REPEATED}, {READ})", f"(gather(reshape(column, shape=(2,)), j, axes=(0,)), {READ})", False),
     ("mean without a dtype", "mean(x, axis=(0,), keepdims=False, dtype=None)", "mean(x, axis=(0,), keepdims=False)", True),
@@ -211,6 +220,7 @@ STAY = [
     REPEATED, f"sum({ADDED}, axis=(1,), keepdims=False)", f"(sum({ADDED}, axis=(0, 1), keepdims=False), {READ})",
     f"(sum(add_at(broadcast_to(f64(-0.0), shape=(2, 8)), two, j, k, axes=(0, 1)), axis=(1,), keepdims=False), {READ})",
     f"((e := exp(wide)), {READ.replace('wide', 'e')})", "gather(exp(x), j, k, axes=(0, 1))", "gather(exp(wide), j, axes=(0,))",
+    "gather(reshape(exp(wide), shape=(4, 4)), j, k, axes=(0, 1))",
 ]
 
 

@@ -50,6 +50,19 @@ def _reads_alike(node: Node, other: Node) -> bool:
     )
 
 
+def _unit_axes(shape: tuple[int, ...], new: tuple[int, ...]) -> list[int | None] | None:
+    """Of each axis of `new` the axis of `shape` that it is, None for one of size 1; None where the shapes differ in more than those.
+
+    >>> _unit_axes((4, 1, 3), (1, 4, 3)), _unit_axes((4, 1, 3), (3, 4))
+    ([None, 0, 2], None)
+    """
+    long = [k for k, n in enumerate(shape) if n != 1]
+    if [shape[k] for k in long] != [n for n in new if n != 1]:
+        return None
+    left = iter(long)
+    return [next(left) if n != 1 else None for n in new]
+
+
 def _of_zeros(node: Node) -> bool:
     """It adds at places of an array of +0.0."""
     base = node.operands[0].node
@@ -66,6 +79,11 @@ def _zeros(m: Match, shape: tuple[int, ...]) -> Value:
 def _sum_of_added(m: Match) -> Value | None:
     """Added at the places along the axes that are left, which gives the same sums in another order."""
     node, axis = m["add_at"].node, m["axis"]
+    if m.root.node.operands[0] is not m["add_at"]:
+        moved = _unit_axes(m.root.node.operands[0].shape, node.outputs[0].shape)
+        if moved is None:
+            return None
+        axis = tuple([k for k, of in enumerate(moved) if of in axis])
     kept = _kept(node, axis) if axis and _of_zeros(node) and _whole(node) else None
     if kept is None:
         return None
@@ -98,16 +116,25 @@ def _counts(index: Value, size: int) -> bool:
 
 
 def _picked_before(m: Match) -> Value | None:
-    """The arithmetic on what is picked of each operand."""
-    root, x = m.root.node, m.root.node.operands[0]
-    node, whole = x.node, x.shape
-    if not node.op.has(Trait.ELEMENTWISE) or m.facts.uses_of(x, 2) != 1 or m.root.spec.size * _SMALLER > x.spec.size:
+    """The arithmetic on what is picked of each operand, also where axes of size 1 come or go between the two."""
+    root, seen = m.root.node, m.root.node.operands[0]
+    x = seen.node.operands[0] if seen.node.op is reshape else seen
+    node, whole, moved = x.node, x.shape, _unit_axes(x.shape, seen.shape)
+    if moved is None or not node.op.has(Trait.ELEMENTWISE) or m.root.spec.size * _SMALLER > x.spec.size:
         return None
-    if not any(v.shape == whole for v in node.operands) or not _whole(root):
+    if any(m.facts.uses_of(v, 2) != 1 for v in (x, seen)) or not any(v.shape == whole for v in node.operands) or not _whole(root):
         return None
-    spread = [v if v.shape in (whole, ()) else broadcast_to(v, shape=whole) for v in node.operands]
+    spread = [_moved(v, len(whole), moved) if v.ndim else v for v in node.operands]
+    spread = [v if v.shape in (seen.shape, ()) else broadcast_to(v, shape=seen.shape) for v in spread]
     picked = [gather(v, *root.operands[1:], **root.attrs) if v.ndim else v for v in spread]
     return m.graph.apply(node.op, picked, node.attrs)
+
+
+def _moved(value: Value, ndim: int, axes: Sequence[int | None]) -> Value:
+    """An operand of something with `ndim` axes, for that with those axes (None: of size 1)."""
+    shape = (1,) * (ndim - value.ndim) + value.shape
+    new = tuple([1 if k is None else shape[k] for k in axes])
+    return value if value.shape == new else reshape(value, shape=new)
 
 
 def _picked_of_repeated(m: Match) -> Value | None:
@@ -126,8 +153,15 @@ _PLAIN = Condition(lambda m: m.root.node.attrs.get("dtype") is None and m.root.d
 
 RULES: tuple[Rule, ...] = (
     Rule("sum of what was added to zeros", "sum(add_at(*xs), axis=axis)", to=_sum_of_added, where=kind("fc") & _PLAIN, exact=False),
+    Rule(
+        "sum of what was added to zeros, with an axis of size 1", "sum(reshape(add_at(*xs)), axis=axis)", to=_sum_of_added,
+        where=kind("fc") & _PLAIN, exact=False,
+    ),
     Rule("added to zeros in order", "add_at(*xs)", to=_added_in_order, exact=False, needs=lambda ops: ops[0] is broadcast_to),
     Rule("picked in order", "gather(*xs)", to=_picked_in_order, exact=False, needs=lambda ops: len(ops) == 2 and ops[1] is CONSTANT),
-    Rule("picked before arithmetic", "gather(*xs)", to=_picked_before, exact=False, needs=lambda ops: ops[0].has(Trait.ELEMENTWISE)),
+    Rule(
+        "picked before arithmetic", "gather(*xs)", to=_picked_before, exact=False,
+        needs=lambda ops: ops[0] is reshape or ops[0].has(Trait.ELEMENTWISE),
+    ),
     Rule("picked of what repeats", "gather(*xs)", to=_picked_of_repeated, exact=False, needs=lambda ops: ops[0] is broadcast_to),
 )
