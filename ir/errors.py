@@ -109,6 +109,10 @@ class VerifyError(Error):
     """A graph or plan breaks its own rules: a fault of a pass, or of a graph built by hand."""
 
 
+class NotLowered(Error):
+    """An operation, or a group of them, that can't be written as loops: no code is generated for it."""
+
+
 class CheckError(Error):
     """A checked call found a value that is wrong or no longer finite.
 

@@ -20,6 +20,7 @@ IR_ORDER = (
     "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.scanner", "ir.parse", "ir.dot", "ir.verify",
     "ir.evaluate", "ir.pattern", "ir.facts", "ir.ranges", "ir.rules", "ir.rewrite", "ir.support", "ir.known_slopes", "ir.gradient",
     "ir.place", "ir.target", "ir.passes", "ir.plan", "ir.plan_text", "ir.plan_dot", "ir.planning",
+    "ir.affine", "ir.kernel", "ir.kernel_run", "ir.kernel_verify", "ir.lowering",
 )
 TRACER_ORDER = (
     "tracer.config", "tracer.sizes", "tracer.trees", "tracer.schedules", "tracer.optimizers", "tracer.operands",
