@@ -121,10 +121,10 @@ def _forget(folder: Path) -> None:
 
 class Memory:
     """Bytes between two pages that nobody may touch, filled with 0xFF: NaN. `at`: "end" puts the last byte before the upper page (up to
-    `align`), "start" the first one behind the lower page."""
+    `align`), "start" the first one behind the lower page; the address is `phase` behind a multiple of `align`."""
 
-    def __init__(self, nbytes: int, at: str = "end", align: int = 16) -> None:
-        pages = max(1, -(-nbytes // PAGE)) * PAGE
+    def __init__(self, nbytes: int, at: str = "end", align: int = 16, phase: int = 0) -> None:
+        pages = -(-max(nbytes + phase, 1) // PAGE) * PAGE
         self.nbytes, self._mapped = nbytes, pages + 2 * PAGE
         self._base = _mmap(None, self._mapped, 3, 0x22, -1, 0)
         assert self._base not in (None, ctypes.c_void_p(-1).value), "no memory"
@@ -132,7 +132,7 @@ class Memory:
             assert _mprotect(guard, PAGE, 0) == 0
         self._bytes = np.frombuffer((ctypes.c_uint8 * pages).from_address(self._base + PAGE), np.uint8)
         self._bytes[:] = 0xFF
-        self._start = pages - -(-nbytes // align) * align if at == "end" else 0
+        self._start = (pages - nbytes - phase) // align * align + phase if at == "end" else phase
         self.ptr = self._base + PAGE + self._start
         self.bytes = self._bytes[self._start : self._start + nbytes]
 
