@@ -14,7 +14,7 @@ from ir.errors import ShapeError
 from ir.op import Axes, Axis, Op, Reduced, Same, Trait
 from ir.ops import elementwise
 from ir.ops.elementwise import _c
-from ir.ops.shape import expand_dims, inverse, ravel, reshape, resolve_axes, squeeze, swap_last, transpose
+from ir.ops.shape import expand_dims, inverse, ravel, reshape, resolve_axes, shaped, squeeze, swap_last, transpose
 from ir.spec import Spec, broadcast, check_dtype, promote, ufunc_dtypes
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _dot_vjp(g: Value, z: Value, x: Value, y: Value) -> tuple[Value, Value]:
 
 def _shaped(x: Value, shape: tuple[int, ...]) -> Value:
     """`x` in that shape, -1 standing for the axes left; itself where it has it."""
-    shape = _matrix_shape(x.shape, shape)
-    return x if x.shape == shape else reshape(x, shape=shape)
+    return shaped(x, _matrix_shape(x.shape, shape))
 
 
 def _matrix_shape(old: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from ir.errors import ArgumentError, ShapeError
 from ir.op import ZERO, Axes, Op, Reduced, Same, Trait
 from ir.ops import elementwise as e
 from ir.ops.index import cut
-from ir.ops.shape import broadcast_to, concatenate, expand_dims, inverse, reshape, resolve_axes, resolve_axis, transpose
+from ir.ops.shape import broadcast_to, concatenate, expand_dims, inverse, reshape, resolve_axes, resolve_axis, shaped, transpose
 from ir.ops.ufunc import Vjp
 from ir.spec import Spec, check_dtype
 
@@ -119,7 +119,7 @@ def sum_to(g: Value, shape: Sequence[int]) -> Value:
         raise ShapeError(f"{shape} does not broadcast to {g.shape}", mend="sizes must be equal, or 1 in the smaller shape")
     axis = tuple([k for k in range(g.ndim) if k < lead or shape[k - lead] != g.shape[k]])
     total = sum(g, axis=axis, keepdims=False) if axis else g
-    return total if total.shape == shape else reshape(total, shape=shape)
+    return shaped(total, shape)
 
 
 # ---- product

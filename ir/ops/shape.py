@@ -91,6 +91,16 @@ def ravel(x: Value) -> Value:
     return reshape(x, shape=(x.spec.size,))
 
 
+def shaped(x: Value, shape: tuple[int, ...]) -> Value:
+    """`x` in that shape; itself where it has it.
+
+    >>> from ir.graph import Graph
+    >>> shaped(Graph().input(Spec((2, 3))), (3, 2)).shape
+    (3, 2)
+    """
+    return x if x.shape == shape else reshape(x, shape=shape)
+
+
 def swapaxes(x: Value, first: int, second: int) -> Value:
     """`np.swapaxes`: x with two axes exchanged; ShapeError for an axis out of range.
 

@@ -13,12 +13,25 @@ from typing import Any, NamedTuple
 
 from ir.errors import VerifyError
 from ir.graph import Graph
-from ir.passes import carry_ones, common, dead, fold, fuse_linear, inline_custom, pack_states, scale, shrink, simplify
+from ir.passes import (
+    associate,
+    carry_ones,
+    common,
+    dead,
+    fold,
+    fuse_linear,
+    inline_custom,
+    join_products,
+    pack_states,
+    scale,
+    shrink,
+    simplify,
+)
 from ir.target import Target
 from ir.verify import verify
 
 BEFORE_GRADIENT: tuple[ModuleType, ...] = (dead, common)
-PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, fuse_linear, scale, shrink)
+PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, associate, join_products, fuse_linear, scale, shrink)
 PLAN_PASSES: tuple[ModuleType, ...] = (pack_states, carry_ones)  # for graphs that update states, once
 ROUNDS = 4  # PASSES run again while they find something, at most so often
 VERIFY = False

@@ -22,6 +22,8 @@ INPUTS = {
     "u": Spec((2, 3), "u1"), "p": Spec((2, 3), "?"), "z": Spec((2, 3), "c16"), "n": Spec((), "f8", "float"), "cube": Spec((2, 1, 3)),
     "wide": Spec((2, 8)), "two": Spec((2,)), "j": Spec((2,), "i8"), "k": Spec((2,), "i8"),
     "many": Spec((5, 2, 3)), "most": Spec((5, 2, 4)),
+    "A": Spec((80, 90)), "B": Spec((90, 80)), "c": Spec((80,)), "d": Spec((90,)), "M": Spec((80, 90), "i4"), "m": Spec((90,), "i4"),
+    "E": Spec((80, 90), "f2"), "e": Spec((90,), "f2"), "col": Spec((80, 1)), "tall": Spec((900, 4)), "high": Spec((900, 6)),
 }
 ADDED = "add_at(broadcast_to(f64(0.0), shape=(2, 8)), two, j, k, axes=(0, 1))"
 REPEATED = "gather(broadcast_to(column, shape=(2, 8)), j, k, axes=(0, 1))"
@@ -74,6 +76,43 @@ CASES = [
     (
         "sum of products", "sum(matmul(transpose(many, axes=(0, 2, 1)), most), axis=(0,), keepdims=False)",
         "dot(transpose(reshape(many, shape=(10, 3)), axes=(1, 0)), reshape(most, shape=(10, 4)))", False,
+    ),
+    ("scale of a factor", "dot(multiply(s, A), d)", "dot(A, multiply(d, s))", False),
+    ("scale of a factor", "dot(multiply(A, d), d)", "dot(A, multiply(d, d))", False),
+    ("scale of a factor", "dot(c, multiply(A, col))", "dot(multiply(c, reshape(col, shape=(80,))), A)", False),
+    ("scale of a factor", "dot(multiply(A, exp(col)), d)",
+     "multiply(dot(A, d), reshape(exp(col), shape=(80,)))", False),
+    ("scale of a factor", "dot(c, multiply(A, d))", "add(multiply(dot(c, A), d), 0.0)", False),
+    ("scale of a factor", "dot(negative(A), d)", "dot(A, negative(d))", False),
+    ("scale of a factor", "dot(transpose(divide(A, 3.0), axes=(1, 0)), c)", "dot(transpose(A, axes=(1, 0)), divide(c, 3.0))", False),
+    ("scale of a factor", "dot(multiply(M, 3), m)", "dot(M, multiply(m, 3))", False),
+    (
+        "scale of a factor", "dot(transpose(tall, axes=(1, 0)), multiply(high, 0.3))",
+        "multiply(dot(transpose(tall, axes=(1, 0)), high), 0.3)", False,
+    ),
+    (
+        "scale of a factor", "dot(transpose(tall, axes=(1, 0)), multiply(high, n))",
+        "add(multiply(dot(transpose(tall, axes=(1, 0)), high), n), 0.0)", False,
+    ),
+    ("chain of products", "dot(dot(A, B), c)", "dot(A, dot(B, c))", False),
+    ("chain of products", "dot(c, dot(A, B))", "dot(dot(c, A), B)", False),
+    (
+        "chain of products", "dot(c, transpose(dot(A, B), axes=(1, 0)))",
+        "dot(dot(c, transpose(B, axes=(1, 0))), transpose(A, axes=(1, 0)))", False,
+    ),
+    ("chain of products", "dot(dot(dot(A, B), A), d)", "dot(A, dot(B, dot(A, d)))", False),
+    (
+        "chain of products", "dot(dot(tall, transpose(tall, axes=(1, 0))), high)",
+        "dot(tall, dot(transpose(tall, axes=(1, 0)), high))", False,
+    ),
+    (
+        "products that are added up", "add(add(multiply(col, d), A), add(multiply(exp(d), exp(col)), multiply(col, exp(d))))",
+        "add(dot(transpose(concatenate((r := reshape(col, shape=(1, 80))), reshape(exp(col), shape=(1, 80)), r, axis=0), axes=(1, 0)), "
+        "concatenate(reshape(d, shape=(1, 90)), (e := reshape(exp(d), shape=(1, 90))), e, axis=0)), A)", False,
+    ),
+    (
+        "products that are added up", "add(add(0, dot(tall, transpose(tall, axes=(1, 0)))), dot(high, transpose(high, axes=(1, 0))))",
+        "dot(concatenate(tall, high, axis=1), concatenate(transpose(tall, axes=(1, 0)), transpose(high, axes=(1, 0)), axis=0))", False,
     ),
     ("sigmoid", "add(0.5, multiply(tanh(multiply(x, 0.5)), 0.5))", "sigmoid(x)", True),
     ("sigmoid", "add(multiply(0.5, tanh(divide(f, 2))), 0.5)", "sigmoid(f)", True),
@@ -207,6 +246,9 @@ STAY = [
     "cast(cast(f, dtype=dtype('f8')), dtype=dtype('i4'))", "cast(cast(i, dtype=dtype('f8')), dtype=dtype('i2'))",
     "cast(n, dtype=dtype('f8'))", "multiply(cast(n, dtype=dtype('f4')), f64(0.1))", "multiply(cast(n, dtype=dtype('f2')), 0.5)",
     "multiply(x, cast(n, dtype=dtype('f4')))",
+    "dot(multiply(E, 3.0), e)", "dot(multiply(x, 3.0), v)", "((t := multiply(A, 3.0)), dot(t, d))",
+    "add(multiply(col, d), multiply(exp(col), exp(d)))", "((t := dot(A, B)), dot(t, c))",
+    "dot(dot(x, W), b)", "dot(A, dot(B, c))", "add(dot(A, B), dot(A, exp(B)))",
     "matmul(cube, W)", "add(dot(x, W), s)", "add(dot(x, W), gy)", "transpose(x, axes=(1, 0))",
     "broadcast_to(v, shape=(2, 3))", "reshape(sum(x, axis=(1,), keepdims=False), shape=(2, 1))", "where(p, x, y)",
     "sum(h, axis=(0,), keepdims=False, dtype=dtype('f4'))",

@@ -224,7 +224,7 @@ def test_passes_and_the_plan():
     plan = fast.plan(*args)
     assert lines(fast, "pass", "nothing", "3 operations", "peak_bytes") == [
         "pass simplify: 1 rewrite", "pass fuse_linear: 1 rewrite",
-        "nothing to do for inline_custom, dead, common, fold, scale, shrink", "3 operations traced, 2 left",
+        "nothing to do for inline_custom, dead, common, fold, associate, join_products, scale, shrink", "3 operations traced, 2 left",
         f"peak_bytes {plan.peak_bytes}, {len(plan.steps)} steps",
     ]  # fmt: skip
     record = fast.explain().records[0]
