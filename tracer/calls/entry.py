@@ -21,6 +21,7 @@ from backends.numpy.support import Block, finish, lie_adjacent, side_by_side
 from ir import Graph, Plan, Value, planning
 from ir.errors import ArgumentError
 from ir.passes import Record, optimize, prepare
+from ir.planning.kept import kept_in_fortran_order
 from ir.spec import WEAK, Spec
 from tracer import trees
 from tracer.calls.keys import check_native, lies
@@ -62,8 +63,12 @@ class Entry:
         self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
         updated = {graph.inputs.index(state) for state, _ in graph.updates}
         for c in traced.captured:
-            lie = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
-            self._layouts[c.input] = lie if c.input not in updated or (exact and lie == "F") else "C"
+            self._layouts[c.input] = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
+        otherwise = {k for k in updated if self._layouts[k] != "C"}
+        if otherwise:
+            fortran = {k for k in otherwise if self._layouts[k] == "F"}
+            kept = fortran if exact else kept_in_fortran_order(graph, self._layouts, backend.target())
+            self._layouts.update(dict.fromkeys(otherwise - kept, "C"))
         self._captured = [_Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
         for captured in self._captured if updated else ():
             captured.beside = [other for other in self._captured if other is not captured and (other.updated or captured.updated)]

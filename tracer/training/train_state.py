@@ -53,8 +53,10 @@ class Trained:
         """What the optimizer keeps for a parameter, made when first asked for."""
         known = self._kept.get(id(holder))
         if known is None:
-            fresh = np.zeros(holder.shape, holder.dtype.newbyteorder("="))
-            kept = {name: Variable(np.array(a, order="C")) for name, a in self._optimizer.state(fresh).items()}
+            memory = holder.memory()
+            order: Any = "F" if memory is not None and memory.flags.fnc else "C"  # it may stay so: `ir/planning/kept.py`
+            fresh = np.zeros(holder.shape, holder.dtype.newbyteorder("="), order)
+            kept = {name: Variable(np.array(a, order="A")) for name, a in self._optimizer.state(fresh).items()}
             known = self._kept[id(holder)] = holder.shape, kept
         if known[0] != holder.shape and known[1]:
             raise ArgumentError(
@@ -132,7 +134,7 @@ def _own(leaf: Any, name: str, line: Line | None) -> Variable:
     if isinstance(leaf, Variable) and not leaf.absent and leaf.dtype.kind in "fc":
         return leaf
     if isinstance(leaf, (np.ndarray, np.generic, float)) and np.asarray(leaf).dtype.kind in "fc":
-        return Variable(np.array(leaf, order="C"), name=name)
+        return Variable(np.array(leaf, order="A"), name=name)
     absent = isinstance(leaf, Variable) and leaf.absent
     of_dtype = f" of dtype {leaf.dtype}" if isinstance(leaf, (np.ndarray, np.generic, Variable)) and not absent else ""
     raise ArgumentError(
