@@ -39,6 +39,24 @@ def verify(graph: Graph) -> None:
     _check_order(graph)
 
 
+def looked_at(graph: Graph) -> tuple[list[Any], ...]:
+    """All that `verify` looks at, to be compared: what is equal before and after has been verified already.
+
+    >>> graph = Graph()
+    >>> before = looked_at(graph)
+    >>> x = graph.input(Spec((3,)))
+    >>> looked_at(graph) == before
+    False
+    """
+    nodes = [
+        (n, n.graph, n.op, n.operands, n.outputs, n.attrs.copy(), n.recompute_of, [(v.node, v.index, v.spec) for v in n.outputs])
+        for n in graph.nx._node
+    ]
+    edges = [[(source, at, edge.get("index")) for source, keyed in into.items() for at, edge in keyed.items()]
+             for into in graph.nx._pred.values()]  # fmt: skip
+    return nodes, edges, graph.inputs[:], graph.outputs[:], graph.updates[:], graph.order()[:]
+
+
 def fail(graph: Graph, node: Node, cause: str) -> VerifyError:
     """The error about a node: the sentence, then the node (`>`) with those that feed and use it."""
     operands = zip(node.op.names(len(node.operands)), [v.spec for v in node.operands])
@@ -74,9 +92,8 @@ def _check_operands(graph: Graph, node: Node) -> None:
 
 def _check_edges(graph: Graph, node: Node) -> None:
     """The edges into the node are its operands, one for one."""
-    edges = {
-        (source, position): data.get("index") for source, keyed in graph.nx.pred[node].items() for position, data in keyed.items()
-    }
+    into = graph.nx._pred[node]  # `nx.pred` wraps every level in a view
+    edges = {(source, position): data.get("index") for source, keyed in into.items() for position, data in keyed.items()}
     for position, operand in enumerate(node.operands):
         index = edges.pop((operand.node, position), None)
         if index != operand.index:

@@ -255,10 +255,11 @@ def test_records_say_what_was_done() -> None:
     assert all(r.seconds > 0 for r in log)
 
 
-def test_a_broken_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("says", [1, 0])
+def test_a_broken_pass_is_named(says: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def spoil(graph: Graph, *, exact: bool = False) -> int:
         graph.outputs[0].spec = Spec((7,))
-        return 1
+        return says
 
     monkeypatch.setattr(fold, "run", spoil)
     monkeypatch.setattr(ir.passes, "VERIFY", True)
