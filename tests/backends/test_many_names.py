@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 import tracer
-from backends.numpy import emit
+from backends.straight import writer
 
 
 @pytest.mark.parametrize("most", [0, 10_000])
 def test_same_results(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    monkeypatch.setattr(emit, "MANY", most)
+    monkeypatch.setattr(writer, "MANY", most)
     table = np.arange(6.0).reshape(2, 3)
 
     def f(x, y):
@@ -26,7 +26,7 @@ def test_same_results(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
 
 
 def test_states(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(emit, "MANY", 0)
+    monkeypatch.setattr(writer, "MANY", 0)
     w = tracer.Variable(np.ones((3, 1)))
     step = tracer.train_step(lambda x: (x @ w).sum(), tracer.optimizers.SGD(lr=0.5), [w])
     for _ in range(2):
