@@ -19,7 +19,7 @@ import numpy as np
 import backends
 import tracer
 from benchmarks.case import OURS
-from benchmarks.timing import Contestant, times
+from benchmarks.timing import PAUSE, Contestant, times
 from benchmarks.workloads import WORKLOADS
 from ir.plan import Plan, Region
 
@@ -112,7 +112,7 @@ class Rested:
     unit: int = 1
 
     def seconds(self, n: int) -> float:
-        time.sleep(0.06)
+        time.sleep(PAUSE)
         return self.contestant.seconds(n)
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+PAUSE = 0.2  # seconds before a turn: the threads of the one before still spin (OpenBLAS's for 2**28 ticks, 135 ms)
+
 
 class Timed(Protocol):
     """What can be timed: `seconds(n)` is how long n calls took; one call does `unit` iterations."""

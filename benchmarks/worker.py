@@ -16,14 +16,13 @@ from typing import Any
 
 from benchmarks import peers
 from benchmarks.case import OURS_WARM, ROUND, WARM, arrays
-from benchmarks.timing import Contestant
+from benchmarks.timing import PAUSE, Contestant
 from benchmarks.workloads import named
 from ir.place import Place
 from ir.plan import Call, Copy, Plan, Region
 
 COLD = 0.02  # seconds of a call from which on it makes no difference that others ran before it
 LIMIT = 600  # seconds for an answer: compiling, or a round
-PAUSE = 0.05  # seconds before a turn: the threads of the one before (OpenBLAS's for 2**26 ticks) still spin
 _SPAWN = multiprocessing.get_context("spawn")  # nothing of the parent's memory in the child
 
 
