@@ -206,10 +206,17 @@ class Graph:
                 raise VerifyError(f"operand {position} of {op.name} belongs to another graph").at(op=op.name, line=line)
         node = Node(self, op, operands, attrs, specs, line)
         node.serial = self._serial = self._serial + 1
-        if not operands:
-            self.nx.add_node(node)
-        for position, operand in enumerate(operands):  # the first edge adds the node
-            self.nx.add_edge(operand.node, node, position, index=operand.index)
+        succ, pred = self.nx._succ, self.nx._pred  # what `add_edge` does, in a quarter of its time: the node is new
+        self.nx._node[node], succ[node] = {}, {}
+        given: dict[Node, dict[int, dict[str, int]]] = {}
+        pred[node] = given
+        for position, operand in enumerate(operands):
+            edge = {"index": operand.index}
+            if operand.node in given:
+                given[operand.node][position] = edge
+            else:
+                given[operand.node] = succ[operand.node][node] = {position: edge}
+        nx._clear_cache(self.nx)
         self._order = None
         return node
 
@@ -244,8 +251,11 @@ class Graph:
         return twin, mapped
 
     # ---- rewriting
-    def replace(self, old: Value, new: Value) -> list[Node]:
-        """Every use of `old` (operands, outputs, updates) becomes `new`; gives the nodes that used it. The specs must be equal."""
+    def replace(self, old: Value, new: Value, is_result: bool = True) -> list[Node]:
+        """Every use of `old` (operands, outputs, updates) becomes `new`; gives the nodes that used it. The specs must be equal.
+
+        `is_result`: False where it is known that `old` is no output and no new value of a state, so that they need not be looked through.
+        """
         if old is new:
             return []
         if old.spec != new.spec:
@@ -253,8 +263,9 @@ class Graph:
         uses = self.uses(old)
         for node, position in uses:
             self.rewire(node, position, new)
-        self.outputs = [new if v is old else v for v in self.outputs]
-        self.updates = [(state, new if v is old else v) for state, v in self.updates]
+        if is_result:
+            self.outputs = [new if v is old else v for v in self.outputs]
+            self.updates = [(state, new if v is old else v) for state, v in self.updates]
         self._order = None
         return [node for node, _ in uses]
 
@@ -280,6 +291,11 @@ class Graph:
     def users(self, node: Node) -> Mapping[Node, Mapping[int, Mapping[str, int]]]:
         """The nodes with an operand from `node`, each with its edges by operand position. Not to be written into."""
         return self.nx._succ[node]  # `nx.succ` wraps every level in a view, which takes ten times as long
+
+    def updated(self) -> set[int]:
+        """The indices of the inputs that updates give new values."""
+        states = {state for state, _ in self.updates}
+        return {k for k, value in enumerate(self.inputs) if value in states}
 
     def results(self) -> list[Value]:
         """The outputs, then the new values of states."""

@@ -134,7 +134,7 @@ class Rewriter:
 
     # ---- what a rewrite sets off
     def _replace(self, old: Value, new: Value) -> None:
-        users = self.graph.replace(old, new)
+        users = self.graph.replace(old, new, old in self.facts.results)
         self.facts.replaced(old, new)
         for node in users:
             self._queue(node)

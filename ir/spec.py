@@ -31,10 +31,10 @@ class Spec:
     weak: str | None = None
 
     def __init__(self, shape: Iterable[int] | int, dtype: Any = np.float64, weak: str | None = None):
-        shape = (shape,) if isinstance(shape, (int, np.integer)) else shape
-        object.__setattr__(self, "shape", tuple(map(int, shape)))
-        object.__setattr__(self, "dtype", dtype if type(dtype) is np.dtype else np.dtype(dtype))
-        object.__setattr__(self, "weak", weak)
+        shape = shape if type(shape) is tuple else (shape,) if isinstance(shape, (int, np.integer)) else shape
+        _set_shape(self, tuple(map(int, shape)))
+        _set_dtype(self, dtype if isinstance(dtype, np.dtype) else np.dtype(dtype))
+        _set_weak(self, weak)
 
     @property
     def ndim(self) -> int:
@@ -66,6 +66,9 @@ class Spec:
 
     def __repr__(self) -> str:
         return f"Spec({self})"
+
+
+_set_shape, _set_dtype, _set_weak = [getattr(Spec, name).__set__ for name in ("shape", "dtype", "weak")]  # a frozen one's own way
 
 
 def dtype_name(dtype: np.dtype) -> str:

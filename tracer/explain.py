@@ -135,7 +135,7 @@ def record_of(
     `baked_texts` gives it, `steps` says what the plan takes, as `plan_texts` does.
     """
     inputs = graph.inputs
-    updated = {inputs.index(state) for state, _ in graph.updates}
+    updated = graph.updated()
     guards = [g.description for g in traced.guards]
     groups = [
         ("arguments", [f"argument {x.name}: {'part of the key' if x.input is None else inputs[x.input].spec}" for x in traced.leaves]),

@@ -44,7 +44,8 @@ EXACT = False
 
 def run(graph: Graph, *, exact: bool = False) -> int:
     """Merges equal nodes, in place; gives the number of nodes removed. One walk in the graph's order finds all there are."""
-    results = set(graph.results())
+    given = set(graph.results())
+    results = set(given)
     number: dict[Value, int] = {}  # equal Values have equal numbers
     first: dict[Hashable, Node] = {}
     merged = []
@@ -62,7 +63,7 @@ def run(graph: Graph, *, exact: bool = False) -> int:
             results.update([new for old, new in pairs if old in results])
     for node, kept in merged:
         for old, new in zip(node.outputs, kept.outputs):
-            graph.replace(old, new)
+            graph.replace(old, new, old in given)
     if merged:
         graph.remove([node for node, _ in merged])
     return len(merged)

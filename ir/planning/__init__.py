@@ -165,7 +165,7 @@ def _plan(
 
 def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Value]) -> None:
     """One node: a view, or a Call with what its kernel needs. `homes`: the states that values are written over."""
-    for value in draft.turned.intersection(node.operands):
+    for value in [v for v in dict.fromkeys(node.operands) if v in draft.turned]:
         draft.turned.remove(value)
         draft.set_aside(value, "laid in rows", node.line, order="C")
     if packs.is_view(node):

@@ -24,29 +24,33 @@ class Classes:
 
     def each(self, spot: Spot) -> int | None:
         """How many indices go with a row of the class; None where that is no whole number."""
-        root, ratio = self._find(spot)
-        found = _over(ratio, self._least.get(root, 1))
+        root, own = self._find(spot)
+        found = ratio(own, self._least.get(root, 1))
         return int(found) if found == int(found) else None
 
-    def unite(self, a: Spot, b: Spot, ratio: Ratio) -> None:
-        """One class of the two: `ratio` indices of `a` go with one of `b`."""
+    def unite(self, a: Spot, b: Spot, of: Ratio) -> None:
+        """One class of the two: `of` indices of `a` go with one of `b`."""
         (above, of_a), (root, of_b) = self._find(a), self._find(b)
         if above != root:
-            ratio = _over(ratio * of_b, of_a)
-            self._above[above] = root, ratio
-            self._least[root] = min(self._least.get(root, 1), self._least.get(above, 1) * ratio)
+            of = ratio(of * of_b, of_a)
+            self._above[above] = root, of
+            self._least[root] = min(self._least.get(root, 1), self._least.get(above, 1) * of)
 
     def _find(self, spot: Spot) -> tuple[Spot, Ratio]:
         path = []
         while (above := self._above.get(spot)) is not None:
             path.append(spot)
             spot = above[0]
-        ratio: Ratio = 1
+        own: Ratio = 1
         for below in reversed(path):
-            ratio = self._above[below][1] * ratio
-            self._above[below] = spot, ratio
-        return spot, ratio
+            own = self._above[below][1] * own
+            self._above[below] = spot, own
+        return spot, own
 
 
-def _over(a: Ratio, b: Ratio) -> Ratio:
-    return a if b == 1 else Fraction(a) / b
+def ratio(a: Ratio, b: Ratio) -> Ratio:
+    """a / b; an int where it is whole, since reckoning with fractions takes twenty times as long."""
+    if b == 1:
+        return a
+    found = Fraction(a) / b
+    return found.numerator if found.denominator == 1 else found

@@ -17,19 +17,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from fractions import Fraction
 
 from ir.errors import Error
 from ir.graph import Graph, Node, Value
 from ir.planning.body import block_attrs
-from ir.planning.classes import Classes, Spot
+from ir.planning.classes import Classes, Spot, ratio
 from ir.planning.follow import Way, followed, reads_slice, shows, with_length, writes_nearly_all, writes_slice
+from ir.planning.forms import forms, of_forms
 from ir.planning.group import Group, combines, lack, products_beside, without_loose_views
 from ir.planning.halo import Cut
 from ir.planning.orders import predicted
 from ir.planning.outside import unfit
 from ir.target import Target
 
+Ints = tuple[int, ...]
+Cuts = tuple[Cut | tuple[()] | None, ...]  # of operands: () where the class is not in one, None where it is in several of its axes
 FEW = 16  # a block computes up to two rows again for each so many that it has
 NO_AXIS = "it has no axis along which its operands and its result can be cut alike"
 
@@ -62,17 +64,20 @@ class _Finder:
     def __init__(self, graph: Graph, order: list[Node], exact: bool, target: Target, lies: Mapping[Value, tuple[int, ...]]):
         self.graph, self.order, self.exact, self.target, self.lies = graph, order, exact, target, lies
         self.classes = Classes()
-        self.unfit = {n: unfit(n, exact, target) for n in order}
+        self.form = forms(order)
+        self.unfit = of_forms(self.form, order, lambda n: unfit(n, exact, target))
         self.nodes = [n for n in order if not self.unfit[n]]
-        self.followed: dict[Node, dict[tuple[int, int], Way]] = {n: followed(n) for n in self.nodes}
+        self.followed: dict[Node, dict[tuple[int, int], Way]] = of_forms(self.form, self.nodes, followed)
         for node, ways in self.followed.items():
             for (position, axis), way in ways.items():
                 value, out = node.operands[position], node.outputs[0]
-                ratio = Fraction(value.shape[axis], out.shape[way.axis]) if way.runs else 1
-                self.classes.unite((value, axis), (out, way.axis), ratio)
+                of = ratio(value.shape[axis], out.shape[way.axis]) if way.runs else 1
+                self.classes.unite((value, axis), (out, way.axis), of)
         self.shifted = {node for node, ways in self.followed.items() if any(way.start for way in ways.values())}
         self.spots: dict[Value, dict[Spot, list[int]]] = {}
         self.cuts: dict[Value, dict[Spot, Cut | None]] = {}
+        self.legal: dict[tuple[int, int, Cut | None, Cuts], bool] = {}
+        self.stepping: dict[tuple[Ints, Ints, int, int, bool], float] = {}
 
     def found(self) -> list[Group]:
         chosen, late = self._choose(), self._late()
@@ -157,20 +162,23 @@ class _Finder:
         outer: dict[Spot, int] = {}  # bytes of results in which it is the outermost axis in memory
         walked: dict[Spot, float] = {}  # bytes that could be moved while blocks step from run to run of what lies together
         for node, mine in ways.items():
-            for spot in mine:
+            if not mine:
+                continue
+            out, outermost = node.outputs[0], self._outermost(node.outputs[0])
+            given = [(v.spec.nbytes, ways[v.node]) for v in node.operands if v.node in ways]
+            for spot, axis in mine.items():
                 score.setdefault(spot, 0)
                 outer.setdefault(spot, 0)
                 walked.setdefault(spot, 0.0)
-                walked[spot] += self._steps_ns(node.outputs[0], mine[spot], laid=self.target.gap_ns > 0) * self.target.bandwidth
-                outer[spot] += node.outputs[0].spec.nbytes * (mine[spot] == self._outermost(node.outputs[0]))
-                for value in node.operands:
-                    if ways.get(value.node, {}).get(spot) is not None:
-                        score[spot] += value.spec.nbytes
-        first = {spot: k for k, spot in enumerate(score)}
+                walked[spot] += self._steps_ns(out, axis, laid=self.target.gap_ns > 0) * self.target.bandwidth
+                outer[spot] += out.spec.nbytes * (axis == outermost)
+                score[spot] += sum([nbytes for nbytes, its in given if its.get(spot) is not None])
+        more = {spot: score[spot] - walked[spot] for spot in score}
+        then = {spot: (self._fine(spot), outer[spot], -k) for k, spot in enumerate(score)}
         found = {}
         for node, mine in ways.items():
             if mine:  # of equals the one that is outermost and has enough to cut: its blocks lie together; all nodes see it alike
-                spot = max(mine, key=lambda s: (score[s] - walked[s], mine[s] is not None, self._fine(s), outer[s], -first[s]))
+                spot = max(mine, key=lambda s: (more[s], mine[s] is not None, then[s]))
                 found[node] = (spot, mine[spot])
         for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
             if node in found and shows(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
@@ -188,10 +196,14 @@ class _Finder:
         if axis is None:
             return 0.0
         strides = self.lies[value]
-        runs = math.prod([n for n, stride in zip(value.shape, strides) if abs(stride) > abs(strides[axis])])
-        runs = min(runs, math.prod(value.shape[:axis])) if laid else runs
-        blocks = max(1, value.spec.nbytes // (8 * self.target.block_elements))
-        return runs * blocks * self.target.run_ns if runs > 1 else 0.0
+        key = value.shape, strides, value.dtype.itemsize, axis, laid
+        found = self.stepping.get(key)
+        if found is None:
+            runs = math.prod([n for n, stride in zip(value.shape, strides) if abs(stride) > abs(strides[axis])])
+            runs = min(runs, math.prod(value.shape[:axis])) if laid else runs
+            blocks = max(1, value.spec.nbytes // (8 * self.target.block_elements))
+            found = self.stepping[key] = runs * blocks * self.target.run_ns if runs > 1 else 0.0
+        return found
 
     def _fine(self, spot: Spot) -> bool:
         """Whether one index of the axis is a small part of what a worker's cache holds."""
@@ -224,14 +236,18 @@ class _Finder:
         return self._spots(value).get(spot, [])
 
     def _cut(self, value: Value, spot: Spot) -> Cut | None:
-        """Where the class is in a value; None where it is not, or not in one place alone. Asked for often: found once."""
+        """Where the class is in a value; None where it is not, or not in one place alone."""
+        return self._cuts(value).get(spot)
+
+    def _cuts(self, value: Value) -> dict[Spot, Cut | None]:
+        """Where each class of a value is in it; None for one that is not in one place alone. Asked for often: found once."""
         cuts = self.cuts.get(value)
         if cuts is None:
             cuts = self.cuts[value] = {}
             for own, axes in self._spots(value).items():
                 each = self.classes.each((value, axes[0])) if len(axes) == 1 else None
                 cuts[own] = None if each is None else (axes[0], each)
-        return cuts.get(spot)
+        return cuts
 
     def _size(self, value: Value, spot: Spot) -> int:
         """How many rows of the class a value has; 0 where it is not cut."""
@@ -239,40 +255,34 @@ class _Finder:
         return 0 if cut is None else -(-value.shape[cut[0]] // cut[1])
 
     def _legal(self, node: Node, spot: Spot, axis: int) -> bool:
-        """Whether the operation, given blocks, gives the block: its own spec rule is asked, but for slices."""
-        out, followed = self._cut(node.outputs[0], spot), self.followed[node]
-        if out is None or self._size(node.outputs[0], spot) < 2:
-            return False
-        specs = []
-        for position, value in enumerate(node.operands):
-            if not self._along(value, spot):
+        """Whether the operation, given blocks, gives the block. Asked once for nodes of one form that are cut alike."""
+        out, cuts = self._cut(node.outputs[0], spot), tuple([self._cuts(v).get(spot, ()) for v in node.operands])
+        key = self.form[node], axis, out, cuts
+        found = self.legal.get(key)
+        if found is None:
+            found = self.legal[key] = out is not None and self._size(node.outputs[0], spot) > 1 and self._gives_block(node, axis, out, cuts)
+        return found
+
+    def _gives_block(self, node: Node, axis: int, out: Cut, cuts: Cuts) -> bool:
+        """`_legal` of a node whose operands are cut so: its own spec rule is asked, but for slices."""
+        followed, specs = self.followed[node], []
+        for position, (value, cut) in enumerate(zip(node.operands, cuts)):
+            if cut == ():
                 specs.append(value.spec)
                 continue
-            cut = self._cut(value, spot)
-            way = followed.get((position, cut[0])) if cut is not None else None
-            if cut is None or way is None or way.axis != axis:
+            way = followed.get((position, cut[0])) if cut else None
+            if not cut or way is None or way.axis != axis:
                 return False
             if cut[1] * (node.outputs[0].shape[axis] if way.runs else 1) != out[1] * (value.shape[cut[0]] if way.runs else 1):
                 return False
             specs.append(with_length(value.spec, cut[0], 2 * cut[1]))
         if reads_slice(node) or writes_slice(node):
-            return self._slice_legal(node, spot, axis)
+            return _slice_legal(node, axis, cuts)
         wanted = with_length(node.outputs[0].spec, axis, 2 * out[1])
         try:
             return node.op.infer(tuple(specs), block_attrs(node, axis, 2 * out[1])) == (wanted,)
         except Error:  # the rule refuses: not in blocks
             return False
-
-    def _slice_legal(self, node: Node, spot: Spot, axis: int) -> bool:
-        """Whether what is read of a slice, or written, is followed too; a value that is written may have one index for all."""
-        if not self._along(node.operands[0], spot):
-            return False
-        if reads_slice(node):
-            return True
-        value = node.operands[1]
-        lies = axis - (node.outputs[0].ndim - value.ndim)
-        varies = lies >= 0 and value.shape[lies] > 1
-        return writes_nearly_all(node, axis) and value.ndim <= node.outputs[0].ndim and (not varies or bool(self._along(value, spot)))
 
     # ---- groups
     def _connected(self, nodes: list[Node], spot: Spot, chosen: dict[Node, tuple[Spot, int | None]]) -> Iterator[Group]:
@@ -284,17 +294,18 @@ class _Finder:
                 if self._along(value, spot):
                     near.setdefault(value, []).append(node)
         left = dict.fromkeys(nodes)
+        place = {node: k for k, node in enumerate(nodes)}
         while left:
             first = next(iter(left))
             todo, seen = [first], {first}
             while todo:
                 node = todo.pop()
                 for value in (*node.operands, *node.outputs):
-                    for other in near.get(value, ()):
+                    for other in near.pop(value, ()):  # of the second to come here all have been seen
                         if other not in seen:
                             seen.add(other)
                             todo.append(other)
-            mine = [n for n in nodes if n in seen]
+            mine = sorted(seen, key=place.__getitem__)
             for node in mine:
                 del left[node]
             lent = self._slices_read(mine, spot)
@@ -331,3 +342,15 @@ class _Finder:
                 todo.append(node.operands[0].node)
         position = {node: k for k, node in enumerate(self.order)} if found else {}
         return sorted(found, key=position.__getitem__)
+
+
+def _slice_legal(node: Node, axis: int, cuts: Cuts) -> bool:
+    """Whether what is read of a slice, or written, is followed too; a value that is written may have one index for all."""
+    if cuts[0] == ():
+        return False
+    if reads_slice(node):
+        return True
+    value = node.operands[1]
+    lies = axis - (node.outputs[0].ndim - value.ndim)
+    varies = lies >= 0 and value.shape[lies] > 1
+    return writes_nearly_all(node, axis) and value.ndim <= node.outputs[0].ndim and (not varies or cuts[1] != ())

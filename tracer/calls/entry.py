@@ -22,16 +22,16 @@ from ir import Graph, Plan, Value, planning
 from ir.errors import ArgumentError
 from ir.passes import Record, optimize, prepare
 from ir.planning.kept import kept_in_fortran_order
-from ir.spec import WEAK, Spec
+from ir.spec import Spec
 from tracer import trees
+from tracer.calls.captured import Apart, Captured
 from tracer.calls.keys import check_native, lies
 from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.eager.lazy import record_graph
 from tracer.eager.sharing import Reading, Writing, shared_by, standing
 from tracer.explain import TraceRecord, baked_texts, other_thing, plan_texts, record_of
-from tracer.tracing.guards.memory import SHARING, memory
+from tracer.tracing.guards.memory import memory
 from tracer.tracing.outcome import LeafIn, LeafOut, Trace
-from tracer.tracing.outside import Capture
 from tracer.tracing.pause import no_collection
 from tracer.variable import Variable
 
@@ -61,7 +61,7 @@ class Entry:
         self._layouts = {leaf.input: _layout(leaves[k], exact) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
         self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
         self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
-        updated = {graph.inputs.index(state) for state, _ in graph.updates}
+        updated = graph.updated()
         for c in traced.captured:
             self._layouts[c.input] = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
         otherwise = {k for k in updated if self._layouts[k] != "C"}
@@ -69,9 +69,10 @@ class Entry:
             fortran = {k for k in otherwise if self._layouts[k] == "F"}
             kept = fortran if exact else kept_in_fortran_order(graph, self._layouts, backend.target())
             self._layouts.update(dict.fromkeys(otherwise - kept, "C"))
-        self._captured = [_Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
-        for captured in self._captured if updated else ():
-            captured.beside = [other for other in self._captured if other is not captured and (other.updated or captured.updated)]
+        self._captured = [Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
+        apart = Apart(self._captured) if updated else None
+        for captured in self._captured:
+            captured.apart = apart
         of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
         self._written = [(of_input[position], output) for position, output in traced.writes.items()]
         self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
@@ -133,7 +134,8 @@ class Entry:
     def _may_join(self, states: list[Value]) -> bool:
         """Whether these may be laid in one pack: a state that lies in one already is not asked to move to another."""
         fetches = self._of_input()
-        arrays = [fetches[states[0].graph.inputs.index(state)]().data for state in states]
+        at = {value: k for k, value in enumerate(states[0].graph.inputs)}
+        arrays = [fetches[at[state]]().data for state in states]
         return lie_adjacent(arrays) or not any(type(a.base) is Block for a in arrays)
 
     def _of_input(self) -> dict[int, Any]:
@@ -276,66 +278,6 @@ class Entry:
         steps = ["recorded with its graph, planned with what reads it"] if self.records_variables else plan_texts(self.plan)
         seconds = time.time() - self._began
         return record_of(self.traced, self.graph, self._passes, self._baked, self._traced_nodes, steps, self._began, seconds, why)
-
-
-class _Captured:
-    """A thing that the function closes over, fetched at each call and looked at again where it is not the one seen last."""
-
-    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact", "beside")
-
-    def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool):
-        self.fetch, self.spec, self.layout, self.updated, self.exact = capture.fetch, capture.spec, layout, updated, exact
-        self.is_variable = capture.kind == "variable"
-        self.number = WEAK[capture.spec.weak or "int"] if capture.kind == "number" else None
-        self.shape, self.seen = capture.spec.shape, np.empty(0)
-        self.beside: list[_Captured] = []  # those whose memory must be apart from this one's, since one of the two is written
-
-    def now(self) -> Any:
-        """The array or number for a call; None where it is no longer of the kind that was traced."""
-        try:
-            thing = self.fetch()
-            array = thing.settled() if self.is_variable else thing
-        except (LookupError, AttributeError, ValueError, TypeError):
-            return None
-        if self.number is not None:
-            return array if type(array) is self.number else None
-        if array is self.seen and array.shape == self.shape:
-            return array
-        return self._looked_at(thing, array)
-
-    def variable(self) -> Any:
-        """The Variable itself, for a call that is recorded; None where it is no longer of the kind that was traced."""
-        try:
-            thing = self.fetch()
-        except (LookupError, AttributeError, ValueError, TypeError):
-            return None
-        if not self.is_variable:
-            return thing if self.number is None or type(thing) is self.number else None
-        if not isinstance(thing, Variable) or thing.absent or thing.shape != self.shape:
-            return None
-        dtype = thing.dtype
-        return thing if dtype == self.spec.dtype or dtype.newbyteorder("=") == self.spec.dtype else None
-
-    def _looked_at(self, thing: Any, array: Any) -> Any:
-        if self.is_variable and not isinstance(thing, Variable):
-            return None
-        if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape:
-            return None
-        if array.dtype.newbyteorder("=") != self.spec.dtype:
-            return None
-        if self.exact and self.updated and {self.layout, lies(array, exact=True)} == {"C", "F"}:
-            return None
-        if self.updated and not (lies(array, self.exact) == self.layout and array.flags.behaved and array.dtype.isnative):
-            # what the plan writes must be plain memory in one order: the Variable is laid so once, and stays
-            thing.data = array = np.array(array, self.spec.dtype, order="F" if self.layout == "F" else "C")
-        if not array.dtype.isnative and not self.exact:
-            return np.array(array, self.spec.dtype, order="K")
-        if self.layout not in (lies(array, self.exact), "any") or not array.dtype.isnative:
-            return None
-        if any(np.may_share_memory(array, other.seen, max_work=SHARING) for other in self.beside):
-            return None
-        self.seen = array
-        return array
 
 
 def _direct(leaf: LeafIn, given: Any) -> bool:

@@ -38,10 +38,10 @@ class Watched(Graph):
         super().__init__()
         self.replaced: list[tuple[Value, Value]] = []
 
-    def replace(self, old: Value, new: Value) -> list[Node]:
+    def replace(self, old: Value, new: Value, is_result: bool = True) -> list[Node]:
         if old is not new:
             self.replaced.append((old, new))
-        return super().replace(old, new)
+        return super().replace(old, new, is_result)
 
     def stage(self, name: str) -> Stage:
         """What the results need now, and the replacements since the last stage."""

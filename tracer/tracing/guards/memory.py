@@ -24,7 +24,7 @@ def of_memory(tracing: Tracing, traced: Trace, leaves: list[Any], read: list[Fou
     TraceError where an argument and a Variable that the function closes over share memory and one of them is written, or where an
     argument that is written shares memory with an array that plain NumPy may have `read` while tracing: it would have read the old values.
     """
-    updated = {tracing.graph.inputs.index(state) for state, _ in tracing.graph.updates}
+    updated = tracing.graph.updated()
     of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
     written = [of_input[source] for source in traced.writes]
     captured = [c for c in traced.captured if c.kind in ("array", "variable")]
