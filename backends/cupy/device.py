@@ -49,7 +49,7 @@ class Gemm:
     op(A) is m x k, op(B) k x n, D m x n; element (i, j) of a stored matrix lies at i + j * ld. `conj` beside `trans` makes it the conjugate
     transpose. `batch` matrices lie `stride_*` apart (0: the same one for all). `precision`: what sums are kept in; "tf32" rounds float32
     factors to 10 bits. `bias` has length m and is added to each column of D; "gelu" is the form with tanh. "bgrada" writes the sums of A's
-    rows over k (length m) where the bias stands, "bgradb" those of B's columns (length n).
+    rows over k (length m) where the bias stands, "bgradb" those of B's columns (length n). Where A, B and D begin is a multiple of `align`.
     """
 
     m: int
@@ -71,6 +71,7 @@ class Gemm:
     precision: str = ""
     epilogue: str = "none"
     beta: float = 0.0
+    align: int = 16
 
     def __post_init__(self) -> None:
         for name, default in (("out", self.dtype), ("precision", PRECISIONS.get(self.dtype, ("",))[0])):
@@ -141,6 +142,10 @@ class Device(Protocol):
         """Copy on the device, or from pinned memory to it."""
         ...
 
+    def available(self) -> int:
+        """Bytes that could still be allocated."""
+        ...
+
     def view(self, memory: Memory, shape: Sequence[int], dtype: Any, offset: int = 0) -> Any:
         """An array of the user's kind over memory, which it keeps."""
         ...
@@ -154,7 +159,8 @@ class Device(Protocol):
         ...
 
     def prepare(self, gemm: Gemm) -> Any:
-        """How to run a product: the library's choice, made once; `workspace` of it: the bytes it wants (WORKSPACE_BYTES at most)."""
+        """How to run a product: the library's choice, made once; `workspace` of it: the bytes it wants (WORKSPACE_BYTES at most). None
+        where the library has nothing, which for the epilogue "none" is never so."""
         ...
 
     def gemm(self, prepared: Any, a: int, b: int, d: int, bias: int = 0, workspace: int = 0) -> None:
@@ -169,8 +175,8 @@ class Device(Protocol):
         """Run a captured graph, by one call; does not wait."""
         ...
 
-    def mark(self) -> Any:
-        """The end of the work asked for so far."""
+    def mark(self, again: Any = None) -> Any:
+        """The end of the work asked for so far; `again`: a mark that is no longer needed, to be used again."""
         ...
 
     def synchronize(self, mark: Any = None) -> None:

@@ -48,9 +48,9 @@ def product(a: View, b: View, d: View, dtype: str, *, epilogue: str = "none", pr
     """d = epilogue(a @ b + beta * d), or None. `epilogue`: of `Gemm`, but "sum_a" (a's rows summed over k) and "sum_b" (b's columns)
     for the gradients of a bias; a bias lies along d's last axis.
 
-    >>> product(View((100, 20), (20, 1)), View((20, 10), (10, 1)), View((100, 10), (10, 1)), "float32", epilogue="bias").gemm
-    Gemm(m=10, n=100, k=20, dtype='float32', lda=10, ldb=20, ldd=10, trans_a=False, trans_b=False, conj_a=False, conj_b=False, batch=1, \
-stride_a=0, stride_b=0, stride_d=0, out='float32', precision='float32', epilogue='bias', beta=0.0)
+    >>> found = product(View((100, 20), (20, 1)), View((20, 10), (10, 1)), View((100, 10), (10, 1)), "float32", epilogue="bias").gemm
+    >>> (found.m, found.n, found.k), (found.lda, found.ldb, found.ldd), (found.trans_a, found.trans_b)
+    ((10, 100, 20), (10, 20, 10), (False, False))
     """
     (rows, k), columns = a.shape[-2:], b.shape[-1]
     assert b.shape[-2] == k and d.shape[-2:] == (rows, columns) and a.shape[:-2] == b.shape[:-2] == d.shape[:-2], f"{a} @ {b} is not {d}"

@@ -248,7 +248,14 @@ EMULATED_CHECK(divrem_overflow, "a signed division overflows")
 EMULATED_CHECK(shift_out_of_bounds, "a shift by more than the bits there are")
 EMULATED_CHECK(type_mismatch_v1, "a pointer not aligned as its type wants")
 
+template <class... A> size_t sizes_of(void (*)(A...), size_t* sizes) {
+  const size_t all[] = {sizeof(A)..., 0};
+  for (size_t i = 0; i < sizeof...(A); i++) sizes[i] = all[i];
+  return sizeof...(A);
+}
+
 #define EMULATED(name) \
+  extern "C" size_t emulated_sizes_##name(size_t* sizes) { return sizes_of(name, sizes); } \
   extern "C" int emulated_##name(void** args, const unsigned* grid, const unsigned* block, int reversed, Fault* out) { \
     return emulated::launch([](void** a) { emulated::spread(name, a); }, args, grid, block, reversed, out); }
 

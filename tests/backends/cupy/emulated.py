@@ -93,23 +93,26 @@ def load(text: str) -> Module:
     assert names, 'the text has no kernel: each begins with extern "C" __global__ void'
     exports = "\n".join(f"EMULATED({name})" for name in names)
     whole = f'#include "{HEADER}"\n#line 1 "kernels.cu"\n{text}\n#line 1 "exports"\n{exports}\n'
-    key = hashlib.sha256("\0".join([whole, HEADER.read_text(), *FLAGS]).encode()).hexdigest()[:32]
-    folder = Path(tempfile.gettempdir()) / f"gradplan-emulated-{os.getuid()}"
-    path = folder / f"{key}.so"
-    if not path.exists():
-        folder.mkdir(mode=0o700, exist_ok=True)
-        _forget(folder)
-        _compile(whole, path)
+    path = build(whole, FLAGS, ("-lm", "-lc", "-lgcc"), HEADER.read_text())
     return Module(path, names, ctypes.CDLL(str(path)))
 
 
-def _compile(whole: str, path: Path) -> None:
+def build(text: str, flags: Sequence[str], libraries: Sequence[str] = (), included: str = "") -> Path:
+    """The library that g++ makes of a text (and of what it includes), or made before."""
+    key = hashlib.sha256("\0".join([text, included, *flags]).encode()).hexdigest()[:32]
+    folder = Path(tempfile.gettempdir()) / f"gradplan-emulated-{os.getuid()}"
+    path = folder / f"{key}.so"
+    if path.exists():
+        return path
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _forget(folder)
     made = path.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
-    command = ["g++", *FLAGS, "-x", "c++", "-", "-o", str(made), "-lm", "-lc", "-lgcc"]
-    done = subprocess.run(command, input=whole, capture_output=True, text=True)
+    command = ["g++", *flags, "-x", "c++", "-", "-o", str(made), *libraries]
+    done = subprocess.run(command, input=text, capture_output=True, text=True)
     if done.returncode:
         raise AssertionError(f"g++ refuses the text:\n{done.stderr}")
     made.replace(path)
+    return path
 
 
 def _forget(folder: Path) -> None:

@@ -102,7 +102,7 @@ class EmulatedDevice:
         if not self.late:
             self._drain(self._asked)
 
-    def mark(self) -> int:
+    def mark(self, again: int | None = None) -> int:
         self._outside("mark")
         return self._asked
 
