@@ -1,4 +1,4 @@
-"""Where regions lose: `python -m benchmarks.losses [--count 50] [--seed 0]`. A report of what is slower with regions than without.
+"""Where regions lose: `python -m benchmarks.losses [--count 50] [--seed 0] [--only NAME ...]`. A report of what is slower with regions.
 
 The workloads of this folder and programs drawn over arrays of 50 thousand to 4 million elements, half of them with their gradients,
 run with regions and without in interleaved rounds. Listed are all whose median is above 1.1 of that without, with the plan's regions.
@@ -128,31 +128,38 @@ def compared(name: str, make: Callable[[], Contestant], rounds: int) -> tuple[st
     return name, statistics.median(taken["regions"]), statistics.median(taken["single"]), plan
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.losses", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=5)
-    asked = parser.parse_args()
-    found = []
-    for workload in WORKLOADS:
-        found.append(compared(workload.name, lambda w=workload: w.contestants[OURS](w.made()), asked.rounds))
-    for seed in range(asked.seed, asked.seed + asked.count):
-        program = draw(random.Random(seed))
-        found.append(compared(f"drawn {seed}", lambda p=program: contestant(p), asked.rounds))
-        with_regions = found[-1][3] is not None and any(isinstance(step, Region) for step in found[-1][3].steps)
-        if not with_regions:
-            found.pop()
+def listed(found: list[tuple[str, float, float, Plan | None]]) -> Iterator[str]:
+    """Of what has regions the median and the worst ratio, then those above `LIMIT`, the worst first, with their regions."""
     ratios = sorted([taken / single for _, taken, single, _ in found])
-    of, middle = asked.count + len(WORKLOADS), statistics.median(ratios)
-    print(f"{len(found)} with regions of {of}: median {middle:.2f} of the time without, at most {ratios[-1]:.2f}")
-    found.sort(key=lambda row: -row[1] / row[2])
-    for name, taken, single, plan in found:
+    yield f"{len(found)} with regions: median {statistics.median(ratios):.2f} of the time without, at most {ratios[-1]:.2f}"
+    for name, taken, single, plan in sorted(found, key=lambda row: -row[1] / row[2]):
         if taken > LIMIT * single:
-            print(f"\n{name}: {taken * 1e3:.2f} ms with regions, {single * 1e3:.2f} without, {taken / single:.2f}")
+            yield f"\n{name}: {taken * 1e3:.2f} ms with regions, {single * 1e3:.2f} without, {taken / single:.2f}"
             for step in plan.steps if plan is not None else ():
                 if isinstance(step, Region):
-                    print(f"  {len(step.body.steps)} steps over {step.size}, blocks of {step.rows}, {step.workers} workers")
+                    yield f"  {len(step.body.steps)} steps over {step.size}, blocks of {step.rows}, {step.workers} workers"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.losses", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--count", type=int, default=50, help="of drawn programs")
+    parser.add_argument("--seed", type=int, default=0, help="of the first drawn program")
+    parser.add_argument("--only", nargs="*", help="workloads whose names begin so (none: `--only` alone)")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    makes: dict[str, Callable[[], Contestant]] = {}
+    for w in WORKLOADS:
+        if asked.only is None or any(w.name.startswith(name) for name in asked.only):
+            makes[w.name] = lambda w=w: w.contestants[OURS](w.made())  # type: ignore[misc]
+    for seed in range(asked.seed, asked.seed + asked.count):
+        makes[f"drawn {seed}"] = lambda s=seed: contestant(draw(random.Random(s)))  # type: ignore[misc]
+    found = []
+    for name, make in makes.items():
+        row = compared(name, make, asked.rounds)
+        if row[3] is not None and any(isinstance(step, Region) for step in row[3].steps):
+            found.append(row)
+            print(f"{name}: {row[1] * 1e3:.3g} ms with regions, {row[2] * 1e3:.3g} without, {row[1] / row[2]:.2f}", flush=True)
+    print(f"\nof {len(makes)}", *listed(found), sep="\n") if found else print("none has regions")
 
 
 if __name__ == "__main__":

@@ -160,7 +160,7 @@ result by the operations' `axes` records, so "the rows" of a whole network are o
 of what it reads is cut. A group may hold elementwise chains, reductions over other axes (softmax, layer norm), views, products of rows
 with a small matrix and batched ones, writes of states; what it reduces along the rows themselves is taken in eight shares and joined by
 a step of its own, in the same order whatever the number of workers. Groups are convex, and one pays if fewer bytes cross its border than
-its nodes would move one by one.
+its nodes would move one by one, and if these would not stay in the cache anyway, or the group forks. What fits one block stays outside.
 
 Slices that leave out little at either end of the rows (`u[1:-1]`, `u[:-2]`, `new[1:-1] += ...`) are in groups too: a block then reads some
 rows before and after its own, its *halo*, which `ir/planning/halo.py` counts and the plan shows (`input0 rows -1..+1`). Rows of a halo that

@@ -180,7 +180,7 @@ class _Backward:
 
     def _operands(self, node: Node, support: Support | None) -> Sequence[Value]:
         """The operands for the rule: rows of a product that were not chosen are 0, since the rule of the other operand adds them up."""
-        if support is None or support.array is not None or not node.op.has(Trait.BILINEAR) or not any(n != 1 for n in support.shape):
+        if support is None or support.cut or not node.op.has(Trait.BILINEAR) or not any(n != 1 for n in support.shape):
             return node.operands
         given = list(node.operands)
         for k, operand in enumerate(node.operands):
@@ -197,7 +197,7 @@ def _mixes(node: Node, support: Support) -> bool:
     """
     if node.op.has(Trait.MOVES) or node.op.has(Trait.SELECTS):
         return False
-    return not (node.op.has(Trait.BILINEAR) and support.array is not None)
+    return not (node.op.has(Trait.BILINEAR) and support.cut)
 
 
 def _is_part(node: Node) -> bool:

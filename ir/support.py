@@ -12,24 +12,27 @@ from typing import Any
 
 import numpy as np
 
+from ir.cells import Cells
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import NoVjp, Same, Shift, Trait
 from ir.ops import elementwise, reduce
 from ir.ops.shape import broadcast_to, reshape, transpose
 
-_FOLDED = 4096  # constant masks of no more elements than this are joined when they meet, larger ones when the graph runs
+_FOLDED = 4096  # constant masks of no more elements, or ranges, are joined when they meet, larger ones when the graph runs
 
 
 class Support:
-    """A mask yet to be built: from `parents` by `build`; a constant one has its `array`; `chosen` is (condition, outcome that keeps)."""
+    """A mask yet to be built: from `parents` by `build`; a constant one has its `cells`; `chosen` is (condition, outcome that keeps).
+    `cut`: a slice read it, along one axis or in an array of few elements.
+    """
 
-    __slots__ = ("shape", "array", "chosen", "parents", "build", "value")
+    __slots__ = ("shape", "cells", "cut", "chosen", "parents", "build", "value")
 
     def __init__(
         self, shape: tuple[int, ...], parents: tuple[Support, ...] = (), build: Callable[..., Value] | None = None,
-        array: np.ndarray | None = None, chosen: tuple[Value, bool] | None = None,
+        cells: Cells | None = None, cut: bool = False, chosen: tuple[Value, bool] | None = None,
     ):
-        self.shape, self.parents, self.build, self.array, self.chosen = shape, parents, build, array, chosen
+        self.shape, self.parents, self.build, self.cells, self.cut, self.chosen = shape, parents, build, cells, cut, chosen
         self.value: Value | None = None
 
 
@@ -68,9 +71,9 @@ class Supports:
 
     def _joined(self, a: Support, b: Support, numpy: np.ufunc, operation: Callable[..., Value]) -> Support | None:
         shape = np.broadcast_shapes(a.shape, b.shape)
-        if a.array is not None and b.array is not None and (np.prod(shape, dtype=int) <= _FOLDED or shape in (a.shape, b.shape)):
-            array = numpy(a.array, b.array)
-            return None if array.all() else Support(shape, array=array)
+        small = np.prod(shape, dtype=int) <= _FOLDED or shape in (a.shape, b.shape)
+        if a.cells is not None and b.cells is not None and (small or a.cells.count() * b.cells.count() <= _FOLDED):
+            return self._known(a.cells.joined(b.cells, numpy), a.cut and b.cut and small)
         return self._once((numpy, a, b), lambda: Support(shape, (a, b), operation))
 
     def of_operand(self, of_result: Support | None, node: Node, position: int, given: Value) -> Support | None:
@@ -104,8 +107,9 @@ class Supports:
         in_order = places == sorted(places)
         if in_order and tuple(shape) == support.shape:
             return support
-        if support.array is not None:
-            return Support(tuple(shape), array=support.array.reshape(sizes).transpose(turn).reshape(shape))
+        if support.cells is not None:
+            cells = support.cells.turned(places, ndim)
+            return self._once((cells.key, support.cut), lambda: Support(cells.shape, cells=cells, cut=support.cut))
 
         def build(mask: Value) -> Value:
             if not in_order:
@@ -122,12 +126,14 @@ class Supports:
             if type(axis) is Shift and count < size:
                 array = np.zeros((*[1] * k, size, *[1] * (len(axes) - k - 1)), bool)
                 array.reshape(-1)[axis.start + axis.step * np.arange(count)] = True
-                found = self.both(found, Support(array.shape, array=array))
+                found = self.both(found, self._known(Cells.along(array), True))
         return found
 
-    def _through(self, support: Support | None, node: Node, position: int) -> Support:
+    def _through(self, support: Support | None, node: Node, position: int) -> Support | None:
         """What the node's rule makes of the mask as ones and zeros: it only moves and adds up elements."""
         like, operand = node.outputs[0], node.operands[position]
+        if (known := _placed(support, node, position)) is not None:
+            return self._known(known, False)
 
         def build(*masks: Value) -> Value:
             ones = elementwise.cast(masks[0], dtype=like.dtype) if masks else self.graph.constant(np.ones((), like.dtype))
@@ -138,6 +144,12 @@ class Supports:
 
         parents = () if support is None else (support,)
         return self._once((support, node, position), lambda: Support(operand.shape, parents, build))
+
+    def _known(self, cells: Cells, cut: bool) -> Support | None:
+        """The support of a constant mask; None where it leaves out nothing."""
+        if cells.held.all():
+            return None
+        return self._once((cells.key, cut), lambda: Support(cells.shape, cells=cells, cut=cut))
 
     def _once(self, key: Any, make: Callable[[], Support]) -> Support:
         found = self._made.get(key)
@@ -169,10 +181,49 @@ class Supports:
                 holds = condition if condition.dtype == bool else elementwise.not_equal(condition, 0)
                 top.value = holds if outcome else elementwise.logical_not(condition)
             else:
-                top.value = self.graph.constant(top.array)
+                assert top.cells is not None
+                top.value = self._constant(top.cells)
             stack.pop()
         assert support.value is not None
         return support.value
+
+    def _constant(self, cells: Cells) -> Value:
+        """The mask, a large one made of masks along its axes when the graph runs."""
+        varies = [k for k, ends in enumerate(cells.bounds) if len(ends) > 2]
+        if len(varies) < 2 or np.prod(cells.shape, dtype=int) <= _FOLDED:
+            return self.graph.constant(cells.array() if len(varies) != 1 else _thin(cells, varies[0]))
+        found: Value | None = None
+        for where, slab in cells.slabs(varies[0]):
+            if slab.held.any():
+                part = self.graph.constant(where.reshape([-1 if k == varies[0] else 1 for k in range(len(cells.bounds))]))
+                part = part if slab.held.all() else elementwise.logical_and(part, self._constant(slab))
+                found = part if found is None else elementwise.logical_or(found, part)
+        return found if found is not None else self.graph.constant(np.zeros((1,) * len(cells.bounds), bool))
+
+
+def _thin(cells: Cells, axis: int) -> np.ndarray:
+    """A mask that varies along one axis, of length 1 along the others."""
+    mask = np.repeat(cells.held.reshape(-1), np.diff(cells.bounds[axis]))
+    return mask.reshape([-1 if k == axis else 1 for k in range(len(cells.bounds))])
+
+
+def _placed(support: Support | None, node: Node, position: int) -> Cells | None:
+    """What a slice, or a write into one, makes of a constant mask of its result (None: True everywhere); None for all else."""
+    index, result, operand = node.attrs.get("index"), node.outputs[0], node.operands[position]
+    if index is None or (support is not None and support.cells is None) or node.op.name not in ("slice", "set_slice", "add_slice"):
+        return None
+    array = node.operands[0].shape
+    spans = [slice(*triple).indices(n) for triple, n in zip(index, array)]
+    if len(index) != len(array) or any(step != 1 or start >= stop for start, stop, step in spans):
+        return None
+    box = [(start, stop) for start, stop, _ in spans]
+    full = Cells.box(result.shape, [(0, n) for n in result.shape])
+    mask = full if support is None or support.cells is None else full.joined(support.cells, np.logical_and)
+    if node.op.name == "slice":
+        return mask.placed(box, array)
+    if position == 1:
+        return mask.part(box) if operand.shape == tuple([stop - start for start, stop in box]) else None
+    return mask.joined(Cells.box(array, box), np.greater) if node.op.name == "set_slice" else None
 
 
 # ---- what rules multiply by

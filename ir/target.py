@@ -57,6 +57,7 @@ class Kernel:
 @dataclass(frozen=True)
 class Target:
     """A backend on a machine. Times in nanoseconds, `bandwidth` in bytes a nanosecond, `cache_bytes` of one worker's fast cache.
+    `shared_bytes`: arrays of so many in all stay in a cache from step to step, blocks or not.
 
     `kernels` maps an operation's name to its kernels, in the order in which equals are preferred. `alignment`: of buffers in the
     arena, in bytes; the arena itself is requested with that many bytes more. `in_place_from`: outputs of fewer elements take over no
@@ -73,6 +74,7 @@ class Target:
     call_ns: float = 500.0
     fork_ns: float = 60_000.0
     cache_bytes: int = 1 << 20
+    shared_bytes: int = 0
     bandwidth: float = 10.0
     alignment: int = 64
     regions: bool = False

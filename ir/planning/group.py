@@ -1,6 +1,7 @@
 """A group of nodes that run block by block: what it reads, what it gives, and whether it pays."""
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ from ir.planning.blocks import moved_bytes, shares_of
 from ir.planning.follow import reads_slice, shows
 from ir.planning.halo import Cut
 from ir.planning.lockstep import lockstep
-from ir.planning.work import pays_a_fork
+from ir.planning.work import fewest_rows, pays_a_fork
 from ir.target import Target
 
 ALONE = "none of its neighbours is cut along the same axis"
@@ -80,14 +81,28 @@ def lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
             return "what it reads is reduced along the axis that is cut, and its other neighbours are in no region"
         return f"exact=True takes no reduction in parts, and {ALONE}" if exact and steps and combines(steps[0]) else ALONE
     largest = max([v.spec.nbytes for n in steps for v in n.operands + n.outputs if v in group.cuts])
-    if largest < target.cache_bytes // 4 or (target.region_buffers and largest <= target.block_elements * 8):
+    if largest < target.cache_bytes // 4 or (target.region_buffers and _is_one_block(group, steps, largest, target)):
         return f"too small: arrays of {largest} bytes are one block"
     single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
+    if border + 2 * largest <= target.shared_bytes and not pays_a_fork(steps, target):
+        return "its arrays stay in the cache from step to step, and a fork would take longer than it saves"
     border += 2 * shares_of(group.size) * sum([n.outputs[0].spec.nbytes for n in group.parts])  # a share's row is filled and read
     if border >= single:
         return "in blocks it would move as many bytes"
     saved_ns = (single - border) / target.bandwidth
     return "" if group.steps_ns < saved_ns else "its blocks lie in short pieces: stepping between them would take longer than is saved"
+
+
+def _is_one_block(group: Group, steps: list[Node], largest: int, target: Target) -> bool:
+    """Whether blocks that are long enough are one. New values of states are written at the end by one fork of many such groups: there a
+    block may be half as long.
+    """
+    shapes = {v.shape for n in steps for v in n.operands + n.outputs if v in group.cuts}
+    flat = len(shapes) == 1 and all(n.op.has(Trait.ELEMENTWISE) for n in steps)
+    size = math.prod(next(iter(shapes))) if flat else group.size
+    if flat and largest > target.block_elements * 8 and {new for _, new in steps[0].graph.updates}.issuperset(group.outputs()):
+        return False
+    return size // fewest_rows(largest // size, target) < 2
 
 
 def products_beside(found: list[Group], kept: list[Group], target: Target) -> list[Group]:

@@ -18,7 +18,7 @@ from ir.planning.flat import flattened, one_axis
 from ir.planning.results import fills
 from ir.planning.strides import k_strides
 from ir.planning.walk import LINE, in_rows, walk_ns
-from ir.planning.work import PAYS, node_ns
+from ir.planning.work import PAYS, fewest_rows, node_ns
 from ir.spec import Spec
 from ir.target import Target
 
@@ -55,7 +55,8 @@ def place(draft: Draft, node: Node, homes: Mapping[Value, Value], plan_body: Bod
     seen = tuple([given[over[k]] if k in over else one_axis(p) for k, p in enumerate(writes)]) if flat is not None else writes
     private_bytes = max([b.arena_bytes for b in (first, main, last) if b is not None]) if draft.target.region_buffers else 0
     count = (run.size - first_rows - last_rows) // rows + (first_rows > 0) + (last_rows > 0)
-    forks = count > 1 and work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
+    long = run.size // (_tried(run, draft.target)[1] - _tried(run, draft.target)[0]) > 1  # enough for calls at the same time
+    forks = count > 1 and long and work_ns(main, draft.target) * count >= PAYS * draft.target.fork_ns
     shares = held.shares if held.parts else count  # where nothing is joined any block may go to any worker
     workers = min(draft.target.workers, shares, count) if forks else 1
     blas = 1 if forks and not draft.exact else None  # whatever the number of workers: bits depend on the number of BLAS's threads
@@ -152,9 +153,9 @@ def work_ns(body: Plan, target: Target) -> float:
 
 def _tried(held: Blocked, target: Target) -> tuple[int, int]:
     """The rows, from first to last + 1, of the block that is asked how much memory it takes."""
-    row_bytes = max([v.spec.nbytes for v in held.cuts]) // held.size or 1
-    fewest = -(-held.size // BLOCKS) if held.is_product else -(-target.block_elements * 8 // target.shorter // row_bytes)
-    rows = min(held.size, max(2, fewest)) if target.region_buffers else 1
+    row_bytes = max([v.spec.nbytes for v in held.cuts]) // held.size
+    fewest = max(2, -(-held.size // BLOCKS)) if held.is_product else fewest_rows(row_bytes, target)
+    rows = min(held.size, fewest) if target.region_buffers else 1
     low = min(held.halo.margins[0], held.size - rows)
     return low, low + rows
 
@@ -192,6 +193,8 @@ def _even(held: Blocked, target: Target, tried: Plan) -> tuple[int, int, int]:
     fewest = _tried(held, target)[1]
     most = max(min(target.cache_bytes // target.shorter * fewest // max(1, tried.arena_bytes), -(-held.size // held.shares)), fewest)
     count = -(-held.size // most)
+    if 2 <= held.size // fewest < count:  # no shorter than that, and as many for one worker as for another
+        count = held.size // fewest // 2 * 2
     rows = -(-held.size // count)
     if count > 1:
         step = 1 << max(0, rows.bit_length() - 4)

@@ -6,7 +6,14 @@ from collections.abc import Iterable, Sequence
 from ir.graph import Node
 from ir.target import Kernel, Target
 
-PAYS = 4  # times the price of a fork: what a region has to do at least to be worth one
+PAYS = 4  # times the price of a fork: what a region has to do at least, so that half of it saves a fork's price twice over
+
+
+def fewest_rows(row_bytes: int, target: Target) -> int:
+    """How many rows a block has at least: an array in it has the Target's `block_elements`, since shorter calls take longer to hand over
+    from worker to worker than to run.
+    """
+    return max(2, -(-target.block_elements * 8 // target.shorter // max(1, row_bytes)))
 
 
 def node_ns(node: Node, target: Target, kernels: Sequence[Kernel] = ()) -> float:

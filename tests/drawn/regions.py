@@ -28,7 +28,7 @@ CACHES = (64, 64, 64, 400)
 def tiny(workers: int = 1, **fields: Any) -> Iterator[None]:
     """In the block NumPy's target has a cache of 64 bytes, all regions fork, steps between pieces are free; `fields` are the target's."""
     backend, real = backends.get("numpy"), type(backends.get("numpy")).target
-    given = {"cache_bytes": 64, "block_elements": 2, "fork_ns": 0.0, "run_ns": 0.0, "workers": workers, **fields}
+    given = {"cache_bytes": 64, "shared_bytes": 0, "block_elements": 2, "fork_ns": 0.0, "run_ns": 0.0, "workers": workers, **fields}
     backend.target = lambda exact=False: replace(real(backend, exact), **given)  # type: ignore[method-assign]
     tracer.set_threads(workers)
     try:

@@ -56,12 +56,12 @@ def layer_norm() -> Graph:
 
 def attention() -> Graph:
     def loss(qkv: Any) -> Any:
-        q, k, v = [m.reshape(2, 6, 2, 4).transpose(0, 2, 1, 3) for m in qkv]
+        q, k, v = [m.reshape(4, 6, 2, 4).transpose(0, 2, 1, 3) for m in qkv]
         scores = q @ k.transpose(0, 1, 3, 2) * 0.5
         e = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
         return np.sum(((e / np.sum(e, axis=-1, keepdims=True)) @ v) ** 2)
 
-    return tracer.compile(tracer.value_and_grad(loss)).graph(arrays((2, 6, 8), (2, 6, 8), (2, 6, 8)))
+    return tracer.compile(tracer.value_and_grad(loss)).graph(arrays((4, 6, 8), (4, 6, 8), (4, 6, 8)))
 
 
 def stencil() -> Graph:

@@ -27,7 +27,7 @@ def _kernels(prefix: str, products: str) -> dict[str, tuple[Kernel, ...]]:
     return {op.name: (_kernel(op, prefix, products),) for op in computed}
 
 
-NUMPY = replace(TARGET, cache_bytes=256, block_elements=2, fork_ns=1000.0, workers=2)
+NUMPY = replace(TARGET, cache_bytes=256, shared_bytes=0, block_elements=2, fork_ns=1000.0, workers=2)
 CUDA = Target(
     "cuda", _kernels("cuda", "cublas"), call_ns=5000.0, fork_ns=float("inf"), cache_bytes=256, bandwidth=2000.0, alignment=256,
     regions=True, block_elements=8, region_products=False,

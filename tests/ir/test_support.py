@@ -8,7 +8,7 @@ import tracer
 from ir import Graph, Spec, evaluate
 from ir.gradient import append_gradient
 from ir.ops import elementwise as e
-from ir.ops import index, matmul
+from ir.ops import index, matmul, update
 from ir.ops import reduce as r
 from tracer import functions as F
 from tracer import grad
@@ -212,6 +212,31 @@ def test_choices_far_past_the_recursion_limit():
     graph.outputs = append_gradient(graph, [y], [graph.constant(np.ones(()))], [x])
     with np.errstate(all="ignore"):
         assert np.isfinite(evaluate(graph, [np.array(1.0)])[0][0])
+
+
+def diffused(x, rate, steps):
+    """Heat on a plate, its edges held; the rate is no constant and might be infinite."""
+    for _ in range(steps):
+        around = [index.slice(x, index=((1 + i, 99 + i, 1), (1 + j, 99 + j, 1))) for i, j in ((-1, 0), (0, -1), (1, 0), (0, 1))]
+        inner = index.slice(x, index=((1, 99, 1), (1, 99, 1)))
+        new = inner + rate * (around[0] + around[1] + around[2] + around[3] - 4.0 * inner)
+        x = update.set_slice(x, new, index=((1, 99, 1), (1, 99, 1)))
+    return x
+
+
+def test_what_slices_leave_out_is_known_without_arrays():
+    assert "where" not in backward_of(lambda x, rate: diffused(x, rate, 3), (100, 100), ())
+
+
+def test_large_arrays_have_the_zeros_of_small_ones():
+    graph = Graph()
+    x, rate = graph.input(Spec((100, 100))), graph.input(Spec(()))
+    y = index.slice(diffused(x, rate, 1) * rate, index=((2, 98, 1), (0, 100, 1)))
+    graph.outputs = append_gradient(graph, [y], [graph.constant(np.ones(y.shape))], [x])
+    with np.errstate(all="ignore"):
+        (found,), _ = evaluate(graph, [np.zeros((100, 100)), np.array(np.inf)])
+    assert not found[0].any() and not found[-1].any() and not found[1, [0, -1]].any()  # nothing reads them
+    assert not np.isfinite(found[2, 5])
 
 
 def test_compiled_and_eager_agree():
