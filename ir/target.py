@@ -4,8 +4,8 @@ The planner reads nothing else about a machine, so a plan can be made, read and 
 """
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ir.place import Place
@@ -65,7 +65,8 @@ class Target:
     row costs where a vector is added to all of a matrix, `run_ns` each step from one run of a block's elements to the next, `gap_ns` each
     element that does not lie next to the one before (0: nothing is laid in rows for that). `regions`: whether nodes may run block by
     block; `block_elements`: what the largest array of a block has at least, counted in elements of 8 bytes; `shorter`: how many times
-    shorter blocks are than they would be, for the sake of memory.
+    shorter blocks are than they would be, for the sake of memory. `lacking`: why there is no kernel, by operation ("": the others), and
+    what to do then.
     """
 
     name: str
@@ -88,3 +89,5 @@ class Target:
     gap_ns: float = 0.0
     run_ns: float = 0.0
     shorter: int = 1
+    lacking: Mapping[str, str] = field(default_factory=dict)
+    lacking_mend: str = "give the backend's table a kernel that takes these operands in C order"

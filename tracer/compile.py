@@ -47,22 +47,26 @@ LIMIT = 256  # entries kept by one compiled function, the least recently used go
 @overload
 def compile(
     fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
-    memory_limit: int | str | None = None,
+    memory_limit: int | str | None = None, mode: str | None = None,
 ) -> Compiled: ...  # fmt: skip
 @overload
 def compile(
     fn: None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
-    memory_limit: int | str | None = None,
+    memory_limit: int | str | None = None, mode: str | None = None,
 ) -> Callable[[Callable[..., Any]], Compiled]: ...  # fmt: skip
 def compile(
     fn: Callable[..., Any] | None = None, *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
-    memory_limit: int | str | None = None,
+    memory_limit: int | str | None = None, mode: str | None = None,
 ) -> Any:  # fmt: skip
     """`fn` compiled: traced at the first call for each kind of arguments, replayed after. A decorator too, with or without options.
 
     Arguments are arrays, Python numbers, Variables, None, strings, and trees of them; results come back as `fn` builds them, and belong
     to the caller. Arrays, numbers and Variables that `fn` closes over are fetched again at each call. A new shape, dtype or tree, or
     another value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
+
+    `backend`: "numpy", or "cupy" for an NVIDIA GPU: NumPy arguments are uploaded at each call, CuPy's are used where they are, Variables
+    move to the GPU once, and results are CuPy arrays, which nothing waits for. `mode`: which way of the backend's to run plans ("calls" of
+    CuPy's functions); None for the best that there is.
 
     `exact`: results have the bits and the order of axes that NumPy gives them, signs of zero included; a gradient has those of its
     formulas run line by line. Otherwise rounding is up to the plan. What has no exact form is then refused: functions composed here in
@@ -83,8 +87,8 @@ def compile(
     (array([0., 0.]), array([0., 0.]), 1)
     """
     if fn is None:
-        return functools.partial(compile, backend=backend, check=check, audit=audit, exact=exact, memory_limit=memory_limit)
-    return Compiled(fn, backend=backend, check=check, audit=audit, exact=exact, memory_limit=memory_limit)
+        return functools.partial(compile, backend=backend, check=check, audit=audit, exact=exact, memory_limit=memory_limit, mode=mode)
+    return Compiled(fn, backend=backend, check=check, audit=audit, exact=exact, memory_limit=memory_limit, mode=mode)
 
 
 class Compiled(Copies):
@@ -92,16 +96,19 @@ class Compiled(Copies):
 
     def __init__(
         self, fn: Callable[..., Any], *, backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False,
-        memory_limit: int | str | None = None, captures_of: Callable[..., Any] | None = None, ticks: Iterator[int] | None = None,
+        memory_limit: int | str | None = None, mode: str | None = None, captures_of: Callable[..., Any] | None = None,
+        ticks: Iterator[int] | None = None,
     ):  # fmt: skip
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
-        self._backend, self._entry_kind, self.exact = backends.get(backend), CheckedEntry if check else Entry, exact
+        self._backend, self._entry_kind, self.exact = backends.get(backend, mode), CheckedEntry if check else Entry, exact
+        if exact or (check and not self._backend.arrays.on_host):
+            self._backend.target(exact=exact)  # which says so where it has none
         self._ticks = ticks  # whose next is taken with each write of states
         self._fn, self._captures_of = fn, captures_of or fn
         self.memory_limit = bytes_of(memory_limit)
         self._options: dict[str, Any] = {  # for methods and copies
-            "backend": backend, "check": check, "audit": audit, "exact": exact, "memory_limit": memory_limit,
+            "backend": backend, "check": check, "audit": audit, "exact": exact, "memory_limit": memory_limit, "mode": mode,
         }  # fmt: skip
         self._recipe = (functools.partial(compile, **self._options), fn)
         self._entries: OrderedDict[Any, list[Entry]] = OrderedDict()
@@ -169,6 +176,13 @@ class Compiled(Copies):
         entry, inputs = self._find(leaves, structure)
         self._history.calls += 1
         return entry.loop(trips, inputs, changing)
+
+    def on_host(self, tree: Any) -> Any:
+        """The tree with NumPy's arrays in place of the device's."""
+        if self._backend.arrays.on_host:
+            return tree
+        leaves, structure = trees.flatten(tree)
+        return trees.unflatten(structure, [backends.to_host(leaf) if backends.owner(leaf) is not None else leaf for leaf in leaves])
 
     def graph(self, *args: Any, **kwargs: Any) -> Graph:
         """The graph after all passes for these arguments (arrays, or Specs in their place)."""

@@ -27,6 +27,7 @@ MOST = 1 << 62  # iterations
 def train_step(
     loss_fn: Callable[..., Any], optimizer: Optimizer, params: Any = None, *, has_aux: bool = False, on_nan: str | None = None,
     backend: str = "numpy", check: bool = False, audit: bool = False, exact: bool = False, memory_limit: int | str | None = None,
+    mode: str | None = None,
 ) -> TrainStep:
     """A callable `step(*batch) -> loss` that updates the parameters in place; the loss is the one before the update.
 
@@ -43,11 +44,12 @@ def train_step(
     `on_nan="raise"`: where the loss or a gradient is NaN or infinite, NotFiniteError names the iteration, and nothing is updated.
     `check` and `audit` are those of `compile`: a step that fails its check has changed no parameter. An interrupt or an error in the
     middle of a step leaves parameters, state and iteration as they were, or as they are after it. `memory_limit` is that of `compile`, for
-    a step and for `run`.
+    a step and for `run`. `backend` and `mode` too: on a GPU the parameters move there once, the loss is a 0-d array of the device's, which
+    nothing waits for, and `run` and `fit` give NumPy's losses.
 
     Raises ArgumentError for parameters that are neither form, GradientError where there is no gradient to take.
     """
-    options: dict[str, Any] = {"check": check, "audit": audit, "exact": exact, "memory_limit": memory_limit}
+    options: dict[str, Any] = {"check": check, "audit": audit, "exact": exact, "memory_limit": memory_limit, "mode": mode}
     return TrainStep(loss_fn, optimizer, params, has_aux, on_nan, backend, user_line("update"), **options)
 
 
@@ -101,7 +103,7 @@ class TrainStep:
         except BaseException as error:
             raise self._stopped(error)
         self._done += int(steps)
-        return result
+        return self._compiled.on_host(result)
 
     def fit(self, batches: Iterable[Any]) -> np.ndarray:
         """One step for each batch (a tuple of arguments, or one argument); the losses as an array. A new shape traces once."""
@@ -109,7 +111,7 @@ class TrainStep:
         for batch in batches:
             result = self(*batch) if isinstance(batch, tuple) else self(batch)
             losses.append(result[0] if self._has_aux else result)
-        return np.array(losses)
+        return np.array(self._compiled.on_host(losses))
 
     # ---- what is kept
     @property

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+import backends
 from ir.errors import DTypeError
 from ir.op import Op
 from ir.source import user_line
@@ -104,9 +105,11 @@ class Variable(ArrayLike):
         return self.data if value is PENDING or self._read > TAPE.done else value
 
     def memory(self) -> np.ndarray | None:
-        """The plain array that holds its value now; None where it is pending, traced or absent. Asking computes nothing."""
+        """The array that holds its value now, of a device's array where it lies; None where it is pending, traced or absent. Asking
+        computes nothing.
+        """
         value = self._value
-        return value if type(value) is not TracedArray and isinstance(value, np.ndarray) else None
+        return backends.memory_of(value) if type(value) is not TracedArray else None
 
     @property
     def absent(self) -> bool:
@@ -127,7 +130,16 @@ class Variable(ArrayLike):
             setattr(self, name, value)
 
     def to_cpu(self) -> None:
-        """Does nothing: data lives in NumPy."""
+        """Moves the data to the host, once it is computed; nothing where it is there."""
+        data = self.data
+        if type(data) is not TracedArray and backends.owner(data) is not None:
+            self.data = backends.to_host(data)
+
+    def to_gpu(self) -> None:
+        """Moves the data to the GPU; nothing where it is there, and in a trace. BackendUnavailable where there is no GPU."""
+        data = self.data
+        if data is not None and type(data) is not TracedArray and backends.owner(data) is None:
+            (self.data,) = backends.device().arrays.states([data])
 
     # ---- what is known without a value
     def _described(self) -> Any:
@@ -208,6 +220,8 @@ def _checked(data: Any) -> Any:
     if data is None or type(data) is np.ndarray or type(data) is TracedArray:
         return data
     if isinstance(data, np.memmap):
+        return data
+    if backends.owner(data) is not None:
         return data
     if isinstance(data, np.ndarray):
         raise DTypeError(f"{type(data)} is not supported", mend="make a plain array of it with np.asarray", line=user_line())

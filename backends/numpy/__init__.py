@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import lru_cache
 
 from backends.base import Look, Settle
+from backends.numpy.arrays import NumpyArrays
 from backends.numpy.emit import emit_source
 from backends.numpy.ground import NumpyGround
 from backends.numpy.target import TARGET, TARGET_EXACT
@@ -23,7 +24,16 @@ class NumpyBackend:
     'numpy'
     """
 
-    name = "numpy"
+    name, arrays = "numpy", NumpyArrays()
+    modes: tuple[str, ...] = ()
+
+    def in_mode(self, mode: str) -> NumpyBackend:
+        """It has no modes."""
+        return self
+
+    def remarks(self, plan: Plan, uploaded: int) -> list[str]:
+        """Nothing."""
+        return []
 
     def target(self, exact: bool = False) -> Target:
         """The kernels and costs, for as many workers as there are threads; the same record while that is so."""

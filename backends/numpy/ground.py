@@ -29,6 +29,9 @@ class Memory:
 class NumpyGround:
     """See `backends.straight.run.Ground`."""
 
+    def ready(self, plan: Plan) -> None:
+        """It always is."""
+
     def memory(self, plan: Plan) -> Memory:
         """BLAS's buffers are warmed before the first product."""
         warm_up(multiply_together(plan))

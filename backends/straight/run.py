@@ -39,6 +39,10 @@ class Memory(Protocol):
 class Ground(Protocol):
     """What a backend's programs stand on."""
 
+    def ready(self, plan: Plan) -> None:
+        """BackendUnavailable where the plan can't run here."""
+        ...
+
     def memory(self, plan: Plan) -> Memory:
         """Memory for an Instance of the plan."""
         ...
@@ -69,7 +73,8 @@ class Program:
 
     @cached_property
     def make(self) -> Callable[..., Run]:
-        """`bind` of the program."""
+        """`bind` of the program; BackendUnavailable where it can't run here."""
+        self.ground.ready(self.plan)
         module: dict[str, Any] = {"__name__": self.file, **self._given}
         exec(compile(self.source, self.file, "exec"), module)
         return module["bind"]

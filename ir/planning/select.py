@@ -60,9 +60,9 @@ def choose(draft: Draft, node: Node) -> tuple[Kernel, tuple[Place, ...], tuple[P
         kernel = _cheapest(node, kernels, tried, writes)
         if kernel is not None:
             return kernel, _copied(draft, node, reads, tried), writes
+    lacking, other = draft.target.lacking, f"target {draft.target.name} has no {'exact ' if draft.exact else ''}kernel for it"
     raise ArgumentError(
-        f"target {draft.target.name} has no {'exact ' if draft.exact else ''}kernel for it",
-        mend="give the backend's table a kernel that takes these operands in C order",
+        lacking.get(node.op.name) or lacking.get("") or other, mend=draft.target.lacking_mend,
         op=node.op.name, operands=zip(node.op.names(len(reads)), [v.spec for v in node.operands]), line=node.line,
     )
 

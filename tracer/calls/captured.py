@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from backends.base import Arrays
 from ir.spec import WEAK
 from tracer.calls.keys import lies
-from tracer.tracing.guards.memory import SHARING
+from tracer.tracing.guards.memory import SHARING, memory
 from tracer.tracing.outside import Capture
 from tracer.variable import Variable
 
@@ -21,9 +22,10 @@ from tracer.variable import Variable
 class Captured:
     """A thing that the function closes over. `seen`: the array looked at last."""
 
-    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact", "apart")
+    __slots__ = ("fetch", "spec", "layout", "updated", "is_variable", "number", "shape", "seen", "exact", "apart", "arrays")
 
-    def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool):
+    def __init__(self, capture: Capture, layout: str | tuple[int, ...], updated: bool, exact: bool, arrays: Arrays):
+        self.arrays = arrays
         self.fetch, self.spec, self.layout, self.updated, self.exact = capture.fetch, capture.spec, layout, updated, exact
         self.is_variable = capture.kind == "variable"
         self.number = WEAK[capture.spec.weak or "int"] if capture.kind == "number" else None
@@ -59,10 +61,14 @@ class Captured:
     def _looked_at(self, thing: Any, array: Any) -> Any:
         if self.is_variable and not isinstance(thing, Variable):
             return None
-        if not isinstance(array, (np.ndarray, np.generic)) or array.shape != self.spec.shape:
+        if not isinstance(array, (np.ndarray, np.generic)):
+            return self._on_device(thing, array)
+        if array.shape != self.spec.shape:
             return None
         if array.dtype.newbyteorder("=") != self.spec.dtype:
             return None
+        if not self.arrays.on_host:
+            return self._noted(array)  # the program brings it to its device
         if self.exact and self.updated and {self.layout, lies(array, exact=True)} == {"C", "F"}:
             return None
         if self.updated and not (lies(array, self.exact) == self.layout and array.flags.behaved and array.dtype.isnative):
@@ -72,7 +78,20 @@ class Captured:
             return np.array(array, self.spec.dtype, order="K")
         if self.layout not in (lies(array, self.exact), "any") or not array.dtype.isnative:
             return None
-        if self.apart is not None and not self.apart.takes(self, array):
+        return self._noted(array)
+
+    def _on_device(self, thing: Any, array: Any) -> Any:
+        """As `_looked_at`, for what is no array of NumPy's."""
+        if self.arrays.on_host or not self.arrays.owns(array) or array.shape != self.spec.shape or array.dtype != self.spec.dtype:
+            return None
+        if self.arrays.layout(array) != self.layout:
+            if not self.updated:
+                return None
+            thing.data = array = array.copy()
+        return self._noted(array)
+
+    def _noted(self, array: Any) -> Any:
+        if self.apart is not None and not self.apart.takes(self, memory(array)):
             return None
         self.seen = array
         return array
@@ -87,12 +106,12 @@ class Apart:
         self._low, self._high = np.zeros((2, len(captured)), np.uint64)
 
     def takes(self, one: Captured, array: Any) -> bool:
-        """Whether `array` may be what `one` is from now on."""
+        """Whether `array`, as it lies, may be what `one` is from now on."""
         at = self._at[one]
-        low, high = byte_bounds(array) if isinstance(array, np.ndarray) and array.size else (0, 0)
+        low, high = byte_bounds(array) if array is not None and array.size else (0, 0)
         for k in np.flatnonzero((self._low < high) & (self._high > low)).tolist():
             other = self._captured[k]
-            if k != at and (one.updated or other.updated) and np.may_share_memory(array, other.seen, max_work=SHARING):
+            if k != at and (one.updated or other.updated) and np.may_share_memory(array, memory(other.seen), max_work=SHARING):
                 return False
         self._low[at], self._high[at] = low, high
         return True

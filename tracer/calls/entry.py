@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.base import Backend, Settle
+import backends
+from backends.base import Arrays, Backend, Settle
 from backends.interrupts import without_interrupts
-from backends.numpy.support import Block, finish, lie_adjacent, side_by_side
+from backends.straight.finish import finish
 from ir import Graph, Plan, Value, planning
 from ir.errors import ArgumentError
 from ir.passes import Record, optimize, prepare
@@ -30,7 +31,6 @@ from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.eager.lazy import record_graph
 from tracer.eager.sharing import Reading, Writing, shared_by, standing
 from tracer.explain import TraceRecord, baked_texts, other_thing, plan_texts, record_of
-from tracer.tracing.guards.memory import memory
 from tracer.tracing.outcome import LeafIn, LeafOut, Trace
 from tracer.tracing.pause import no_collection
 from tracer.variable import Variable
@@ -58,22 +58,27 @@ class Entry:
                 "the function returns a Variable, which is planned together with what reads it later", op="memory_limit",
                 mend="return v.data, or compile without a limit",
             )
-        self._layouts = {leaf.input: _layout(leaves[k], exact) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
-        self._from_leaf = [(leaf.input, k, _direct(leaf, leaves[k])) for k, leaf in enumerate(traced.leaves) if leaf.input is not None]
+        arrays = backend.arrays
+        self._layouts = {leaf.input: _layout(leaves[k], exact, arrays) for k, leaf in enumerate(traced.leaves) if leaf.input is not None}
+        self._from_leaf = [
+            (leaf.input, k, _direct(leaf, leaves[k], arrays)) for k, leaf in enumerate(traced.leaves) if leaf.input is not None
+        ]
         self._all_direct = all(direct and position == k for position, k, direct in self._from_leaf) and len(self._from_leaf) == len(leaves)
         updated = graph.updated()
         for c in traced.captured:
-            self._layouts[c.input] = _layout(c.holder.data if c.holder is not None else c.fetch(), exact)
+            self._layouts[c.input] = _layout(c.holder.data if c.holder is not None else c.fetch(), exact, arrays)
         otherwise = {k for k in updated if self._layouts[k] != "C"}
         if otherwise:
             fortran = {k for k in otherwise if self._layouts[k] == "F"}
             kept = fortran if exact else kept_in_fortran_order(graph, self._layouts, backend.target())
             self._layouts.update(dict.fromkeys(otherwise - kept, "C"))
-        self._captured = [Captured(c, self._layouts[c.input], c.input in updated, exact) for c in traced.captured]
+        self._captured = [Captured(c, self._layouts[c.input], c.input in updated, exact, arrays) for c in traced.captured]
         apart = Apart(self._captured) if updated else None
         for captured in self._captured:
             captured.apart = apart
         of_input = {leaf.input: k for k, leaf in enumerate(traced.leaves)}
+        given = [leaves[leaf] for _, leaf, _ in self._from_leaf] + [c.fetch() for c in traced.captured if c.kind == "array"]
+        self._uploaded = 0 if arrays.on_host else sum([x.nbytes for x in given if isinstance(x, np.ndarray)])
         self._written = [(of_input[position], output) for position, output in traced.writes.items()]
         self._meets = shared_by([c.holder for c in traced.captured if c.kind == "variable"])
         traced.captured = [replace(c, holder=None) for c in traced.captured]  # found by path at each call: not kept alive
@@ -132,24 +137,28 @@ class Entry:
         return Writing(program, self._meets) if self.traced.graph.updates else Reading(program, self._meets)
 
     def _may_join(self, states: list[Value]) -> bool:
-        """Whether these may be laid in one pack: a state that lies in one already is not asked to move to another."""
+        """Whether these may be laid in one pack."""
         fetches = self._of_input()
         at = {value: k for k, value in enumerate(states[0].graph.inputs)}
-        arrays = [fetches[at[state]]().data for state in states]
-        return lie_adjacent(arrays) or not any(type(a.base) is Block for a in arrays)
+        return self._backend.arrays.may_pack([fetches[at[state]]().data for state in states])
 
     def _of_input(self) -> dict[int, Any]:
         """How what the function closes over is fetched, by input."""
         return {c.input: held.fetch for c, held in zip(self.traced.captured, self._captured)}
 
     def _settle(self) -> Settle | None:
-        """What lays the states of each pack one behind the other, in a block of their own: Variables keep their shape and values."""
-        packs, fetches = self.plan.packs, self._of_input()
+        """What lays the states of each pack one behind the other, and all states where the backend has them: Variables keep their shape
+        and values.
+        """
+        packs, fetches, arrays = self.plan.packs, self._of_input(), self._backend.arrays
+        if not arrays.on_host:
+            packed = {k for members in packs for k in members}
+            packs += [(c.input,) for c in self.traced.captured if c.kind == "variable" and c.input not in packed]
 
         def settle(inputs: Sequence[Any]) -> list[Any]:
             found = list(inputs)
             for members in packs:
-                for k, array in zip(members, side_by_side([inputs[k] for k in members])):
+                for k, array in zip(members, arrays.states([inputs[k] for k in members])):
                     fetches[k]().data = found[k] = array
             return found
 
@@ -159,7 +168,7 @@ class Entry:
     def _shortcut(self, leaves: Sequence[Any]) -> Call:
         out = self._single
         if out is not None and out.kind in ("array", "scalar") and not self.traced.writes and not self.records_variables:
-            return shortcut(leaves, self.traced.guards, self._captured, False, self.program, out)
+            return shortcut(leaves, self.traced.guards, self._captured, False, self.program, out, self._backend.arrays.on_host)
         me = weakref.proxy(self)
         return shortcut(leaves, self.traced.guards, self._captured, self.records_variables, lambda inputs: me.run(inputs))
 
@@ -199,14 +208,14 @@ class Entry:
         else:
             results = self.program(inputs)
         if self._single is not None:
-            return _given(self._single, results)
-        return trees.unflatten(self.traced.out_tree, [_given(out, results) for out in self.traced.outs])
+            return self._given(self._single, results)
+        return trees.unflatten(self.traced.out_tree, [self._given(out, results) for out in self.traced.outs])
 
     def _writing(self, inputs: list[Any], given: Sequence[Any]) -> list[Any]:
         """Runs the program and writes into the arguments; where it updates states as well, Ctrl-C waits until both are done."""
         with without_interrupts() if self.traced.graph.updates else nullcontext():
             results: list[Any] = self.program(inputs)
-            finish([(np.copyto, memory(given[k]), results[output]) for k, output in self._written])
+            finish([(self._backend.arrays.write, _memory(given[k]), results[output]) for k, output in self._written])
         return results
 
     def loop(self, trips: int, inputs: list[Any], changing: Mapping[int, Sequence[Any]]) -> Any:
@@ -250,7 +259,9 @@ class Entry:
             if self.records_variables:
                 return leaf
             data = leaf.data
-            return data if lies(data, self._exact) == self._layouts[position] else np.ascontiguousarray(data)
+            if _layout(data, self._exact, self._backend.arrays) == self._layouts[position]:
+                return data
+            return np.ascontiguousarray(data) if isinstance(data, np.ndarray) else data.copy()
         if self.traced.graph.inputs[position].spec.weak:
             return leaf
         if isinstance(leaf, Spec):
@@ -262,6 +273,12 @@ class Entry:
         order = self._layouts[position]
         return np.array(leaf, leaf.dtype.newbyteorder("="), order="F" if order == "F" else "C")
 
+    def _given(self, out: LeafOut, results: Sequence[Any]) -> Any:
+        """A leaf of the result; a plain array that the function returned is the caller's own copy."""
+        if out.output is None:
+            return out.value.copy("K") if type(out.value) is np.ndarray else out.value
+        return (_plain if self._backend.arrays.on_host else _on_device)(out.kind, results[out.output])
+
     def _recorded(self, inputs: list[Any]) -> Any:
         """Variables are given: the call is recorded with its graph, so that gradients pass through it."""
         with standing(self._meets):
@@ -269,34 +286,38 @@ class Entry:
         plain = [v.data for v in results] if self._also_arrays else results
         given = []
         for out in self.traced.outs:
-            given.append(results[out.output] if out.kind == "variable" and out.output is not None else _given(out, plain))
+            given.append(results[out.output] if out.kind == "variable" and out.output is not None else self._given(out, plain))
         return trees.unflatten(self.traced.out_tree, given)
 
     # ---- for explain
     def record(self, why: str) -> TraceRecord:
         """What happened, as text: it holds none of the arrays."""
-        steps = ["recorded with its graph, planned with what reads it"] if self.records_variables else plan_texts(self.plan)
+        if self.records_variables:
+            steps = ["recorded with its graph, planned with what reads it"]
+        else:
+            steps = [*plan_texts(self.plan), *self._backend.remarks(self.plan, self._uploaded)]
         seconds = time.time() - self._began
         return record_of(self.traced, self.graph, self._passes, self._baked, self._traced_nodes, steps, self._began, seconds, why)
 
 
-def _direct(leaf: LeafIn, given: Any) -> bool:
+def _direct(leaf: LeafIn, given: Any, arrays: Arrays) -> bool:
     """Whether leaves of this key go into the program as they are."""
-    return leaf.kind == "number" or (type(given) is np.ndarray and given.dtype.isnative)
+    return leaf.kind == "number" or (type(given) is np.ndarray and given.dtype.isnative) or (not arrays.on_host and arrays.owns(given))
 
 
-def _layout(thing: Any, exact: bool) -> str | tuple[int, ...]:
+def _layout(thing: Any, exact: bool, arrays: Arrays) -> str | tuple[int, ...]:
+    """How the program gets an argument or what is closed over. ArgumentError for an array on a device, where the program runs elsewhere."""
     data = thing.data if isinstance(thing, Variable) else thing
     if exact and isinstance(data, np.ndarray):
         check_native(data, "a captured array")
+    if not arrays.on_host:
+        return arrays.layout(data)
+    if (backend := backends.owner(data)) is not None:
+        raise ArgumentError(
+            f"an array on a {backend.name} device is given to what runs on the host", op="compile",
+            mend=f'compile with backend="{backend.name}", or move it: v.to_cpu() for a Variable, x.get() for an array',
+        )
     return lies(data, exact) if isinstance(data, np.ndarray) else "C"
-
-
-def _given(out: LeafOut, results: Sequence[Any]) -> Any:
-    """A leaf of the result; a plain array that the function returned is the caller's own copy."""
-    if out.output is None:
-        return out.value.copy("K") if type(out.value) is np.ndarray else out.value
-    return _plain(out.kind, results[out.output])
 
 
 def _plain(kind: str, result: Any) -> Any:
@@ -308,6 +329,16 @@ def _plain(kind: str, result: Any) -> Any:
     if kind == "truth":
         return bool(result)
     return Variable(np.asarray(result)) if kind == "variable" else result
+
+
+def _on_device(kind: str, result: Any) -> Any:
+    """What a device has computed as it is: whoever needs the numbers waits for them."""
+    return bool(result) if kind == "truth" else _array(kind, result)
+
+
+def _memory(thing: Any) -> Any:
+    """The array that is written where an argument is."""
+    return thing.settled() if isinstance(thing, Variable) else thing
 
 
 def _array(kind: str, result: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import backends
 from ir.errors import ArgumentError
 from ir.spec import Spec
 from tracer.arrays.scalar import TracedScalar
@@ -88,6 +89,8 @@ def leaf_key(leaf: Any) -> Any:
         raise leaf.leaked()
     if isinstance(leaf, np.generic):
         return ("scalar", leaf.dtype)
+    if (backend := backends.owner(leaf)) is not None:
+        return ("array", leaf.shape, leaf.dtype, backend.arrays.layout(leaf), backend.name)
     if isinstance(leaf, np.ndarray):
         check_array(leaf)  # refuses subclasses
     if isinstance(leaf, (bool, str, bytes, type(None), type)):
@@ -117,7 +120,8 @@ def describe(key: Any) -> str:
     if isinstance(key, type):
         return f"a Python {key.__name__}"
     if key[0] == "array":
-        return f"{_spec(key[1], key[2])}{LAYOUTS[key[3]] if isinstance(key[3], str) else f' with strides {key[3]}'}"
+        where = f" of {key[4]}" if len(key) > 4 else ""
+        return f"{_spec(key[1], key[2])}{where}{LAYOUTS[key[3]] if isinstance(key[3], str) else f' with strides {key[3]}'}"
     if key[0] == "scalar":
         return f"a NumPy {key[1]}"
     if issubclass(key[0], Variable):

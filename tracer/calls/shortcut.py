@@ -28,11 +28,13 @@ _GIVEN = {"array": "found if type(found) is ndarray else asarray(found)", "scala
 
 
 def shortcut(
-    leaves: Sequence[Any], guards: Sequence[Guard], captured: Sequence[Any], as_variables: bool, run: Any, out: LeafOut | None = None
-) -> Call:
+    leaves: Sequence[Any], guards: Sequence[Guard], captured: Sequence[Any], as_variables: bool, run: Any, out: LeafOut | None = None,
+    on_host: bool = True,
+) -> Call:  # fmt: skip
     """The function, for a trace made with `leaves`: arrays in native order and Python numbers, each an input in its place.
 
-    `run` gets the list of inputs; what it gives is the result, or the result is the array or NumPy scalar `out` of it.
+    `run` gets the list of inputs; what it gives is the result, or the result is the array or NumPy scalar `out` of it (`on_host`; what lies
+    on a device is given as it is).
     """
     names: dict[str, Any] = {
         "ndarray": np.ndarray, "asarray": np.asarray, "missed": MISSED, "fingerprint": fingerprint, "run": run,
@@ -64,7 +66,7 @@ def shortcut(
         text += ["    with lock:", "        shared.writes += 1", f"        try: {ran}", "        finally: shared.writes += 1"]
     else:
         text.append(f"    {ran}")
-    text.append("    return found" if out is None else f"    return {_GIVEN[out.kind]}")
+    text.append("    return found" if out is None else f"    return {_GIVEN[out.kind] if on_host else 'found'}")
     exec("\n".join(text), names)
     call: Call = names.pop("call")  # in a circle with its globals it would outlive its entry
     return call

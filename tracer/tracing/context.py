@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import numpy as np
 
+import backends
 from ir.errors import NumberRangeError
 from ir.graph import Graph, Node, Value
 from ir.op import Op, Trait
@@ -93,6 +94,8 @@ class Tracing:
             return self.value_of(operand.data)  # type: ignore[attr-defined]
         if isinstance(operand, (int, float, complex, np.generic)):
             return self.outside.lift_number(operand)
+        if backends.owner(operand) is not None:
+            return self.outside.lift_device_array(operand)
         raise refuse(
             f"a {kind.__name__} can't be an operand of a traced operation",
             "give arrays or numbers; of a list of arrays make one with np.stack",

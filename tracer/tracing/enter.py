@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+import backends
 from ir.errors import Error, TraceError
 from ir.source import Line
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
@@ -78,6 +79,8 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
         if leaf.grad is not None:  # type: ignore[attr-defined]
             held.grad = _Gradient()
         return held, LeafIn("variable", name, position)
+    if backends.owner(leaf) is not None:
+        leaf = backends.memory_of(leaf)
     if isinstance(leaf, (np.ndarray, np.generic)):
         check_array(leaf, f"argument {name}")
         spec = Spec(leaf.shape, native(leaf.dtype))

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import backends
 from ir.errors import DTypeError, NumberRangeError
 from ir.graph import Value
 from ir.source import Line, user_line
@@ -102,6 +103,18 @@ class Outside:
             return constant_as_it_lies(graph, array, user_line()) if self._recorder.exact else graph.constant(array, user_line())
         spec = Spec(array.shape, native(array.dtype))
         return self._enter(array, found.fetch, "array", spec, found.name, array).value
+
+    def lift_device_array(self, array: Any) -> Value:
+        """The Value of a device's array, which the function must reach by a path: it is no constant, whose numbers a graph holds."""
+        found = self.reach.path_to(array)
+        if found is None:
+            raise refuse(
+                "an array on a device is used that no name, attribute or item leads to",
+                "pass it as an argument, or keep it in a variable that the function closes over",
+            )
+        memory = backends.memory_of(array)
+        assert memory is not None
+        return self._enter(array, found.fetch, "array", Spec(array.shape, native(array.dtype)), found.name, memory).value
 
     def lift_number(self, number: Any) -> Value:
         """The Value of a Python number or NumPy scalar."""

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy.support import finish
+import backends
+from backends.straight.finish import finish
 from ir.errors import ArgumentError
 from ir.source import Line, user_line
 from tracer import trees
@@ -105,7 +106,7 @@ class Trained:
             ).at(line=user_line())
         found = []
         for holder, leaf, name in zip(holders, leaves, trees.names(form, head)):
-            new = np.asarray(leaf.data if isinstance(leaf, Variable) else leaf)
+            new = backends.to_host(leaf.data if isinstance(leaf, Variable) else leaf)
             if new.shape != holder.shape or new.dtype.newbyteorder("=") != holder.dtype.newbyteorder("="):
                 raise ArgumentError(
                     f"step.{name} is an array of shape {holder.shape} and dtype {holder.dtype}, not of {new.shape} and {new.dtype}",
@@ -123,10 +124,13 @@ def _copies(variables: Sequence[Variable]) -> list[np.ndarray]:
 
 def _write(pairs: Sequence[tuple[Variable, np.ndarray]]) -> None:
     """All or none: an interrupt waits until the last is written."""
-    for holder, _ in pairs:
-        if not holder.data.flags.writeable:
+    writes = []
+    for holder, new in pairs:
+        backend = backends.owner(holder.data)
+        if backend is None and not holder.data.flags.writeable:
             holder.data = holder.data.copy()
-    finish([(np.copyto, holder.data, new) for holder, new in pairs])
+        writes.append((np.copyto if backend is None else backend.arrays.write, holder.data, new))
+    finish(writes)
 
 
 def _own(leaf: Any, name: str, line: Line | None) -> Variable:
@@ -135,6 +139,8 @@ def _own(leaf: Any, name: str, line: Line | None) -> Variable:
         return leaf
     if isinstance(leaf, (np.ndarray, np.generic, float)) and np.asarray(leaf).dtype.kind in "fc":
         return Variable(np.array(leaf, order="A"), name=name)
+    if backends.owner(leaf) is not None and leaf.dtype.kind in "fc":
+        return Variable(leaf.copy(), name=name)
     absent = isinstance(leaf, Variable) and leaf.absent
     of_dtype = f" of dtype {leaf.dtype}" if isinstance(leaf, (np.ndarray, np.generic, Variable)) and not absent else ""
     raise ArgumentError(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+import backends
 from ir.errors import TraceError
 from tracer.arrays.aliases import Relation, relation
 from tracer.captures.paths import Found, now
@@ -77,7 +78,7 @@ def _states_apart(traced: Trace, captured: list[Capture], updated: set[int]) -> 
     """TraceError where the data of a Variable that is written shares memory with another thing that the function closes over."""
     spans = []
     for c in captured if updated else ():
-        array = memory(c.holder) if c.kind == "variable" else now(c.fetch)
+        array = memory(c.holder if c.kind == "variable" else now(c.fetch))
         if isinstance(array, np.ndarray) and array.size:
             spans.append((*byte_bounds(array), c, array))
     spans.sort(key=lambda span: span[0])
@@ -96,8 +97,8 @@ def _states_apart(traced: Trace, captured: list[Capture], updated: set[int]) -> 
 
 
 def memory(thing: Any) -> Any:
-    """The plain array that holds a thing's value, None where there is none."""
-    return thing.memory() if isinstance(thing, Operand) else thing if isinstance(thing, np.ndarray) else None
+    """The array that holds a thing's value, of a device's array where it lies; None where there is none."""
+    return thing.memory() if isinstance(thing, Operand) else backends.memory_of(thing)
 
 
 def _relation(a: Any, b: Any) -> Relation | None:

@@ -1,0 +1,87 @@
+"""What CuPy's programs stand on: an arena from CuPy's pool, constants and states on the device, runs in order on the user's stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from backends.cupy.array import CupyArrays, cupy, placed
+from backends.cupy.unavailable import check_products
+from backends.straight.run import Run
+from ir.errors import MemoryLimitError
+from ir.plan import Call, Loop, Plan
+
+_ARRAYS = CupyArrays()
+
+
+class Memory:
+    """An arena, and the stream of the run before: a run on another stream first waits for what that one still does in here."""
+
+    __slots__ = ("arena", "_stream")
+
+    def __init__(self, plan: Plan):
+        module = cupy()
+        check_room(module, plan)
+        self.arena = module.empty(plan.arena_request, np.uint8)
+        self._stream: Any = None
+
+    def bound(self, run: Run) -> Run:
+        """See `backends.straight.run.Memory`."""
+        current = cupy().cuda.get_current_stream
+
+        def ordered(inputs: Sequence[Any]) -> list[Any]:
+            stream, before = current(), self._stream
+            if before is not None and before != stream:
+                stream.wait_event(before.record())
+            self._stream = stream
+            return run(inputs)
+
+        return ordered
+
+
+class CupyGround:
+    """See `backends.straight.run.Ground`."""
+
+    def ready(self, plan: Plan) -> None:
+        """BackendUnavailable where the plan can't run here."""
+        module = cupy()
+        if any(isinstance(step, Call) and step.node.op.family in ("matmul", "nn") for step in _steps(plan)):
+            check_products(module)
+
+    def memory(self, plan: Plan) -> Memory:
+        """MemoryLimitError where the device has no room for the plan."""
+        return Memory(plan)
+
+    def constants(self, arrays: Sequence[Any]) -> tuple[Any, ...]:
+        """Uploaded once a program, as they lie."""
+        return tuple([placed(thing) if isinstance(thing, np.ndarray) else thing for thing in arrays])
+
+    def lie(self, plan: Plan, inputs: Sequence[Any], states: Sequence[int]) -> bool:
+        """Whether all states are on the device."""
+        return all(_ARRAYS.owns(inputs[k]) for k in states)
+
+
+def _steps(plan: Plan) -> list[Any]:
+    return [step for outer in plan.steps for step in (outer.body.steps if isinstance(outer, Loop) else [outer])]
+
+
+def check_room(module: Any, plan: Plan) -> None:
+    """MemoryLimitError with the bill where less memory is free than the plan needs: before anything is allocated."""
+    free = module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
+    consts = sum([b.bytes for b in plan.buffers if b.kind == "const"])
+    inputs = sum([b.bytes for b in plan.buffers if b.kind == "input"])
+    if plan.peak_bytes + consts <= free:
+        return
+    if plan.floor_bytes + consts <= free:
+        mend = f"compile with memory_limit={free - consts}: no order and no recomputation goes below {plan.floor_bytes:,}"
+    else:
+        mend = f"take smaller batches, or free what else is on the GPU: no memory_limit goes below {plan.floor_bytes:,}"
+    error = MemoryLimitError(
+        f"the plan needs {plan.peak_bytes + consts:,} bytes on the GPU, of which {free:,} are free: arena {plan.arena_request:,}, results "
+        f"{plan.result_bytes:,}, scratch {plan.scratch_bytes:,}, constants {consts:,}; NumPy's inputs take up to {inputs:,} more",
+        op="cupy", mend=mend,
+    )  # fmt: skip
+    error.floor_bytes = plan.floor_bytes
+    raise error
