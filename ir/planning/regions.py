@@ -11,16 +11,16 @@ A group is convex: a level is counted along every path, and it rises wherever a 
 at shifted rows, where computing those in each block again would be too much: a group of blocks of many rows holds some steps of a
 stencil, one of few rows one step. What only new values of states need is in groups of its own, which may write over the old ones.
 Whether a group pays is a matter of bytes: what a block reads and writes in its own buffers stays in the cache, what crosses the group's
-border is moved.
+border is moved. Which class a node joins where there are several is told in `choice.py`.
 """
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 
 from ir.errors import Error
 from ir.graph import Graph, Node, Value
 from ir.planning.body import block_attrs
+from ir.planning.choice import Stepping, choose
 from ir.planning.classes import Classes, Spot, ratio
 from ir.planning.follow import Way, followed, reads_slice, shows, with_length, writes_nearly_all, writes_slice
 from ir.planning.forms import forms, of_forms
@@ -62,7 +62,8 @@ def groups(
 
 class _Finder:
     def __init__(self, graph: Graph, order: list[Node], exact: bool, target: Target, lies: Mapping[Value, tuple[int, ...]]):
-        self.graph, self.order, self.exact, self.target, self.lies = graph, order, exact, target, lies
+        self.graph, self.order, self.exact, self.target = graph, order, exact, target
+        self.stepping = Stepping(lies, target)
         self.classes = Classes()
         self.form = forms(order)
         self.unfit = of_forms(self.form, order, lambda n: unfit(n, exact, target))
@@ -77,10 +78,10 @@ class _Finder:
         self.spots: dict[Value, dict[Spot, list[int]]] = {}
         self.cuts: dict[Value, dict[Spot, Cut | None]] = {}
         self.legal: dict[tuple[int, int, Cut | None, Cuts], bool] = {}
-        self.stepping: dict[tuple[Ints, Ints, int, int, bool], float] = {}
 
     def found(self) -> list[Group]:
-        chosen, late = self._choose(), self._late()
+        ways = {node: dict(self._ways(node)) for node in self.nodes}
+        chosen, late = choose(ways, self.stepping), self._late()
         spread = self._spread(chosen) if self.shifted else {}
         level: dict[Node, int] = {}
         reach: dict[Node, tuple[int, int]] = {}  # of a node's rows: from and to how many rows away in its group's operands they come
@@ -154,61 +155,6 @@ class _Finder:
                 early.add(node)
                 todo += [v.node for v in node.operands]
         return {node for node in self.order if node not in early}
-
-    def _choose(self) -> dict[Node, tuple[Spot, int | None]]:
-        """For each node that joins one: its class, and the axis of its output that is cut (None: the class is reduced)."""
-        ways = {node: dict(self._ways(node)) for node in self.nodes}
-        score: dict[Spot, int] = {}
-        outer: dict[Spot, int] = {}  # bytes of results in which it is the outermost axis in memory
-        walked: dict[Spot, float] = {}  # bytes that could be moved while blocks step from run to run of what lies together
-        for node, mine in ways.items():
-            if not mine:
-                continue
-            out, outermost = node.outputs[0], self._outermost(node.outputs[0])
-            given = [(v.spec.nbytes, ways[v.node]) for v in node.operands if v.node in ways]
-            for spot, axis in mine.items():
-                score.setdefault(spot, 0)
-                outer.setdefault(spot, 0)
-                walked.setdefault(spot, 0.0)
-                walked[spot] += self._steps_ns(out, axis, laid=self.target.gap_ns > 0) * self.target.bandwidth
-                outer[spot] += out.spec.nbytes * (axis == outermost)
-                score[spot] += sum([nbytes for nbytes, its in given if its.get(spot) is not None])
-        more = {spot: score[spot] - walked[spot] for spot in score}
-        then = {spot: (self._fine(spot), outer[spot], -k) for k, spot in enumerate(score)}
-        found = {}
-        for node, mine in ways.items():
-            if mine:  # of equals the one that is outermost and has enough to cut: its blocks lie together; all nodes see it alike
-                spot = max(mine, key=lambda s: (more[s], mine[s] is not None, then[s]))
-                found[node] = (spot, mine[spot])
-        for node in self.nodes:  # a view costs nothing outside, and inside only what is computed there need be viewed
-            if node in found and shows(node.op) and found.get(node.operands[0].node, (None, None))[0] != found[node][0]:
-                del found[node]
-        return found
-
-    def _outermost(self, value: Value) -> int:
-        """The axis longer than 1 with the largest steps in memory."""
-        strides = self.lies[value]
-        return max(range(value.ndim), key=lambda axis: (value.shape[axis] > 1, abs(strides[axis]), -axis), default=-1)
-
-    def _steps_ns(self, value: Value, axis: int | None, laid: bool = False) -> float:
-        """What it takes blocks of a value, cut along the axis, to step from each run of elements that lie together to the next; `laid`: in
-        C order where that takes less."""
-        if axis is None:
-            return 0.0
-        strides = self.lies[value]
-        key = value.shape, strides, value.dtype.itemsize, axis, laid
-        found = self.stepping.get(key)
-        if found is None:
-            runs = math.prod([n for n, stride in zip(value.shape, strides) if abs(stride) > abs(strides[axis])])
-            runs = min(runs, math.prod(value.shape[:axis])) if laid else runs
-            blocks = max(1, value.spec.nbytes // (8 * self.target.block_elements))
-            found = self.stepping[key] = runs * blocks * self.target.run_ns if runs > 1 else 0.0
-        return found
-
-    def _fine(self, spot: Spot) -> bool:
-        """Whether one index of the axis is a small part of what a worker's cache holds."""
-        value, axis = spot
-        return value.spec.nbytes // value.shape[axis] * 16 <= self.target.cache_bytes
 
     def _ways(self, node: Node) -> Iterator[tuple[Spot, int | None]]:
         """The classes along which the node can be computed in blocks."""
@@ -313,19 +259,8 @@ class _Finder:
             parts = {n for n in mine if chosen[n][1] is None}
             whole = [v for n in mine if not shows(n.op) for v in (n.operands if n in parts else n.outputs)]
             group = Group([*lent, *mine], max([self._size(v, spot) for v in whole], default=1), cuts, parts)
-            group.steps_ns = self._walk_ns(group)
+            group.steps_ns = self.stepping.of_group(group)
             yield group
-
-    def _walk_ns(self, group: Group) -> float:
-        """What all blocks take to step through what crosses the border, or to lay it in rows, and through what repeats an operand."""
-        total = 0.0
-        for value in [v for v in (*group.operands(), *group.outputs()) if v in group.cuts]:
-            steps = self._steps_ns(value, group.cuts[value][0])
-            total += min(steps, value.spec.size * self.target.gap_ns) if self.target.gap_ns else steps
-        for out in [n.outputs[0] for n in group.nodes if not shows(n.op) and n.outputs[0] in group.cuts]:
-            if any(1 < v.spec.size < out.spec.size for v in out.node.operands):
-                total += self._steps_ns(out, group.cuts[out][0], laid=True)
-        return total
 
     def _slices_read(self, nodes: list[Node], spot: Spot) -> list[Node]:
         """The slices that a group reads of what others compute: they come into it, so that it reads the one value, with a halo."""
