@@ -66,7 +66,7 @@ def turn(write: np.ndarray, read: np.ndarray, a: int, b: int) -> None:
         return
     size, here, there = read.itemsize, read.strides, write.strides
     starts = [(_address(read), _address(write))]
-    for k in range(len(shape)):
+    for k in range(len(shape)) if len(shape) > 2 else ():
         if k not in (a, b) and shape[k] > 1:
             starts = [(source + i * here[k], target + i * there[k]) for source, target in starts for i in range(shape[k])]
     for source, target in starts:

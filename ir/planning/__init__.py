@@ -31,7 +31,8 @@ def plan(
     """The plan of one run of `graph` on `target`.
 
     `layouts` says how the caller's arrays lie, by index of the input: "C" (assumed), "F", strides in bytes, or "any" (only the call will
-    tell; what is computed from such an array is C-ordered). `exact` takes only kernels with the bits of the operations' references.
+    tell; what is computed from such an array is C-ordered), or "gaps" (the same, and elements next to each other are likely to lie apart).
+    `exact` takes only kernels with the bits of the operations' references.
     `gate`: the index of an output, a 0-d bool: where it is false, no state is written and NotFiniteError is raised. `counted`: each run
     counts, together with its writes of states. Raises ArgumentError where the target lacks a kernel, or for a layout that is none.
     `memory_limit`: bytes that `peak_bytes` may not exceed, for which values are computed again if need be; MemoryLimitError where no such

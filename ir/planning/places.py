@@ -47,9 +47,9 @@ def _input_strides(spec: Spec, layout: str | Ints) -> Ints | None:
         return c_strides(spec.shape, spec.dtype.itemsize)
     if layout == "F":
         return f_strides(spec.shape, spec.dtype.itemsize)
-    if layout == "any":
+    if layout in ("any", "gaps"):
         return None
-    raise ArgumentError(f"unknown layout {layout!r} of an input", mend='use "C", "F", "any", or its strides')
+    raise ArgumentError(f"unknown layout {layout!r} of an input", mend='use "C", "F", "any", "gaps", or its strides')
 
 
 def place_constant(draft: Draft, node: Node) -> None:

@@ -26,7 +26,7 @@ from ir.planning.kept import kept_in_fortran_order
 from ir.spec import Spec
 from tracer import trees
 from tracer.calls.captured import Apart, Captured
-from tracer.calls.keys import check_native, lies
+from tracer.calls.keys import check_native, has_gaps, lies
 from tracer.calls.shortcut import Call, is_plain, shortcut
 from tracer.eager.lazy import record_graph
 from tracer.eager.sharing import Reading, Writing, shared_by, standing
@@ -72,6 +72,7 @@ class Entry:
             fortran = {k for k in otherwise if self._layouts[k] == "F"}
             kept = fortran if exact else kept_in_fortran_order(graph, self._layouts, backend.target())
             self._layouts.update(dict.fromkeys(otherwise - kept, "C"))
+        self._gapped = {k for k, at, _ in self._from_leaf if self._layouts[k] == "any" and has_gaps(leaves[at])}
         self._captured = [Captured(c, self._layouts[c.input], c.input in updated, exact, arrays) for c in traced.captured]
         apart = Apart(self._captured) if updated else None
         for captured in self._captured:
@@ -119,9 +120,10 @@ class Entry:
 
     def _planned(self, regions: bool = True, memory_limit: int | None = None) -> Plan:
         target = self._backend.target(self._exact)
+        layouts = self._layouts | dict.fromkeys(self._gapped, "gaps")
         with no_collection():
             return planning.plan(
-                self.prepared, target if regions else replace(target, regions=False), layouts=self._layouts, exact=self._exact,
+                self.prepared, target if regions else replace(target, regions=False), layouts=layouts, exact=self._exact,
                 gate=self.traced.gate, counted=self._ticks is not None, memory_limit=memory_limit,
             )  # fmt: skip
 

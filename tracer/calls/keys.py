@@ -32,6 +32,15 @@ def layout(array: Any) -> str:
     return "C" if flags.c_contiguous else "F" if flags.f_contiguous else "any"
 
 
+def has_gaps(thing: Any) -> bool:
+    """Whether the last axis of an array, or of a Variable's, has gaps: no part of a key, but a plan may copy what has."""
+    data = thing.memory() if isinstance(thing, Variable) else thing
+    if not isinstance(data, np.ndarray):
+        return False
+    lying = [stride for n, stride in zip(data.shape, data.strides) if n > 1]
+    return bool(lying) and lying[-1] != data.itemsize
+
+
 def lies(array: Any, exact: bool) -> str | tuple[int, ...]:
     """How an array lies as far as a plan must know it: the stride class; with `exact` the strides themselves where it has gaps."""
     found = layout(array)
