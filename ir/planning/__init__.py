@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.place import Buffer, Place
@@ -21,6 +23,7 @@ from ir.planning.together import together
 from ir.spec import Spec
 from ir.target import Target
 
+Orders = dict[tuple[Graph, frozenset[Node]], order.Schedule]
 IN_ARENA = ("arena", "scalar")
 
 
@@ -126,16 +129,21 @@ def _plan(
     graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, gate: int | None = None, counted: bool = False,
     rows: Callable[[Draft], tuple[Place | None, ...]] = results.place_results, run: Sequence[Node] = (),
     over: Mapping[int, int] | None = None, once: Mapping[str, str] | None = None, turned: Collection[int] = (),
+    orders: Orders | None = None,
 ) -> Plan:  # fmt: skip
     """The stages. `rows` gives the outputs their places: a caller's results, the rows of a loop, the blocks of a region.
 
     `run`: the order to take, if one is given. `over`: outputs that are to be written over inputs, by index. `once`: which copies may
-    stand, see `standing.py`. `turned`: inputs that are laid in rows before they are read.
+    stand, see `standing.py`. `turned`: inputs that are laid in rows before they are read. `orders`: those found so far, where a graph
+    may be planned more than once.
     """
     draft = Draft(graph, target, layouts, exact)
     states = places.place_inputs(draft)
     end = commit.commit(draft)
-    schedule = order.schedule(graph, set(end.nodes), run)
+    last, orders = frozenset(end.nodes), {} if orders is None else orders
+    if (graph, last) not in orders:
+        orders[graph, last] = order.schedule(graph, last, run)
+    schedule = replace(orders[graph, last])
     for node in graph.order():
         if node.op is CONSTANT:
             places.place_constant(draft, node)
@@ -196,10 +204,11 @@ def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Val
 
 def _body(
     graph: Graph, target: Target, layouts: dict[int, str | tuple[int, ...]], exact: bool, wholes: tuple[Spec, ...], over: Mapping[int, int],
-    turned: Collection[int],
+    turned: Collection[int], orders: Orders,
 ) -> Plan:  # fmt: skip
     """The plan of a region's block, whose outputs are blocks of arrays of these specs, or written `over` operands."""
-    return _plan(graph, target, layouts, exact, rows=lambda draft: results.place_blocks(draft, wholes), over=over, turned=turned)
+    rows = partial(results.place_blocks, wholes=wholes)
+    return _plan(graph, target, layouts, exact, rows=rows, over=over, turned=turned, orders=orders)
 
 
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule, once: list[Copy]) -> Plan:

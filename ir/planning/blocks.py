@@ -56,6 +56,7 @@ class Blocked:
     parts: int = 0
     counters: frozenset[Value] = frozenset()
     shares: int = field(default=SHARES)
+    _blocks: dict[tuple[int, int], Graph] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def is_product(self) -> bool:
@@ -85,7 +86,14 @@ class Blocked:
         return Halo(self.graph, self.size, self.cuts, self.counters, [v for v in self.whole if v in self.cuts], parts)
 
     def block(self, low: int, high: int) -> Graph:
-        """The graph of the block of rows `low` to `high`. The operands' blocks are its arguments, the parts states that it updates."""
+        """The graph of the block of rows `low` to `high`. The operands' blocks are its arguments, the parts states that it updates. It is
+        the same one whenever it is asked for: not to be changed.
+        """
+        if (low, high) not in self._blocks:
+            self._blocks[low, high] = self._block(low, high)
+        return self._blocks[low, high]
+
+    def _block(self, low: int, high: int) -> Graph:
         made = Body(self.halo, low, high)
         for value in self.graph.inputs:
             made.give(value)

@@ -45,6 +45,7 @@ class Draft:
         self.homes: dict[int, Place] = {}  # where an input lies that is not read any more, for the output that is to be there
         self.lent: dict[Value, Place] = {}  # such homes, for the outputs and the values on the way to them
         self.bodies: dict[Any, Any] = {}  # plans of regions by what they are made from: equal ones are made once
+        self.orders: dict[Any, Any] = {}  # in which the nodes of their blocks are computed, likewise
         self._kernels: dict[str, tuple[Kernel, ...]] = {}
         self._slots: dict[tuple[Value, np.dtype], Place] = {}
         self._uses: Counter[Value] = Counter(v for node in graph.order() for v in node.operands)

@@ -96,7 +96,7 @@ def _bodies(draft: Draft, held: Blocked, reads: Sequence[Place], plan_body: Body
     def body(low: int, high: int, over: Over, turned: Turned) -> Plan:
         key = (*shared, *(x if held.halo.margins != (0, 0) else high - low for x in (low, high)), tuple(sorted(over.items())), turned)
         if key not in draft.bodies:
-            draft.bodies[key] = plan_body(held.block(low, high), target, layouts, draft.exact, wholes, over, turned)
+            draft.bodies[key] = plan_body(held.block(low, high), target, layouts, draft.exact, wholes, over, turned, draft.orders)
         made: Plan = draft.bodies[key]
         return made
 
