@@ -6,10 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ir.place import Place
 from ir.spec import Spec
+
+if TYPE_CHECKING:
+    from ir.graph import Graph, Node
 
 Places = tuple[Place, ...]
 
@@ -54,6 +57,19 @@ class Kernel:
     scalar: bool = False
 
 
+class Generator(Protocol):
+    """What a Target that generates code can write as one kernel."""
+
+    def refuses(self, node: Node) -> str:
+        """Why an operation has no generated code at all; nothing where it has."""
+        ...
+
+    def lends(self, graph: Graph, parts: tuple[int, ...]) -> tuple[str, tuple[tuple[int, ...], ...]]:
+        """Why a graph, whose last outputs are left in shares, so many for each of `parts`, is no single kernel (nothing where it is); for
+        each output the inputs that it may be written over."""
+        ...
+
+
 @dataclass(frozen=True)
 class Target:
     """A backend on a machine. Times in nanoseconds, `bandwidth` in bytes a nanosecond, `cache_bytes` of one worker's fast cache.
@@ -65,8 +81,10 @@ class Target:
     row costs where a vector is added to all of a matrix, `run_ns` each step from one run of a block's elements to the next, `gap_ns` each
     element that does not lie next to the one before (0: nothing is laid in rows for that). `regions`: whether nodes may run block by
     block; `block_elements`: what the largest array of a block has at least, counted in elements of 8 bytes; `shorter`: how many times
-    shorter blocks are than they would be, for the sake of memory. `lacking`: why there is no kernel, by operation ("": the others), and
-    what to do then.
+    shorter blocks are than they would be, for the sake of memory; `region_products`, `region_buffers`: whether products may be in regions,
+    and whether what a block computes lies in buffers. With a `generator` regions are generated kernels instead, any operations that are
+    not products, one call each: then `lone_bandwidth` is that of one row's worker, and `shares` in how many parts, at most, a reduction
+    is spread over the machine. `lacking`: why there is no kernel, by operation ("": the others), and what to do then.
     """
 
     name: str
@@ -91,3 +109,6 @@ class Target:
     shorter: int = 1
     lacking: Mapping[str, str] = field(default_factory=dict)
     lacking_mend: str = "give the backend's table a kernel that takes these operands in C order"
+    generator: Generator | None = None
+    lone_bandwidth: float = 10.0
+    shares: int = 8

@@ -35,7 +35,7 @@ class Case:
         self.form: LoopForm
         self.constants: Mapping[str, Constant]
         self.form, self.constants = lower(
-            self.graph, self.name, parts=self.parts, shares=self.shares, strides=self.strides, over=self.over
+            self.graph, self.name, parts=(self.shares,) * self.parts, strides=self.strides, over=self.over
         )
         verify(self.form)
 

@@ -11,7 +11,7 @@ from ir.errors import NotLowered
 from ir.graph import Constant, Graph
 from ir.kernel import LoopForm, Reduce, Store
 from ir.lowering.elements import Elements
-from ir.lowering.nest import sections
+from ir.lowering.nest import Sum, sections
 from ir.lowering.rules import rule_of
 from ir.planning.strides import c_strides
 from ir.spec import Spec
@@ -20,19 +20,19 @@ Strides = Sequence[tuple[int, ...] | None]
 
 
 def lower(
-    graph: Graph, name: str = "kernel", *, parts: int = 0, shares: int = 1, strides: Strides = (), out_strides: Strides = (),
+    graph: Graph, name: str = "kernel", *, parts: Sequence[int] = (), strides: Strides = (), out_strides: Strides = (),
     over: Mapping[int, int] | None = None,
 ) -> tuple[LoopForm, dict[str, Constant]]:  # fmt: skip
     """The loop form of a graph, and its constant params by name; others are called `in0`, `out0` by the graph's inputs and outputs.
 
-    The last `parts` outputs are reductions that are left in so many `shares`: their memory has an axis more in front. `strides` and
-    `out_strides` say in bytes how inputs and outputs lie (None: C order); `over`: outputs that are written over inputs, by index.
+    The last outputs are reductions that are left in shares, so many for each of `parts`: their memory has an axis more in front. `strides`
+    and `out_strides` say in bytes how inputs and outputs lie (None: C order); `over`: outputs that are written over inputs, by index.
     Raises NotLowered, with the operation and its line, where there is no way to write it as loops.
     """
     e, laid = Elements(graph, rule_of, strides), dict(over or {})
-    given = len(graph.outputs) - parts
+    given = len(graph.outputs) - len(parts)
     stores: list[Store] = []
-    sums: list[tuple[Store, Reduce]] = []
+    sums: list[Sum] = []
     for k, value in enumerate(graph.outputs):
         at = e.natural(value)
         operand = e.element(value, at)
@@ -44,7 +44,9 @@ def lower(
         reduce = next((s for s in e.statements if s.name == operand and isinstance(s, Reduce)), None)
         if reduce is None:
             raise NotLowered("what is to be added up in parts is no reduction").at(op=value.node.op.name, line=value.node.line)
+        shares = parts[k - given]
         spec = Spec((shares, *value.shape), value.dtype)
         share = index(Dim("s", shares) if shares > 1 else 0)
-        sums.append((e.store(f"out{k}", spec, (share, *at), c_strides(spec.shape, spec.dtype.itemsize), operand, value.node.line), reduce))
-    return LoopForm(name, tuple(e.params.values()), sections(e, stores, sums, shares)), e.constants
+        store = e.store(f"out{k}", spec, (share, *at), c_strides(spec.shape, spec.dtype.itemsize), operand, value.node.line)
+        sums.append(Sum(store, reduce, shares))
+    return LoopForm(name, tuple(e.params.values()), sections(e, stores, sums)), e.constants

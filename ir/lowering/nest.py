@@ -24,69 +24,101 @@ from ir.lowering.elements import Elements
 NOT_NESTED = "what one reduction gives varies along the axis that another one reduces"
 
 
+@dataclass(frozen=True)
+class Sum:
+    """What is added up over rows in so many shares: the write of the shares, and the reduction that they are of."""
+
+    store: Store
+    reduce: Reduce
+    shares: int
+
+
 @dataclass
 class _Section:
     """`outer` parallel dims, `rows` that are accumulated over, `inner` ones that sweeps go over; `stores` and `sums` (accumulators)."""
 
-    e: Elements
     outer: frozenset[Dim]
     rows: tuple[Dim, ...]
     inner: frozenset[Dim]
+    loads: set[str] = field(default_factory=set)
     stores: list[Store] = field(default_factory=list)
-    sums: list[tuple[Store, Reduce]] = field(default_factory=list)
+    sums: list[Sum] = field(default_factory=list)
 
 
-def sections(e: Elements, stores: Sequence[Store], sums: Sequence[tuple[Store, Reduce]], shares: int) -> tuple[Loop, ...]:
-    """Loops for all writes. `sums`: the writes of what is added up over rows, in so many shares, with the reductions that they write."""
-    found: list[_Section] = []
-    left = list(stores)
-    accumulated = {r.name for _, r in sums}
+def sections(e: Elements, stores: Sequence[Store], sums: Sequence[Sum]) -> tuple[Loop, ...]:
+    """Loops for all writes. Those that read something in common stand in one section if their loops can be the same."""
     known = {s.name: s for s in e.statements}
-    inside = _reduced(e, known, [*stores, *[r for _, r in sums]], accumulated)
-    if sums:
-        section = _accumulating(e, sums, inside)
-        for store in stores:
-            dims = e.varies(store)
-            if dims >= set(section.rows) and dims - set(section.rows) - section.inner == section.outer:
-                section.stores.append(store)
-                left.remove(store)
-        found.append(section)
-    inside = _reduced(e, known, left, accumulated)
-    for store in left:
-        own = _reduced(e, known, [store], accumulated)
-        dims = e.varies(store)
-        wide = all(not e.domain[r.name] & inside for r in _reduces(e, known, [store]) if r.name not in accumulated)
-        inner = inside if wide else own
-        outer = dims - inner
-        alike = next((s for s in found if not s.rows and s.outer == outer and s.inner & (dims | own) == inner & (dims | own)), None)
-        if alike is None:
-            alike = _Section(e, outer, (), inner)
-            found.append(alike)
-        alike.stores.append(store)
+    accumulated = {s.reduce.name for s in sums}
+    found: list[_Section] = []
+    for added in sums:
+        inside, loads = _inside(e, known, added.reduce, accumulated), _loads(known, added.reduce)
+        own = tuple([dim for dim in added.reduce.over if dim not in inside])
+        for section in found:
+            rows = tuple([dim for dim in section.rows if dim in own])
+            others = frozenset([d for s in section.sums for d in _inside(e, known, s.reduce, accumulated)])
+            if rows and section.sums[0].shares == added.shares and section.loads & loads and not others & set(rows):
+                section.rows = rows
+                break
+        else:
+            if not own:
+                raise NotLowered("it is added up along what a row is reduced along").at(line=added.reduce.line)
+            section = _Section(frozenset(), own, frozenset())
+            found.append(section)
+        section.sums.append(added)
+        section.loads |= loads
+    for section in found:
+        _spread(e, known, section, accumulated)
+    plain = [(store, _inside(e, known, store, accumulated)) for store in stores]
+    for store, inside in sorted(plain, key=lambda pair: not pair[1]):  # those with reductions first: the others go where they fit
+        dims, loads = e.varies(store), _loads(known, store)
+        outer = _results(e, known, store, accumulated) if inside else dims
+        for section in found:
+            along = frozenset(section.rows)
+            fits = dims >= along and (dims - along - section.inner == section.outer if along or not inside else outer == section.outer)
+            if fits and section.loads & loads:
+                break
+        else:
+            section = _Section(outer, (), frozenset())
+            found.append(section)
+        section.inner |= (inside | dims) - section.outer - frozenset(section.rows)
+        section.loads |= loads
+        section.stores.append(store)
     made: list[Loop] = []
     used: set[str] = set()
     for section in found:
-        loop = _Nest(section, known, shares, accumulated).loop()
+        loop = _Nest(e, section, known, accumulated).loop()
         names = [s.name for _, s in walk([loop]) if isinstance(s, Valued)]
         made.append(renamed(loop, {name: f"{name}.{len(made)}" for name in names if name in used}))
         used |= set(names)
     return tuple(made)
 
 
-def _accumulating(e: Elements, sums: Sequence[tuple[Store, Reduce]], inside: frozenset[Dim]) -> _Section:
-    """Rows: what all of them add up over. Other dims are swept where a row is reduced or added up along them, or where nothing else is."""
-    over = [frozenset(r.over) for _, r in sums]
-    rows = frozenset.intersection(*over) - inside
-    if not rows:
-        raise NotLowered("what is added up has no axis in common")
-    rest = frozenset.union(*over, *[e.domain[r.name] for _, r in sums]) - rows - inside
-    swept = rest & frozenset.union(*over) if inside else rest
-    ordered = tuple([dim for dim in sums[0][1].over if dim in rows])
-    return _Section(e, rest - swept, ordered, inside | swept, [], list(sums))
+def _spread(e: Elements, known: Mapping[str, Valued], section: _Section, accumulated: set[str]) -> None:
+    """Which dims besides the rows are swept: those along which a row is reduced or added up, and all where nothing else is."""
+    reduces = [s.reduce for s in section.sums]
+    inside = frozenset([d for r in reduces for d in _inside(e, known, r, accumulated)])
+    over = frozenset([d for r in reduces for d in r.over])
+    rest = (over | frozenset([d for r in reduces for d in e.domain[r.name]])) - frozenset(section.rows) - inside
+    swept = rest & over if inside else rest
+    section.outer, section.inner = rest - swept, inside | swept
 
 
-def _reduces(e: Elements, known: Mapping[str, Valued], roots: Sequence[Statement]) -> list[Reduce]:
-    """The reductions that these hang on."""
+def _loads(known: Mapping[str, Valued], root: Statement) -> set[str]:
+    return {name for name in _behind(known, [root]) if isinstance(known[name], Load) and known[name].at.dims}  # type: ignore[union-attr]
+
+
+def _inside(e: Elements, known: Mapping[str, Valued], root: Statement, accumulated: set[str]) -> frozenset[Dim]:
+    """The dims over which the reductions go that it reads."""
+    return frozenset([dim for r in _reduces(known, root) if r.name not in accumulated for dim in r.over])
+
+
+def _results(e: Elements, known: Mapping[str, Valued], root: Statement, accumulated: set[str]) -> frozenset[Dim]:
+    """The dims along which those vary that the reductions give."""
+    return frozenset([dim for r in _reduces(known, root) if r.name not in accumulated for dim in e.domain[r.name]])
+
+
+def _behind(known: Mapping[str, Valued], roots: Sequence[Statement]) -> set[str]:
+    """The values that these hang on."""
     seen: set[str] = set()
     todo = [name for root in roots for name in operands_of(root)]
     while todo:
@@ -94,11 +126,11 @@ def _reduces(e: Elements, known: Mapping[str, Valued], roots: Sequence[Statement
         if name not in seen:
             seen.add(name)
             todo += operands_of(known[name])
-    return [s for s in known.values() if s.name in seen and isinstance(s, Reduce)]
+    return seen
 
 
-def _reduced(e: Elements, known: Mapping[str, Valued], roots: Sequence[Statement], without: set[str]) -> frozenset[Dim]:
-    return frozenset([dim for r in _reduces(e, known, roots) if r.name not in without for dim in r.over])
+def _reduces(known: Mapping[str, Valued], root: Statement) -> list[Reduce]:
+    return [s for name in _behind(known, [root]) if isinstance(s := known[name], Reduce)]
 
 
 Where = tuple[int, tuple[Dim, ...]]  # a sweep: after how many reductions, over what
@@ -107,28 +139,18 @@ Where = tuple[int, tuple[Dim, ...]]  # a sweep: after how many reductions, over 
 class _Nest:
     """One section's statements put into sweeps."""
 
-    def __init__(self, section: _Section, known: Mapping[str, Valued], shares: int, accumulated: set[str]):
-        self.section, self.e, self.known, self.shares, self.accumulated = section, section.e, known, shares, accumulated
+    def __init__(self, e: Elements, section: _Section, known: Mapping[str, Valued], accumulated: set[str]):
+        self.section, self.e, self.known, self.accumulated = section, e, known, accumulated
         self.rows, self.inner = frozenset(section.rows), section.inner
-        roots: list[Statement] = [*section.stores, *[r for _, r in section.sums]]
-        self.needed = self._needed(roots)
+        behind = _behind(known, [*section.stores, *[s.reduce for s in section.sums]])
+        self.needed = [s for s in known.values() if s.name in behind]
         self.order = self._dim_order()
         self.stage = self._stages()
-
-    def _needed(self, roots: Sequence[Statement]) -> list[Valued]:
-        seen: set[str] = set()
-        todo = [name for root in roots for name in operands_of(root)]
-        while todo:
-            name = todo.pop()
-            if name not in seen:
-                seen.add(name)
-                todo += operands_of(self.known[name])
-        return [s for s in self.known.values() if s.name in seen]
 
     def _dim_order(self) -> dict[Dim, int]:
         """Outermost first: those with the longest steps in memory, in what is written if it varies along them, else in what is read."""
         steps: dict[Dim, tuple[int, int]] = {}
-        writes: list[Any] = [*self.section.stores, *[s for s, _ in self.section.sums]]
+        writes: list[Any] = [*self.section.stores, *[s.store for s in self.section.sums]]
         for late, group in enumerate((writes, [s for s in self.needed if isinstance(s, Load)])):
             for statement in group:
                 for dim in sorted(statement.at.dims):
@@ -138,8 +160,8 @@ class _Nest:
         for statement in self.needed:
             for dim in sorted(self.e.domain[statement.name]) + (list(statement.over) if isinstance(statement, Reduce) else []):
                 steps.setdefault(dim, (2, 0))
-        for _, r in self.section.sums:
-            for dim in r.over:
+        for added in self.section.sums:
+            for dim in added.reduce.over:
                 steps.setdefault(dim, (2, 0))
         ordered = sorted(steps, key=lambda dim: -steps[dim][1])
         return {dim: k for k, dim in enumerate(ordered)}
@@ -153,7 +175,7 @@ class _Nest:
         for statement in self.needed:
             found[statement.name] = max([found[v] for v in operands_of(statement)], default=0)
             if isinstance(statement, Reduce):
-                if self.e.domain[statement.name] & self.inner:
+                if self.e.domain[statement.name] & self.inner or set(statement.over) - self.inner:
                     raise NotLowered(NOT_NESTED).at(line=statement.line)
                 found[statement.name] += 1
         return found
@@ -169,7 +191,7 @@ class _Nest:
             if isinstance(statement, Reduce):
                 dims = self.e.domain.get(str(statement.operand), frozenset()) | frozenset(statement.over)
                 roots.append(((self._at(statement), self._ordered(dims & self.inner)), statement))
-        for _, r in section.sums:
+        for r in [s.reduce for s in section.sums]:
             dims = self.e.domain.get(str(r.operand), frozenset()) | frozenset(r.over)
             roots.append(((self._at(r), self._ordered(dims & self.inner)), r))
         last = max([q for (q, _), _ in roots] + [self._at(s) for s in section.stores], default=0)
@@ -224,18 +246,19 @@ class _Nest:
     def _in_shares(self, body: list[Statement]) -> Loop:
         rows = self.section.rows
         count = math.prod([dim.size for dim in rows])
-        each = -(-count // self.shares)
-        share, row = Dim("s", self.shares), Dim("r", each)
-        at = index(row) + (each * index(share) if self.shares > 1 else 0)
+        shares = self.section.sums[0].shares
+        each = -(-count // shares)
+        share, row = Dim("s", shares), Dim("r", each)
+        at = index(row) + (each * index(share) if shares > 1 else 0)
         instead = dict(zip(rows, apart(at, tuple([dim.size for dim in rows]))))
         when = () if at.within(0, count) else (Bound(at, 0, count),)
         top = [s for s in body if isinstance(s, Valued) and self._stands(s)]
         below = [put(s, instead, (row,)) for s in body if s not in top]
         ends: list[Statement] = []
-        for store, reduce in self.section.sums:
-            key = self._ordered(self.e.domain[reduce.name] & self.inner)
-            ends.append(Loop("parallel", key, (store,)) if key else store)
-        dims = (*self._ordered(self.section.outer), *((share,) if self.shares > 1 else ()))
+        for added in self.section.sums:
+            key = self._ordered(self.e.domain[added.reduce.name] & self.inner)
+            ends.append(Loop("parallel", key, (added.store,)) if key else added.store)
+        dims = (*self._ordered(self.section.outer), *((share,) if shares > 1 else ()))
         return Loop("parallel", dims, (*top, Loop("serial", (row,), tuple(below), when), *ends))
 
     def _stands(self, statement: Valued) -> bool:

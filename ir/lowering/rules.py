@@ -12,7 +12,7 @@ import numpy as np
 
 from ir.affine import ZERO, Bound, Dim, Index, apart, flat, index
 from ir.errors import NotLowered
-from ir.graph import Node, Value
+from ir.graph import CONSTANT, Node, Value
 from ir.kernel import Operand, literal
 from ir.lowering.elements import At, Elements, Key, Rule
 from ir.op import Trait
@@ -203,6 +203,14 @@ def _along(e: Elements, node: Node, at: At) -> list[Key | None]:
     return [(x, tuple(own))]
 
 
+def counts_along(value: Value) -> int | None:
+    """The axis along which a constant index array counts 0, 1, 2, ...; None where it does not."""
+    if value.node.op is not CONSTANT or value.spec.size < 2 or max(value.shape) != value.spec.size:
+        return None
+    counts = np.array_equal(value.node.attrs["value"].array().reshape(-1), np.arange(value.spec.size))
+    return value.shape.index(value.spec.size) if counts else None
+
+
 # ---- written at an index: each element looks for the values that are written to it
 def _looks(e: Elements, node: Node, at: At) -> tuple[tuple[Dim, ...], list[Bound], At]:
     """The dims of the index arrays, whether they point at this element, and the indices of the value."""
@@ -210,14 +218,16 @@ def _looks(e: Elements, node: Node, at: At) -> tuple[tuple[Dim, ...], list[Bound
     axes = node.attrs["axes"]
     shape, first, place = placement(base.spec, tuple([i.spec for i in indices]), axes)
     depth = max([i.ndim for i in indices])
-    dims = e.fresh(node, at, shape[first : first + depth])
-    looked = tuple([index(d) if d.size != 1 else ZERO for d in dims])
-    bounds = []
+    sizes = shape[first : first + depth]
+    counted = {depth - i.ndim + k: axis for axis, i in zip(axes, indices) if (k := counts_along(i)) is not None}  # no need to look
+    dims = e.fresh(node, at, [1 if k in counted else n for k, n in enumerate(sizes)])
+    looked = tuple([at[counted[k]] if k in counted else index(d) if d.size != 1 else ZERO for k, d in enumerate(dims)])
+    bounds = [Bound(at[axis], 0, sizes[k]) for k, axis in counted.items()]
     for axis, i in zip(axes, indices):
-        bounds.append(Bound(e.gathered(i, broadcast_at(i, looked), base.shape[axis]) - at[axis], 0, 1))
-    there = list(looked)
+        if axis not in counted.values():
+            bounds.append(Bound(e.gathered(i, broadcast_at(i, looked), base.shape[axis]) - at[axis], 0, 1))
     written: list[Index] = [ZERO] * len(shape)
-    written[first : first + depth] = there
+    written[first : first + depth] = looked
     for axis, p in enumerate(place):
         if p >= 0:
             written[p] = at[axis]

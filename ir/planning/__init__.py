@@ -11,7 +11,7 @@ from functools import partial
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.place import Buffer, Place
 from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Plan, Region, Step, Tick
-from ir.planning import arena, commit, lifetimes, limit, order, packs, places, region, results, standing
+from ir.planning import arena, commit, generated, lifetimes, limit, order, packs, places, region, results, standing
 from ir.planning.blocks import REGION
 from ir.planning.contract import contract
 from ir.planning.draft import Draft
@@ -181,6 +181,9 @@ def _compute(draft: Draft, node: Node, inside: Inside, homes: Mapping[Value, Val
         if node.outputs[0] not in draft.places:  # else it was placed before its operand was written into
             draft.order.append(node)
             places.place_view(draft, node)
+        return
+    if node.op is REGION and draft.target.generator is not None:
+        generated.place(draft, node, homes)
         return
     if node.op is REGION:
         region.place(draft, node, homes, _body)

@@ -47,7 +47,8 @@ def moved_bytes(nodes: Sequence[Node], border: Sequence[Value]) -> tuple[int, in
 class Blocked:
     """`graph`: the group at full size. Its inputs are the region's operands, its outputs first the values given block by block, then the
     `parts` that are joined. `cuts`: of each value that has it the axis that is cut. `size`: rows in all.
-    `counters`: constants 0, 1, 2, ... that a block counts anew.
+    `counters`: constants 0, 1, 2, ... that a block counts anew. `lends`: of a generated kernel, for each output the operands that it may
+    be written over, and in how many shares `each` part comes; its `size` and `cuts` say nothing.
     """
 
     graph: Graph
@@ -57,6 +58,8 @@ class Blocked:
     counters: frozenset[Value] = frozenset()
     shares: int = field(default=SHARES)
     _blocks: dict[tuple[int, int], Graph] = field(default_factory=dict, init=False, repr=False)
+    lends: tuple[tuple[int, ...], ...] | None = None
+    each: tuple[int, ...] = ()
 
     @cached_property
     def is_product(self) -> bool:
@@ -77,7 +80,8 @@ class Blocked:
     @property
     def specs(self) -> tuple[Spec, ...]:
         """The specs of the region's outputs: parts have an axis more, one row a share."""
-        return (*[v.spec for v in self.whole], *[Spec((self.shares, *v.shape), v.dtype) for v in self.joined])
+        shares = self.each or (self.shares,) * self.parts
+        return (*[v.spec for v in self.whole], *[Spec((n, *v.shape), v.dtype) for n, v in zip(shares, self.joined)])
 
     @cached_property
     def halo(self) -> Halo:
@@ -117,6 +121,8 @@ class Blocked:
 
     def over(self, output: int) -> list[int]:
         """The operands that may be written over by this output: cut as it is, of its spec, and read by a block only where it writes."""
+        if self.lends is not None:
+            return list(self.lends[output])
         value = self.graph.outputs[output]
         cut = self.cuts.get(value)
         alike = [k for k, v in enumerate(self.graph.inputs) if cut is not None and self.cuts.get(v) == cut and v.spec == value.spec]
@@ -156,7 +162,7 @@ def _meaning(*operands: Any, blocked: Blocked) -> tuple[Any, ...]:
     """The nodes' own meaning at full size; of what comes in parts the first share has it all, the others what changes nothing."""
     whole, _ = evaluate(blocked.graph, operands)
     given = len(blocked.whole)
-    parts = [np.full((blocked.shares, *np.shape(x)), start) for x, start in zip(whole[given:], blocked.starts())]
+    parts = [np.full(spec.shape, start, spec.dtype) for spec, start in zip(blocked.specs[given:], blocked.starts())]
     for part, x in zip(parts, whole[given:]):
         part[0] = x
     return (*whole[:given], *parts)

@@ -16,8 +16,10 @@ import numpy as np
 from ir.graph import CONSTANT, Graph, Node, Value
 from ir.ops import elementwise
 from ir.ops import reduce as reductions
+from ir.passes import dead
 from ir.planning.blocks import REGION, blocked
 from ir.planning.group import Group
+from ir.planning.launches import launches, split_reductions, vector_products_as_sums
 from ir.planning.outside import Outside, outside
 from ir.planning.regions import groups
 from ir.planning.select import slot_dtype
@@ -31,6 +33,8 @@ def contract(
     """The graph to be planned: a copy with regions, or the graph itself where none pays; and what is in none, though its arrays are large.
     `layouts`: how the inputs lie.
     """
+    if target.generator is not None:
+        return _generated(graph, target)
     large = target.cache_bytes // 4
     if not target.regions or not any(v.spec.nbytes >= large for n in graph.order() for v in n.outputs):
         return graph, ()
@@ -48,6 +52,26 @@ def contract(
         else:
             why.update(dict.fromkeys(group.nodes, "a Python number would be of another kind in it"))
     return copy if instead else graph, tuple(outside(order, why, large))
+
+
+def _generated(graph: Graph, target: Target) -> tuple[Graph, tuple[Outside, ...]]:
+    """The same with generated kernels: all that is no product is in one."""
+    copy, _ = graph.copy()
+    _means_as_sums(copy)
+    vector_products_as_sums(copy)
+    split_reductions(copy, target)
+    order = copy.order()
+    found, why = launches(copy, target)
+    instead: dict[Value, Value] = {}
+    for launch in found:
+        operands = [instead.get(v, v) for v in launch.operands]
+        made = copy.apply(REGION, operands, {"blocked": launch.blocked}, launch.nodes[0].line)
+        given: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
+        for old, new in zip(launch.outputs, given):
+            copy.replace(old, new)
+            instead[old] = new
+    dead.run(copy)
+    return copy, tuple(outside(order, why, 0))
 
 
 def _means_as_sums(graph: Graph) -> None:

@@ -16,6 +16,7 @@ from ir.op import Trait
 from ir.ops.places import keys
 from ir.place import Buffer, Place
 from ir.plan import Call, Copy, Fill, Gate, Host, Loop, Plan, Tick
+from ir.planning.blocks import Blocked
 
 POISON = -1
 
@@ -257,6 +258,8 @@ class Replay:
             for write in step.writes:
                 if part(node) is not None and k > 0:
                     assert not self.overlap(read, write, part(node)), "an update reads what it writes"
+                elif self.overlap(read, write) and isinstance(held := node.attrs.get("blocked"), Blocked):
+                    assert self.identical(read, write) and k in held.over(step.writes.index(write))
                 elif self.overlap(read, write):
                     assert taken and self.identical(read, step.writes[0]) and write is step.writes[0]
                     assert k in taken or node.op.has(type(node.op.traits).ELEMENTWISE)

@@ -1,0 +1,81 @@
+"""Plans of generated kernels: how many launches a program takes, and that the kernels together give what the program means."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.cupy.kernels import KERNELS
+from ir.evaluate import evaluate
+from ir.graph import Graph
+from ir.plan import Call, Copy, Plan
+from ir.planning import plan
+from ir.planning.blocks import REGION
+from tests.backends.cupy import emulated
+from tests.backends.cupy.host_run import HostRun, emulating, interpreted
+from tests.backends.cupy.programs import LARGE, SMALL, planned, traced
+from tests.ir.plan_checker import check
+
+large = cache(lambda name: planned(LARGE[name]))
+
+# kernels, products, copies
+COUNTS = {
+    "seed": (4, 5, 0), "layer norm": (2, 0, 0), "attention": (3, 6, 2), "adam": (2, 0, 0), "cross entropy": (2, 0, 0), "stencil": (1, 0, 0),
+}  # fmt: skip
+
+
+def counted(plan: Plan) -> tuple[int, int, int]:
+    calls = [s for s in plan.steps if isinstance(s, Call)]
+    kernels = [s for s in calls if s.node.op is REGION]
+    return len(kernels), len(calls) - len(kernels), len([s for s in plan.steps if isinstance(s, Copy)])
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_launches(name: str) -> None:
+    assert counted(large(name)) == COUNTS[name]
+
+
+def test_the_goals() -> None:
+    """The seed's step in at most 9 nodes, layer norm with GELU and squared error in 5, attention without its products in 6, Adam's update
+    in one.
+    """
+    assert sum(counted(large("seed"))) <= 9
+    assert sum(counted(large("layer norm"))) <= 5
+    kernels, _, copies = counted(large("attention"))
+    assert kernels + copies <= 6
+    writing = [s for s in large("adam").steps if any(p.buffer.kind == "state" for p in getattr(s, "writes", ()))]
+    assert len(writing) == 1 and len(writing[0].writes) == 90
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_memory_of_a_plan_holds_together(name: str) -> None:
+    check(planned(SMALL[name]))
+
+
+def inputs(graph: Graph) -> list[Any]:
+    rng = np.random.default_rng(3)
+    found: list[Any] = []
+    for value in graph.inputs:
+        if value.spec.weak:
+            found.append(0.01 if value.spec.weak == "float" else 8)
+        elif value.dtype.kind in "iu":
+            found.append(rng.integers(0, 7, value.shape).astype(value.dtype))
+        else:
+            found.append(rng.uniform(0.1, 1, value.shape).astype(value.dtype))
+    return found
+
+
+@pytest.mark.parametrize("how", [interpreted, pytest.param(emulating, marks=emulated.needs_compiler)])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_kernels_give_what_the_program_means(name: str, how: Callable[[Plan], Any]) -> None:
+    graph = traced(SMALL[name])
+    made, given = plan(graph, KERNELS), inputs(graph)
+    results, states = evaluate(graph, [np.array(x) if isinstance(x, np.ndarray) else x for x in given])
+    held = HostRun(made, given)
+    for got, expected in zip(held.run(how(made)), results, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-6)
+    for (state, _), expected in zip(made.graph.updates, states, strict=True):
+        np.testing.assert_allclose(held.view(made.places[state]), expected, rtol=2e-5, atol=1e-6)
