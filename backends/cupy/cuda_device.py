@@ -125,7 +125,8 @@ class CudaDevice:
         self._make_products = products
         self._products: Any = None
         self._lock = threading.RLock()
-        self._inside = False
+        self._inside = self._capturing = False
+        self._to_free: list[tuple[str, Any]] = []
         with self._current():
             self.stream = self.checked("cuStreamCreate", 1)
             self._before, self._after = Mark(self), Mark(self)
@@ -145,9 +146,14 @@ class CudaDevice:
             self.checked("cuCtxPopCurrent")
 
     def give_back(self, name: str, handle: Any) -> None:
-        """Free something of the driver's, from whatever thread, as finalizers do."""
-        with self._current():
-            self.checked(name, handle)
+        """Free something of the driver's, as finalizers do: from whatever thread, and whenever, so also while a graph is captured, which to
+        free would spoil: then it waits. After a fault the driver frees nothing: all is lost.
+        """
+        self._to_free.append((name, handle))
+        if not self._capturing:
+            with suppress(Error), self._current():
+                while self._to_free:
+                    self.checked(*self._to_free.pop())
 
     @contextmanager
     def call(self) -> Iterator[None]:
@@ -208,6 +214,10 @@ class CudaDevice:
     def copy(self, dst: int, src: int, nbytes: int) -> None:
         self.checked("cuMemcpyAsync", dst, src, nbytes, self.stream)
 
+    def address(self, array: Any) -> int | None:
+        interface = getattr(array, "__cuda_array_interface__", None)
+        return None if interface is None else int(interface["data"][0])
+
     def view(self, memory: Memory, shape: Sequence[int], dtype: Any, offset: int = 0) -> Any:
         assert self._array is not None, "nobody said how arrays are made"
         return self._array(memory, shape, dtype, offset)
@@ -236,13 +246,18 @@ class CudaDevice:
     def capture(self) -> Iterator[Graph]:
         """Only calls of this thread can spoil it: other threads of the user's go on allocating as they please."""
         graph = Graph(self)
-        self.checked("cuStreamBeginCapture", self.stream, self.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+        self._capturing = True
         try:
-            yield graph
-        except BaseException:
-            self.driver.cuStreamEndCapture(self.stream)  # spoilt or not, it is over
-            raise
-        graph.take(self.checked("cuStreamEndCapture", self.stream))
+            self.checked("cuStreamBeginCapture", self.stream, self.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+            try:
+                yield graph
+            except BaseException:
+                self.driver.cuStreamEndCapture(self.stream)  # spoilt or not, it is over
+                raise
+            captured = self.checked("cuStreamEndCapture", self.stream)
+        finally:
+            self._capturing = False
+        graph.take(captured)
 
     def replay(self, graph: Graph) -> None:
         self.checked("cuGraphLaunch", graph.exec, self.stream)

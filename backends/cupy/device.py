@@ -35,11 +35,12 @@ class Pinned(Memory, Protocol):
 
 @dataclass(frozen=True)
 class Operand:
-    """What a kernel is given: an address, how many bytes from there on it may touch, and whether it writes there."""
+    """What a kernel is given: an address, how many bytes from there on (and `before` it) it may touch, and whether it writes there."""
 
     ptr: int
     nbytes: int
     writes: bool = False
+    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,10 @@ class Device(Protocol):
 
     def copy(self, dst: int, src: int, nbytes: int) -> None:
         """Copy on the device, or from pinned memory to it."""
+        ...
+
+    def address(self, array: Any) -> int | None:
+        """Where an array of the user's kind begins on this device; None for what lies elsewhere."""
         ...
 
     def available(self) -> int:

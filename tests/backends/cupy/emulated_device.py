@@ -42,8 +42,10 @@ class Prepared:
 class EmulatedDevice:
     """`order` of threads and `at` (which end of its page memory is put to) are of `emulated`; `counts` says what was asked for."""
 
-    def __init__(self, order: str = "forward", at: str = "end", late: bool = True, workspace: int = 1 << 10) -> None:
+    def __init__(self, order: str = "forward", at: str = "end", late: bool = True, workspace: int = 1 << 10,
+                 offers: Callable[[Gemm], bool] = lambda gemm: True) -> None:
         self.order, self.at, self.late, self.workspace = order, at, late, workspace
+        self.offers, self.limit = offers, 1 << 30
         self.counts: dict[str, int] = {}
         self.outstanding = self.most = 0
         self._held: dict[int, Any] = {}
@@ -168,6 +170,13 @@ class EmulatedDevice:
             raise Misuse("copy: source and destination overlap")
         self._ask("copy", lambda: self._write(dst, self.bytes_at(src, nbytes, "copy").copy(), "copy"))
 
+    def address(self, array: np.ndarray) -> int | None:
+        ptr = array.__array_interface__["data"][0]
+        return ptr if any(m.ptr <= ptr <= m.ptr + m.nbytes for m in self._held.values()) else None
+
+    def available(self) -> int:
+        return self.limit - self.outstanding
+
     def view(self, memory: Any, shape: Sequence[int], dtype: Any, offset: int = 0) -> np.ndarray:
         return memory.array(shape, dtype, offset)
 
@@ -177,14 +186,14 @@ class EmulatedDevice:
 
     def launch(self, module: emulated.Module, name: str, grid: Sequence[int], block: Sequence[int], operands: Sequence[Operand]) -> None:
         for i, operand in enumerate(operands):
-            self.bytes_at(operand.ptr, operand.nbytes, f"{name}, parameter {i}")
+            self.bytes_at(operand.ptr - operand.before, operand.nbytes + operand.before, f"{name}, parameter {i}")
         self._ask("launch", lambda: self._launch(module, name, grid, block, list(operands)))
 
     def _launch(self, module: emulated.Module, name: str, grid: Sequence[int], block: Sequence[int], operands: list[Operand]) -> None:
         rooms = [(start, end, emulated.Memory(end - start, self.at, phase=start % 16)) for start, end in _runs(operands)]
         for start, end, room in rooms:
             room.bytes[:] = self.bytes_at(start, end - start, name)
-        addresses = [next(room.ptr + o.ptr - start for start, end, room in rooms if start <= o.ptr and o.ptr + o.nbytes <= end)
+        addresses = [next(room.ptr + o.ptr - start for start, end, room in rooms if start <= o.ptr - o.before and o.ptr + o.nbytes <= end)
                      for o in operands]
         module.launch(name, grid, block, addresses, self.order)
         for start, end, room in rooms:
@@ -193,13 +202,15 @@ class EmulatedDevice:
             here, may = self.bytes_at(start, end - start, name), np.zeros(end - start, bool)
             for operand in operands:
                 if operand.writes and start <= operand.ptr < end:
-                    may[operand.ptr - start : operand.ptr - start + operand.nbytes] = True
+                    may[operand.ptr - operand.before - start : operand.ptr - start + operand.nbytes] = True
             if not np.array_equal(here[~may], room.bytes[~may]):
                 raise Misuse(f"{name} writes into what it only reads")
             here[may] = room.bytes[may]
 
-    def prepare(self, gemm: Gemm) -> Prepared:
+    def prepare(self, gemm: Gemm) -> Prepared | None:
         self._outside("prepare")
+        if not self.offers(gemm):
+            return None
         assert self.workspace <= WORKSPACE_BYTES
         return Prepared(gemm, self.workspace)
 
@@ -211,6 +222,8 @@ class EmulatedDevice:
         parts = {key: part for key, part in parts.items() if part[1]}
         for key, (ptr, nbytes, writes) in parts.items():
             self.bytes_at(ptr, nbytes, f"product, {key}")
+            if key in "ABD" and ptr % prepared.gemm.align:
+                raise Misuse(f"product, {key}: {ptr:#x} is no multiple of {prepared.gemm.align}")
             for other, (start, size, _) in parts.items():
                 if writes and key != other and max(ptr, start) < min(ptr + nbytes, start + size):
                     raise Misuse(f"product: {key} overlaps {other}")
@@ -229,7 +242,7 @@ class EmulatedDevice:
 def _runs(operands: Sequence[Operand]) -> list[tuple[int, int]]:
     """The spans of the operands, those that touch one another in one."""
     runs: list[tuple[int, int]] = []
-    for start, end in sorted((o.ptr, o.ptr + o.nbytes) for o in operands):
+    for start, end in sorted((o.ptr - o.before, o.ptr + o.nbytes) for o in operands):
         if runs and start < runs[-1][1]:
             runs[-1] = (runs[-1][0], max(runs[-1][1], end))
         else:

@@ -76,12 +76,20 @@ def build_for_the_cpu(text: str, arch: str, fused: bool) -> bytes:
     return str(emulated.load(text).path).encode() + b"\0"
 
 
+class OnDevice(np.ndarray):
+    """An array that says of itself that it lies on the device."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return self.__array_interface__
+
+
 def host_array(memory: Memory, shape: Sequence[int], dtype: Any, offset: int = 0) -> np.ndarray:
     """An array over the fake driver's memory, which is the host's; it keeps the memory."""
     raw = (ctypes.c_uint8 * memory.nbytes).from_address(memory.ptr)
     raw.keeps = memory  # type: ignore[attr-defined]
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.ctypeslib.as_array(raw)[offset : offset + size].view(dtype).reshape(tuple(shape))
+    return np.ctypeslib.as_array(raw)[offset : offset + size].view(dtype).reshape(tuple(shape)).view(OnDevice)
 
 
 class PlainProducts:
