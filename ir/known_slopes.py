@@ -18,10 +18,9 @@ from collections.abc import Collection, Iterator
 from ir.graph import Graph, Node, Value
 from ir.ops import elementwise as e
 from ir.ops import reduce
-from ir.ops.shape import expand_dims, reshape, squeeze
+from ir.rows import AXES_ONLY, kept_apart, own_extremum, unled, without_reshapes
 
 Edge = tuple[Node, int]  # a node and the position of one of its operands
-_AXES_ONLY = (reshape, expand_dims, squeeze)
 
 
 def square_of(value: Value) -> Value | None:
@@ -46,10 +45,9 @@ def cancelled(graph: Graph, reached: Collection[Node], kept: Collection[Value]) 
     """
     found: set[Edge] = set()
     for node in reached:
-        if node.op is e.subtract and node.outputs[0] not in kept:
-            most = _stripped(node.operands[1])
-            if most.node.op in (reduce.max, reduce.min) and most.node.operands[0] is node.operands[0] and most not in kept:
-                found |= _Shifted(graph, reached, kept, node, most).edges()
+        most = own_extremum(node)
+        if most is not None and most not in kept and node.outputs[0] not in kept:
+            found |= _Shifted(graph, reached, kept, node, most).edges()
     return found
 
 
@@ -59,13 +57,12 @@ class _Shifted:
     def __init__(self, graph: Graph, reached: Collection[Node], kept: Collection[Value], node: Node, most: Value):
         self.graph, self.reached, self.kept, self.node, self.most = graph, reached, kept, node, most
         self.axis = most.node.attrs["axis"]
-        shape = node.operands[0].shape
-        self.small = _unled(tuple([1 if k in self.axis else n for k, n in enumerate(shape)]))
+        self.small = kept_apart(node.operands[0].shape, self.axis)
 
     def edges(self) -> set[Edge]:
         """The edges that carry nothing; none where something that is done with the row may depend on the shift."""
         shifted = self.node.outputs[0]
-        if not self._fits(self.node) or shifted.spec != self.node.operands[0].spec:
+        if shifted.spec != self.node.operands[0].spec:
             return set()
         exps = [u for u, _ in self._uses(shifted) if u.op is e.exp]
         if len(exps) != 1 or exps[0].outputs[0] in self.kept:
@@ -81,7 +78,7 @@ class _Shifted:
                 return set()
             for user, position in self._through(log.outputs[0]):
                 back = user.operands[1 - position] if user.op is e.add else None
-                if back is not None and self._is_most(_stripped(back)) and back.shape == user.operands[position].shape:
+                if back is not None and self._is_most(without_reshapes(back)) and back.shape == user.operands[position].shape:
                     found.add((user, 1 - position))
                 elif not (user.op is e.subtract and position == 1 and user.operands[0] is shifted and self._fits(user)):
                     return set()
@@ -100,7 +97,7 @@ class _Shifted:
 
     def _fits(self, user: Node) -> bool:
         """What stands for a row meets that row and no other."""
-        return _unled(user.operands[1].shape) == self.small
+        return unled(user.operands[1].shape) == self.small
 
     def _uses(self, value: Value) -> Iterator[Edge]:
         """Uses that a cotangent may come from."""
@@ -113,21 +110,7 @@ class _Shifted:
         stack = [value]
         while stack:
             for user, k in self._uses(stack.pop()):
-                if user.op in _AXES_ONLY and user.outputs[0] not in self.kept:
+                if user.op in AXES_ONLY and user.outputs[0] not in self.kept:
                     stack.append(user.outputs[0])
                 else:
                     yield user, k
-
-
-def _stripped(value: Value) -> Value:
-    """Without reshapes that were done to it."""
-    while value.node.op in _AXES_ONLY:
-        value = value.node.operands[0]
-    return value
-
-
-def _unled(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape without leading axes of size 1, which broadcasting adds anyway."""
-    while shape and shape[0] == 1:
-        shape = shape[1:]
-    return shape

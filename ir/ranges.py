@@ -17,6 +17,7 @@ from ir.ops import reduce
 from ir.ops.nn import sigmoid
 from ir.ops.shape import broadcast_to, expand_dims, reshape, squeeze
 from ir.pattern import fill
+from ir.rows import own_extremum
 
 _WIDER = 1e-2  # more than what a step rounds, in half precision too
 _STEPS = 8
@@ -91,23 +92,14 @@ def _total(value: Value, steps: int) -> Range | None:
 
 def _from_maximum(x: Value, axis: tuple[int, ...]) -> bool:
     """exp(row - max(row)), the maximum taken over the same axes."""
-    if x.node.op is not e.exp:
-        return False
-    most = _maximum_taken(x.node.operands[0])
+    most = _maximum_taken(x.node.operands[0]) if x.node.op is e.exp else None
     return most is not None and most.node.attrs["axis"] == axis
 
 
 def _maximum_taken(x: Value) -> Value | None:
     """The maximum, where x is a row minus its own maximum."""
-    if x.node.op is not e.subtract:
-        return None
-    row, most = x.node.operands
-    shape = most.shape
-    while most.node.op in (reshape, expand_dims):
-        most = most.node.operands[0]
-    if most.node.op is not reduce.max or most.node.operands[0] is not row:
-        return None
-    return most if shape == tuple([1 if k in most.node.attrs["axis"] else n for k, n in enumerate(row.shape)]) else None
+    most = own_extremum(x.node)
+    return most if most is not None and most.node.op is reduce.max else None
 
 
 def _exp(value: Value, steps: int) -> Range | None:
