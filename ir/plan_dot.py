@@ -140,11 +140,15 @@ def _bill(plan: Plan) -> list[str]:
 
 
 def _outside(plan: Plan) -> list[tuple[str, str]]:
-    """Inputs, states and constants with their names and bytes: (kind, text)."""
+    """Inputs, states and constants with their names, several where states are packed, and bytes: (kind, text)."""
+    inside: dict[Buffer, list[str]] = {}
+    for value in plan.graph.inputs:
+        if value in plan.places:
+            inside.setdefault(plan.places[value].buffer, []).append(input_name(plan.graph, value))
     found = []
     for buffer in plan.buffers:
         if buffer.kind not in _ALIVE:
-            named = f" {escape(input_name(plan.graph, plan.graph.inputs[buffer.index]))}" if buffer.index is not None else ""
+            named = f" {escape(', '.join(inside[buffer]))}" if buffer in inside else ""
             found.append((buffer.kind, f"<B>{buffer_name(buffer)}</B>{named}: {buffer.bytes:,} B, outside the arena for the whole run"))
     return found
 

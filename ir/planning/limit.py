@@ -223,8 +223,17 @@ def _shown(plan: Plan, buffer: Buffer, at: int) -> tuple[int, str, Line | None]:
         return buffer.bytes, f"{role}{buffer.kind}", None
     step = before[-1]
     name = "a copy" if isinstance(step, Copy) else "blocks" if isinstance(step, Region) else step.node.op.name
+    return buffer.bytes, f"{role}{name} {_spec_of(step, buffer)}", step.line
+
+
+def _spec_of(step: Writer, buffer: Buffer) -> Spec:
+    """Of what the step writes into the buffer, in the user's shape: a region sees chains of elementwise operations as one axis."""
+    if isinstance(step, Region):
+        for value, place in zip(step.node.outputs, step.writes):
+            if place.buffer is buffer:
+                return value.spec
     place = next(p for p in _written(step) if p.buffer is buffer)
-    return buffer.bytes, f"{role}{name} {Spec(place.shape, place.dtype)}", step.line
+    return Spec(place.shape, place.dtype)
 
 
 def _written(step: Writer) -> tuple[Place, ...]:

@@ -55,6 +55,13 @@ def test_a_limit_too_low_is_refused_before_anything_runs():
         tight.plan(X)
 
 
+def test_what_a_region_holds_is_said_in_the_users_shape():
+    """Chains of elementwise operations run over their arrays as one axis."""
+    tight = tracer.compile(lambda x: np.exp(x) * 2 + 1, memory_limit=1000)
+    with pytest.raises(tracer.MemoryLimitError, match=r"2,520,000 bytes: result 0: blocks f32\[700,900\]"):
+        tight(np.ones((700, 900), np.float32))
+
+
 @pytest.mark.parametrize("optimizer", [tracer.optimizers.SGD(lr=0.1), tracer.optimizers.Adam()])
 def test_training_under_a_limit(optimizer):
     params, x, y = data()

@@ -173,3 +173,9 @@ def test_a_loss_that_is_not_finite_changes_none_of_them():
         step(X * np.nan, Y)
     for p, b in zip(params, before):
         np.testing.assert_array_equal(p.data, b)
+
+
+def test_the_picture_names_all_that_lies_in_a_pack():
+    W, b, V, c = variables(4)
+    step = tracer.train_step(lambda x, y: F.mean_squared_error(y, F.linear(F.sigmoid(F.linear(x, W, b)), V, c)), optimizers.SGD(lr=0.1))
+    assert ": 248 B," in step.plan(X, Y).to_dot() and "</B> W, b, V, c: 248 B," in step.plan(X, Y).to_dot()
