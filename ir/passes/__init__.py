@@ -1,4 +1,4 @@
-"""The graph passes in the order in which they run, and the two runs: before the gradient, and after it.
+"""The graph passes in the order in which they run: those of every graph, and those for graphs that update states.
 
 In: a graph. Out: the same graph, rewritten in place, with the same inputs, outputs and updates. Each pass is a file: `run(graph,
 exact=...)` gives the number of its rewrites, `EXACT` says that it keeps every bit even when not asked to. A pass takes a valid graph and
@@ -30,7 +30,6 @@ from ir.passes import (
 from ir.target import Target
 from ir.verify import looked_at, verify
 
-BEFORE_GRADIENT: tuple[ModuleType, ...] = (dead, common)
 PASSES: tuple[ModuleType, ...] = (inline_custom, dead, common, fold, simplify, common, associate, join_products, fuse_linear, scale, shrink)
 PLAN_PASSES: tuple[ModuleType, ...] = (pack_states, carry_ones)  # for graphs that update states, once
 ROUNDS = 4  # PASSES run again while they find something, at most so often
@@ -45,13 +44,6 @@ class Record(NamedTuple):
     after: int
     rewrites: int
     seconds: float
-
-
-def before_gradient(graph: Graph) -> None:
-    """Removes what nothing needs and computes equal things once: what may be done before a gradient without moving ties and zeros."""
-    _verify(graph, "the graph given")
-    for module in BEFORE_GRADIENT:
-        _run(graph, module, exact=True)
 
 
 def prepare(

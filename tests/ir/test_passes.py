@@ -21,7 +21,7 @@ from ir.errors import VerifyError
 from ir.gradient import append_gradient
 from ir.ops import TABLE as T
 from ir.parse import parse
-from ir.passes import PASSES, PLAN_PASSES, before_gradient, fold, optimize
+from ir.passes import PASSES, PLAN_PASSES, fold, optimize
 from ir.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +111,6 @@ def layer(build: Any, loss: Any, wrt: str, sizes: tuple[int, int, int], dtype: s
         found |= {"W": W, "b": b}
         x, i = build(x if k == 0 else T["tanh"](x), W, b), o
     graph.outputs = [T["real"](loss(x)) if dtype == "c16" else loss(x)]
-    before_gradient(graph)
     one = graph.constant(np.ones((), graph.outputs[0].dtype))
     gradients = append_gradient(graph, graph.outputs, [one], [found[k] for k in wrt])
     graph.outputs = gradients if gradients_only else graph.outputs + gradients

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from ir import Graph, Spec, Value, evaluate
 from ir.errors import Error
 from ir.ops import TABLE
-from ir.passes import before_gradient, optimize
+from ir.passes import optimize
 
 VALUES = [0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 3.0, np.inf, -np.inf, np.nan]
 NUMBERS: list[Any] = [0, 1, -1, 2, 0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 4.0, True]
@@ -216,14 +216,6 @@ def close(x: Any, y: Any) -> bool:
     if type(x) is not type(y) or np.shape(x) != np.shape(y) or np.asarray(x).dtype != np.asarray(y).dtype:
         return False
     return same_bits(x, y) or bool(np.allclose(x, y, rtol=1e-5, atol=0, equal_nan=True))
-
-
-@given(programs)
-def test_before_the_gradient_nothing_moves(program: tuple[Graph, list[np.ndarray]]) -> None:
-    graph, arrays = program
-    seen, expected = views(graph), run(graph, arrays, views(graph))
-    before_gradient(graph)
-    assert all(map(same_bits, expected, run(graph, arrays, seen)))
 
 
 @given(programs)

@@ -13,7 +13,7 @@ import pytest
 
 from ir import Graph, Line, Spec
 from ir.ops import TABLE
-from ir.passes import PASSES, before_gradient, optimize
+from ir.passes import PASSES, common, dead, optimize
 
 WITH_RULES = [module for module in dict.fromkeys(PASSES) if hasattr(module, "RULES")]
 INPUTS = {
@@ -288,14 +288,16 @@ def build(text: str) -> Graph:
 def after(text: str, module: ModuleType, exact: bool) -> str:
     graph = build(text)
     module.run(graph, exact=exact)
-    before_gradient(graph)  # equal constants are one
+    dead.run(graph, exact=True)
+    common.run(graph, exact=True)  # equal constants are one
     graph.verify()
     return graph.text(lines=False)
 
 
 def plain(text: str) -> str:
     graph = build(text)
-    before_gradient(graph)
+    dead.run(graph, exact=True)
+    common.run(graph, exact=True)
     return graph.text(lines=False)
 
 
