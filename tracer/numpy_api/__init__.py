@@ -13,7 +13,7 @@ import numpy as np
 
 from ir.errors import Error
 from ir.source import user_line
-from tracer.numpy_api import choices, creation, indexing, joins, linalg, meta, nans, reductions, refused, shapes, ufuncs
+from tracer.numpy_api import choices, creation, indexing, joins, linalg, meta, nans, rearranged, reductions, refused, shapes, ufuncs
 from tracer.numpy_api.common import operand, plain
 from tracer.numpy_api.common import spec as spec_of
 from tracer.numpy_api.creation import astype
@@ -24,8 +24,8 @@ from tracer.operands.stack import current
 __all__ = ["TABLE", "array_function", "array_ufunc", "astype", "copy", "operand", "plain", "spec_of"]
 
 TABLE: dict[Any, Callable[..., Any]] = {
-    **reductions.TABLE, **nans.TABLE, **shapes.TABLE, **joins.TABLE, **choices.TABLE, **indexing.TABLE, **linalg.TABLE, **creation.TABLE,
-    **meta.TABLE,
+    **reductions.TABLE, **nans.TABLE, **shapes.TABLE, **rearranged.TABLE, **joins.TABLE, **choices.TABLE, **indexing.TABLE, **linalg.TABLE,
+    **creation.TABLE, **meta.TABLE,
 }  # fmt: skip
 
 _METHODS: dict[str, Callable[..., Any]] = {

@@ -14,7 +14,7 @@ from ir.planning.orders import result_strides
 from ir.spec import Spec, check_dtype
 from tracer.numpy_api.common import array, given, in_order, leaves, operand, plain, spec
 from tracer.numpy_api.joins import stack
-from tracer.numpy_api.shapes import _ints
+from tracer.numpy_api.shapes import ints
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_dtype, refuse
 from tracer.operands.stack import Operand
@@ -102,7 +102,7 @@ def full_like(
 ) -> Any:
     """As `np.full_like`."""
     x = array(a)
-    shape = x.shape if shape is None else _ints(shape)
+    shape = x.shape if shape is None else ints(shape)
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     return _filled(fill_value, shape, dtype if given(dtype) else x.dtype, _slow_first(order, len(shape), x))
 
@@ -116,7 +116,7 @@ def _new(value: Any) -> Callable[..., Any]:
 
 def full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None, like: Any = None) -> Any:
     """As `np.full(..., like=x)`."""
-    shape = _ints(shape)
+    shape = ints(shape)
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     return _filled(fill_value, shape, dtype, _slow_first(order, len(shape)))
 

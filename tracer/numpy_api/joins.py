@@ -11,8 +11,7 @@ import numpy as np
 
 from ir.ops.views import resolve_axis
 from tracer.numpy_api.common import array, cast, given, in_order, settled, store
-from tracer.numpy_api.shapes import TABLE as SHAPES
-from tracer.numpy_api.shapes import cut, expand_dims, is_fortran
+from tracer.numpy_api.shapes import at_least, cut, expand_dims, is_fortran
 from tracer.operands.apply import apply
 from tracer.operands.refusal import bad_shape, checked_indices, refuse
 from tracer.operands.stack import Operand
@@ -49,7 +48,7 @@ def stack(arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, cas
 
 
 def _at_least_first(ndim: int, axis: int) -> Callable[..., Any]:
-    grown = SHAPES[{1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[ndim]]
+    grown = at_least(ndim)
 
     def function(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
         parts = [grown(a) for a in _sequence(tup)]
@@ -61,7 +60,7 @@ def _at_least_first(ndim: int, axis: int) -> Callable[..., Any]:
 def column_stack(tup: Any) -> Any:
     """As `np.column_stack`."""
     parts = [array(a) for a in _sequence(tup)]
-    return concatenate([expand_dims(SHAPES[np.atleast_1d](x), 1) if x.ndim < 2 else x for x in parts], 1)
+    return concatenate([expand_dims(at_least(1)(x), 1) if x.ndim < 2 else x for x in parts], 1)
 
 
 def append(arr: Any, values: Any, axis: Any = None) -> Any:
