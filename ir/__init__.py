@@ -10,10 +10,11 @@ from functools import cached_property
 from typing import Any
 
 from ir import errors, plan_dot, plan_text
+from ir.constant import Constant
 from ir.dot import render, to_dot
 from ir.errors import Error
 from ir.evaluate import evaluate
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import NoVjp, Op, Trait
 from ir.ops import TABLE
 from ir.parse import parse

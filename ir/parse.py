@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ir.constant import Constant
 from ir.errors import DTypeError, Error, ParseError
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.op import Op
 from ir.ops import TABLE
 from ir.scanner import CONST, NAME, SLICE, WORD, Scanner, Token, python_number, store

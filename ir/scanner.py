@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from ir.constant import bits
 from ir.errors import ParseError
-from ir.graph import bits
 from ir.source import Line
 from ir.spec import WEAK, Spec, dtype_name, dtype_named, weak_spec
 

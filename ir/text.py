@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value, bits
+from ir.constant import Constant, bits
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.source import Line
 from ir.spec import Spec, dtype_name
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ir import Graph, evaluate
-from ir.graph import Constant
+from ir.constant import Constant
 from ir.kernel import LoopForm
 from ir.kernel_run import run
 from ir.kernel_verify import verify

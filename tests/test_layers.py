@@ -17,8 +17,9 @@ ALLOWED = {
     "tracer": {"numpy", "networkx", "graphviz", "optree"},
 }
 IR_ORDER = (
-    "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.graph", "ir.ops", "ir.text", "ir.scanner", "ir.parse", "ir.dot", "ir.verify",
-    "ir.evaluate", "ir.pattern", "ir.facts", "ir.rows", "ir.ranges", "ir.rules", "ir.rewrite", "ir.cells", "ir.support", "ir.known_slopes",
+    "ir.source", "ir.errors", "ir.spec", "ir.op", "ir.constant", "ir.graph", "ir.ops", "ir.text", "ir.scanner", "ir.parse", "ir.dot",
+    "ir.verify", "ir.evaluate", "ir.pattern", "ir.facts", "ir.rows", "ir.ranges", "ir.rules", "ir.rewrite", "ir.cells", "ir.support",
+    "ir.known_slopes",
     "ir.gradient", "ir.place", "ir.target", "ir.passes", "ir.plan", "ir.plan_text", "ir.plan_dot", "ir.planning",
     "ir.affine", "ir.kernel", "ir.kernel_run", "ir.kernel_verify", "ir.lowering",
 )

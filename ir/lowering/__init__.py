@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ir.affine import Dim, index
+from ir.constant import Constant
 from ir.errors import NotLowered
-from ir.graph import Constant, Graph
+from ir.graph import Graph
 from ir.kernel import LoopForm, Reduce, Store
 from ir.lowering.elements import Elements
 from ir.lowering.nest import Sum, sections

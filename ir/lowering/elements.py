@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from ir.affine import ZERO, Bound, Dim, Held, Index, flat, index
+from ir.constant import Constant
 from ir.errors import NotLowered
-from ir.graph import CONSTANT, INPUT, Constant, Graph, Node, Value
+from ir.graph import CONSTANT, INPUT, Graph, Node, Value
 from ir.kernel import Literal, Load, Operand, Param, Position, Reduce, Scalar, Store, Test, Valued, literal
 from ir.op import Same
 from ir.planning.classes import Classes

@@ -36,7 +36,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from ir.graph import CONSTANT, Constant, Graph, Node, Value
+from ir.constant import Constant
+from ir.graph import CONSTANT, Graph, Node, Value
 from ir.op import Trait
 
 EXACT = False

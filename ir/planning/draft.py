@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ir.graph import CONSTANT, Constant, Graph, Node, Value
+from ir.constant import Constant
+from ir.graph import CONSTANT, Graph, Node, Value
 from ir.place import Buffer, Place
 from ir.plan import Copy, Fill, Host, Step, View
 from ir.planning.packs import Packs
