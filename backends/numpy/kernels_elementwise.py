@@ -12,55 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.costs import ARITHMETIC, CALL, ELEMENT, NUMBERS, VECTOR32
 from backends.straight.site import Site, same_memory
 from ir.op import Op
 from ir.place import Place
 from ir.spec import Spec, ufunc_dtypes
 from ir.target import Kernel, Places
 
-# Nanoseconds an element in float64, contiguous, AVX2 (measured); what is not listed is arithmetic. Floats of 4 bytes take half, the
-# functions that NumPy has vector code for a third.
-NS: dict[str, float] = {
-    "divide": 1.2,
-    "reciprocal": 1.2,
-    "sqrt": 1.2,
-    "exp": 7,
-    "exp2": 7,
-    "expm1": 12,
-    "log": 12,
-    "log2": 8,
-    "log10": 9,
-    "log1p": 12,
-    "tanh": 34,
-    "sin": 12,
-    "cos": 12,
-    "tan": 20,
-    "arcsin": 15,
-    "arccos": 15,
-    "arctan": 15,
-    "sinh": 20,
-    "cosh": 15,
-    "arcsinh": 30,
-    "arccosh": 25,
-    "arctanh": 20,
-    "arctan2": 25,
-    "hypot": 6,
-    "power": 28,
-    "logaddexp": 25,
-    "logaddexp2": 25,
-    "floor_divide": 6,
-    "remainder": 8,
-    "fmod": 8,
-    "cbrt": 15,
-}
-VECTOR32 = {"exp", "log", "tanh", "sin", "cos"}
-CALL = 500.0
 BUFFER = 8192  # elements of NumPy's casting buffer (np.getbufsize())
 
 
 def per_element(name: str, dtype: np.dtype) -> float:
     """Nanoseconds an element of one pass."""
-    base = NS.get(name, 0.6)
+    base = ELEMENT.get(name, ARITHMETIC)
     if dtype.itemsize <= 4 and dtype.kind == "f":
         return base / (4 if name in VECTOR32 else 2)
     return base
@@ -134,7 +98,7 @@ def _scalar(site: Site) -> tuple[str, ...]:
 def scalar_kernel(op: Op) -> Kernel:
     """The operation on NumPy scalars."""
     return Kernel(
-        f"{op.name}.scalar", op.name, _scalar, exact=False, accepts=_are_numbers, cost=lambda specs, outs, attrs: 250.0,
+        f"{op.name}.scalar", op.name, _scalar, exact=False, accepts=_are_numbers, cost=lambda specs, outs, attrs: NUMBERS,
         overwrites=(0, 1), scalar=True,
     )  # fmt: skip
 

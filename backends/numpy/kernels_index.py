@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.costs import MOVED, MOVES
 from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.straight.site import Site, parts, same_memory, without
 from ir.place import Place
@@ -25,7 +26,7 @@ def _bytes(place: Place) -> int:
 
 
 def _moves(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
-    return 2000 + 1.5 * outs[0].size
+    return MOVES + MOVED * outs[0].size
 
 
 # ---- joining

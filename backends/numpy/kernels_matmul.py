@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.costs import GFLOPS, MATMUL, MATRIX, PRODUCT
 from backends.numpy.kernels_elementwise import scratch_of, ufunc_scratch
 from backends.numpy.kernels_reduce import LONGEST
 from backends.straight.site import Site, dense, flat, like, reshaped, transposed, type_name
@@ -19,10 +20,6 @@ from ir.spec import Spec
 from ir.target import Kernel, Places
 
 BLAS = "fdFD"
-GFLOPS = 20.0  # of one core, float64
-
-
-MATRIX_NS = 300.0  # of each matrix that np.matmul hands to BLAS
 
 
 def _flops_ns(rows: int, inner: int, columns: int, dtype: np.dtype) -> float:
@@ -39,7 +36,7 @@ def _dot_cost(call: float) -> Any:
 
 def _matmul_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
     inner = specs[0].shape[-1] if specs[0].ndim else 1
-    return 2500 + MATRIX_NS * math.prod(outs[0].shape[:-2]) + _flops_ns(outs[0].size, inner, 1, outs[0].dtype)
+    return MATMUL + MATRIX * math.prod(outs[0].shape[:-2]) + _flops_ns(outs[0].size, inner, 1, outs[0].dtype)
 
 
 def readable(*places: Place) -> bool:
@@ -251,15 +248,15 @@ def _vjp_lines(site: Site) -> tuple[str, ...]:
 
 def _vjp_cost(reduce: float) -> Any:
     def cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
-        return 600 + reduce + _flops_ns(outs[0].shape[0], specs[0].shape[0], outs[0].shape[1], outs[0].dtype)
+        return PRODUCT + reduce + _flops_ns(outs[0].shape[0], specs[0].shape[0], outs[0].shape[1], outs[0].dtype)
 
     return cost
 
 
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "dot": (
-        Kernel("dot.rows", "dot", _rows, exact=False, accepts=_rows_accept, cost=_dot_cost(600)),
-        Kernel("dot.blas", "dot", _dot, accepts=_dot_accepts, cost=_dot_cost(600)),
+        Kernel("dot.rows", "dot", _rows, exact=False, accepts=_rows_accept, cost=_dot_cost(PRODUCT)),
+        Kernel("dot.blas", "dot", _dot, accepts=_dot_accepts, cost=_dot_cost(PRODUCT)),
         Kernel(
             "dot.scalar",
             "dot",
@@ -270,7 +267,7 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
             scratch=scratch_of(np.multiply),
         ),
         Kernel(
-            "dot.multiply", "dot", ("np.multiply({0}, {1}, {out})",), accepts=_scalar_multiply_accepts, cost=_dot_cost(600),
+            "dot.multiply", "dot", ("np.multiply({0}, {1}, {out})",), accepts=_scalar_multiply_accepts, cost=_dot_cost(PRODUCT),
             scratch=scratch_of(np.multiply),
         ),
         Kernel("dot.numpy", "dot", ("np.dot({0}, {1}, {out})",), accepts=_scalar_dot_accepts, cost=_dot_cost(2000), scratch=_cast_scratch),
@@ -278,8 +275,8 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
         Kernel("dot.cast", "dot", _dot_mixed, accepts=_mixed_accepts, cost=_dot_cost(1500), temps=_cast_temps),
     ),
     "matmul": (
-        Kernel("matmul.dot", "matmul", _dot, exact=False, accepts=_matmul_by_dot, cost=_dot_cost(600)),
-        Kernel("matmul.rows", "matmul", _rows, exact=False, accepts=_rows_accept, cost=_dot_cost(600)),
+        Kernel("matmul.dot", "matmul", _dot, exact=False, accepts=_matmul_by_dot, cost=_dot_cost(PRODUCT)),
+        Kernel("matmul.rows", "matmul", _rows, exact=False, accepts=_rows_accept, cost=_dot_cost(PRODUCT)),
         Kernel("matmul.numpy", "matmul", ("np.matmul({0}, {1}, {out})",), accepts=_same_dtype, cost=_matmul_cost),
         Kernel("matmul.cast", "matmul", _matmul_mixed, accepts=_mixed_accepts, cost=_dot_cost(3500), temps=_cast_temps),
     ),
@@ -296,7 +293,7 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
         ),
     ),
     "linear_vjp": (
-        Kernel("linear_vjp.product", "linear_vjp", _vjp_product, exact=False, accepts=_vjp_product_accepts, cost=_vjp_cost(600)),
+        Kernel("linear_vjp.product", "linear_vjp", _vjp_product, exact=False, accepts=_vjp_product_accepts, cost=_vjp_cost(PRODUCT)),
         Kernel("linear_vjp.reduce", "linear_vjp", _vjp_lines, accepts=_vjp_accepts, cost=_vjp_cost(5000)),
         Kernel(
             "linear_vjp.cast",

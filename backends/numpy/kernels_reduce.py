@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from backends.numpy.costs import ARITHMETIC, CALL, ELEMENT, PRODUCT, REDUCE, ROW
 from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.straight.site import Site, dense, flat, like, parts, reshaped, type_name, without
 from ir.place import Place
@@ -20,27 +21,26 @@ from ir.spec import Spec
 from ir.target import Kernel, Places
 
 LONGEST = 1 << 16
-CALL = 1400.0  # nanoseconds of a `reduce` before its first element; a product with ones takes 600
 
 
 def _cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
     rows = specs[0].size // max(1, specs[0].shape[-1]) if specs[0].ndim else 1
     axis = attrs.get("axis", ())
     count = len(axis) if isinstance(axis, tuple) else 1
-    return CALL + 0.6 * specs[0].size + 25.0 * rows * (count < specs[0].ndim)
+    return REDUCE + ARITHMETIC * specs[0].size + ROW * rows * (count < specs[0].ndim)
 
 
 def product_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
-    return 600 + 0.3 * specs[0].size
+    return PRODUCT + ARITHMETIC / 2 * specs[0].size
 
 
 def _mean_product_cost(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> float:
-    return 500 + 1.2 * outs[0].size + product_cost(specs, outs, attrs)
+    return CALL + ELEMENT["divide"] * outs[0].size + product_cost(specs, outs, attrs)
 
 
 def steps_cost(count: int) -> Any:
     """The cost of `count` passes over the operand beside the reduction."""
-    return lambda specs, outs, attrs: _cost(specs, outs, attrs) + count * (500 + 0.6 * specs[0].size)
+    return lambda specs, outs, attrs: _cost(specs, outs, attrs) + count * (CALL + ARITHMETIC * specs[0].size)
 
 
 def _reduce(path: str, dtype: bool = False) -> Any:

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy.kernels_elementwise import CALL, ufunc_scratch
+from backends.numpy.costs import CALL, MASKED
+from backends.numpy.kernels_elementwise import ufunc_scratch
 from backends.straight.site import Site, same_memory
 from ir.place import Place
 from ir.spec import Spec
 from ir.target import Kernel, Places
-
-MASKED = 4.0  # nanoseconds an element, between a mask without pattern and a uniform one
 
 
 def bits(place: Place) -> Place:

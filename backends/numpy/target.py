@@ -1,11 +1,8 @@
-"""NumPy's Target: every kernel of the families beside this file, and this machine's costs as measured once (2 cores, AVX2).
+"""NumPy's Target: every kernel of the families beside this file, and the machine's costs, measured once, as `costs.py` has them.
 
 `alignment` is 64 bytes: a cache line, and what AVX-512 would like. Costs stand in the Target so that a plan depends on nothing else;
 workers are the process's threads when a plan is made, BLAS threads the process's own. A ufunc that writes over its own operand takes
-1.9 us instead of 0.8 where the array has one element (NumPy's test of overlap gives up there), hence `in_place_from=2`. Two threads
-hand each other Python's lock at each call: layer norm took 54 ms in blocks of 26,000 floats, 41 from 65,000 on; doubles are best in
-half as many, which take as long and as much of the cache: `block_elements`. Chains over four arrays of 3.2 MB in all take 0.44 ns an
-element and call, in blocks or not; of 6.4 MB 0.88, of 16 MB 1.9, and 0.55 in blocks: `shared_bytes`.
+1.9 us instead of 0.8 where the array has one element (NumPy's test of overlap gives up there), hence `in_place_from=2`.
 """
 
 from __future__ import annotations
@@ -22,6 +19,7 @@ from backends.numpy import (
     kernels_reduce,
     kernels_where,
 )
+from backends.numpy.costs import BANDWIDTH, BLOCK, CALL, FAST_BYTES, FORK, GAP, ROW, RUN, SHARED_BYTES
 from ir.ops import TABLE
 from ir.target import Kernel, Target
 
@@ -32,8 +30,7 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
 }  # fmt: skip
 
 TARGET = Target(
-    "numpy", KERNELS, call_ns=500.0, cache_bytes=1 << 20, shared_bytes=1 << 22, bandwidth=10.0, alignment=64, in_place_from=2,
-    pack_bytes=1 << 16, regions=True,
-    row_ns=25.0, run_ns=25.0, gap_ns=1.0, block_elements=1 << 15,
+    "numpy", KERNELS, call_ns=CALL, fork_ns=FORK, cache_bytes=FAST_BYTES, shared_bytes=SHARED_BYTES, bandwidth=BANDWIDTH, alignment=64,
+    in_place_from=2, pack_bytes=1 << 16, regions=True, row_ns=ROW, run_ns=RUN, gap_ns=GAP, block_elements=BLOCK,
 )
 TARGET_EXACT = replace(TARGET, kernels={name: tuple([k for k in group if k.exact]) for name, group in KERNELS.items()})
