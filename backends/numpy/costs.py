@@ -20,8 +20,8 @@ ARITHMETIC = 0.6
 ELEMENT: dict[str, float] = {
     "divide": 1.2, "reciprocal": 1.2, "sqrt": 1.2, "exp": 7, "exp2": 7, "expm1": 12, "log": 12, "log2": 8, "log10": 9, "log1p": 12,
     "tanh": 34, "sin": 12, "cos": 12, "tan": 20, "arcsin": 15, "arccos": 15, "arctan": 15, "sinh": 20, "cosh": 15, "arcsinh": 30,
-    "arccosh": 25, "arctanh": 20, "arctan2": 25, "hypot": 6, "power": 28, "logaddexp": 25, "logaddexp2": 25, "floor_divide": 6, "remainder": 8,
-    "fmod": 8, "cbrt": 15,
+    "arccosh": 25, "arctanh": 20, "arctan2": 25, "hypot": 6, "power": 28, "logaddexp": 25, "logaddexp2": 25, "floor_divide": 6,
+    "remainder": 8, "fmod": 8, "cbrt": 15,
 }  # fmt: skip
 VECTOR32 = {"exp", "log", "tanh", "sin", "cos"}  # NumPy has vector code for these
 MASKED = 4.0  # `copyto` and `where` with a mask, between one without pattern and a uniform one
