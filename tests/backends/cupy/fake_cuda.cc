@@ -109,7 +109,6 @@ API void fake_reset() { sticky = ok; drain_all(); counts.erase("launches"); faul
 API void fake_node(void* exec, int i, char* out) { strcpy(out, static_cast<Graph*>(exec)->nodes[i].name.c_str()); }
 
 API int fake_cuInit(unsigned) { counts["cuInit"]++; return ok; }
-API int fake_cuDriverGetVersion(int* v) { *v = 13000; return ok; }
 API int fake_cuDeviceGetCount(int* n) { *n = 2; return ok; }
 API int fake_cuDeviceGet(int* device, int ordinal) { *device = ordinal; return ordinal < 2 ? ok : 101; }
 API int fake_cuDeviceGetAttribute(int* value, int what, int) { *value = what == 75 ? settings["major"] : settings["minor"]; return what == 75 || what == 76 ? ok : invalid_value; }
@@ -271,7 +270,6 @@ API int fake_cuGetErrorName(int error, const char** out) {
   *out = found == names.end() ? "CUDA_ERROR_UNKNOWN" : found->second;
   return ok;
 }
-API int fake_cuGetErrorString(int error, const char** out) { return fake_cuGetErrorName(error, out); }
 
 API int cuGetProcAddress_v2(const char* symbol, void** function, int, uint64_t, int* status) {
   *function = !strcmp(symbol, "cuGetProcAddress") ? reinterpret_cast<void*>(cuGetProcAddress_v2) : dlsym(RTLD_DEFAULT, (std::string("fake_") + symbol).c_str());
