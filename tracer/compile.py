@@ -102,8 +102,12 @@ class Compiled(Copies):
         if not callable(fn):
             raise ArgumentError(f"{fn!r:.40} is no function", op="compile", mend="give a function: tracer.compile(fn)").at(line=user_line())
         self._backend, self._entry_kind, self.exact = backends.get(backend, mode), CheckedEntry if check else Entry, exact
-        if exact or (check and not self._backend.arrays.on_host):
-            self._backend.target(exact=exact)  # which says so where it has none
+        if exact:
+            self._backend.target(exact=True)  # which says so where it has none
+        if check and not self._backend.arrays.on_host:
+            raise ArgumentError(
+                "check=True compares step by step with what is on the host", op="compile", mend=f'check with backend="numpy", run with {backend!r}'
+            ).at(line=user_line())
         self._ticks = ticks  # whose next is taken with each write of states
         self._fn, self._captures_of = fn, captures_of or fn
         self.memory_limit = bytes_of(memory_limit)

@@ -19,7 +19,7 @@ from tracer.config import Config
 from tracer.eager.eager_backward import backward, unchain, unchain_backward
 from tracer.eager.lazy import record
 from tracer.eager.pending import flush
-from tracer.eager.records import PENDING, TAPE, Application
+from tracer.eager.records import PENDING, TAPE, Application, is_on_device
 from tracer.eager.traced_history import HISTORY, traced_backward
 from tracer.eager.variable_surface import ArrayLike
 from tracer.operands.refusal import refuse
@@ -221,7 +221,7 @@ def _checked(data: Any) -> Any:
         return data
     if isinstance(data, np.memmap):
         return data
-    if backends.owner(data) is not None:
+    if is_on_device(data):
         return data
     if isinstance(data, np.ndarray):
         raise DTypeError(f"{type(data)} is not supported", mend="make a plain array of it with np.asarray", line=user_line())

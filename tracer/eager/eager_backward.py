@@ -37,7 +37,7 @@ from tracer.eager.pending import (
     to_deliver,
     weight,
 )
-from tracer.eager.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
+from tracer.eager.records import DEVICES, PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
 
 ONES, GIVEN, ASKED, STOP = 16, 32, 64, 128  # facts about results, beside those in pending.py
 _joint: dict[tuple[Any, ...], tuple[Any, Deliver, list[int]]] = {}
@@ -236,15 +236,17 @@ def _present(x: Any) -> Any:
         held = x.holder()
     else:
         return x
-    if held is None or type(held._value) is not np.ndarray or array_spec(held._value) is not x.spec:
+    if held is None or (type(held._value) is not np.ndarray and type(held._value) not in DEVICES):
+        return x
+    if array_spec(held._value) is not x.spec:
         return x
     return held
 
 
 def _changed(x: Any) -> bool:
-    """Whether what a gradient reads in place of `x` holds other numbers."""
+    """Whether what a gradient reads in place of `x` holds other numbers, or may do so: what is on a device is not looked at."""
     now = _present(x)
-    return now is not x and not np.array_equal(now._value, x.value)
+    return now is not x and (type(now._value) in DEVICES or not np.array_equal(now._value, x.value))
 
 
 def _takes_gradient(leaf: Input) -> bool:
@@ -269,7 +271,7 @@ def _plus(kind: type[Held], x: Any, y: Any) -> Any:
 
 def _held(kind: type[Held], value: Any) -> Held:
     held = kind.__new__(kind)
-    held._value = value if type(value) is np.ndarray else np.asarray(value)
+    held._value = value if type(value) is np.ndarray or type(value) in DEVICES else np.asarray(value)
     held._out, held._read, held.name, held.grad = None, 0, None, None
     return held
 

@@ -22,7 +22,22 @@ from ir.source import user_line
 from ir.spec import Spec, weak_spec
 from tracer.config import SWITCHES
 from tracer.eager.pending import PIECE, flush, trim
-from tracer.eager.records import PENDING, TAPE, Entry, Held, Input, Part, Place, Raw, Record, Several, array_spec, shared
+from tracer.eager.records import (
+    DEVICES,
+    PENDING,
+    TAPE,
+    Entry,
+    Held,
+    Input,
+    Part,
+    Place,
+    Raw,
+    Record,
+    Several,
+    array_spec,
+    is_on_device,
+    shared,
+)  # fmt: skip
 from tracer.eager.sharing import copied
 from tracer.operands.stack import Operand
 
@@ -179,7 +194,7 @@ def _take(x: Any) -> tuple[Input, Spec]:
         value, place = x._value, x._out
         if value is PENDING:
             return place, place.spec  # type: ignore[union-attr,return-value]
-        if type(value) is np.ndarray:
+        if type(value) is np.ndarray or type(value) in DEVICES:
             spec = array_spec(value)
             if place is None:
                 if getrefcount(value) == _ALONE and value.base is None and value.dtype.isnative:
@@ -212,6 +227,9 @@ def _take(x: Any) -> tuple[Input, Spec]:
         return raw, raw.spec
     if kind is bool:
         return _take(np.bool_(x))
+    if is_on_device(x):
+        spec = array_spec(x)
+        return Raw(x.copy(), spec), spec
     if kind is Record or kind is Part:  # a gradient's operand: a place, which may still be pending
         return _take_place(x)
     if kind is Raw:

@@ -22,7 +22,7 @@ from ir.passes import optimize
 from ir.planning import plan
 from ir.source import Spot, line_at
 from tracer.eager.fingerprint import Wiring, needs, pending
-from tracer.eager.records import PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
+from tracer.eager.records import DEVICES, PENDING, TAPE, Application, Held, Input, Part, Place, Raw, Record, array_spec, places
 from tracer.eager.sharing import read_eagerly
 
 PIECE = 1000  # records in one program at the most
@@ -96,7 +96,7 @@ def _one_by_one(held: Held | None) -> None:
                 for record in pending([root]):
                     for x in record.inputs:
                         if isinstance(x, Held) and x not in copies:
-                            copies[x] = Raw(np.array(x._value), array_spec(x._value), x)
+                            copies[x] = Raw(x._value.copy(), array_spec(x._value), x)
                     record.inputs = [copies[x] if isinstance(x, Held) else x for x in record.inputs]
                 if held is not None and root is held._out:
                     failed = error
@@ -185,7 +185,9 @@ def ran(program: Any, values: list[Any], wiring: Wiring) -> list[Any]:
 
 
 def culprit(wiring: Wiring, values: Sequence[Any]) -> Spot | None:
-    """The spot of the first record whose reference meaning raises for these leaves."""
+    """The spot of the first record whose reference meaning raises for these leaves; None where they lie on a device."""
+    if any(type(value) in DEVICES for value in values):
+        return None
     results: list[Any] = []
     with under(TAPE.setting):
         for record, operands in wiring.operand_numbers():
@@ -205,22 +207,32 @@ def _wanted(out: Place) -> bool:
     return held is not None and held._value is PENDING
 
 
-def operands(leaves: list[Input]) -> tuple[list[Any], list[int]]:
-    """The arrays and numbers of leaves, and how the arrays lie: an index into LAYOUTS."""
-    values, layouts = [], []
+def operands(leaves: list[Input]) -> tuple[list[Any], list[Any]]:
+    """The arrays and numbers of leaves, and how the arrays lie: an index into LAYOUTS for each, last the device's name if there is one."""
+    values: list[Any] = []
+    layouts: list[Any] = []
     for leaf in leaves:
         value: Any = leaf._value if isinstance(leaf, Held) else leaf.value
         values.append(value)
         flags = getattr(value, "flags", None)
         layouts.append(0 if flags is None or flags.c_contiguous else 1 if flags.f_contiguous else 2)
-    return values, layouts
+    return values, _on_device(values, layouts) if DEVICES else layouts
 
 
-def compiled(graph: Graph, layouts: Sequence[int]) -> Any:
+def _on_device(values: list[Any], layouts: list[int]) -> list[Any]:
+    """The layouts of values some of which are on a device, where the others are uploaded in C order."""
+    backend = next(filter(None, map(backends.owner, values)), None)
+    if backend is None:
+        return layouts
+    return [*[n if type(value) in DEVICES else 0 for value, n in zip(values, layouts)], backend.name]
+
+
+def compiled(graph: Graph, layouts: Sequence[Any]) -> Any:
     """The program of a graph whose first inputs lie as `layouts` says."""
     optimize(graph)
-    backend = backends.get("numpy")
-    return backend.emit(plan(graph, backend.target(), layouts={k: LAYOUTS[layout] for k, layout in enumerate(layouts)}))
+    backend = backends.get(layouts[-1] if layouts and type(layouts[-1]) is str else "numpy")
+    lie = {k: LAYOUTS[layout] for k, layout in enumerate(layouts) if type(layout) is int}
+    return backend.emit(plan(graph, backend.target(), layouts=lie))
 
 
 def remember(cache: dict[tuple[Any, ...], Any], key: tuple[Any, ...], made: Any) -> Any:
@@ -251,7 +263,7 @@ def hand_out(wiring: Wiring, deliver: Deliver, results: Sequence[Any]) -> None:
     for (n, keep), value in zip(deliver, results):
         out = outs[n]
         if out is not None:
-            array = value if type(value) is np.ndarray else np.asarray(value)
+            array = value if type(value) is np.ndarray or type(value) in DEVICES else np.asarray(value)
             if keep:
                 out.value = array
             held = out.holder()

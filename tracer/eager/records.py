@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import backends
 from ir.graph import Graph, Value
 from ir.op import Op
 from ir.source import user_spot
@@ -188,6 +189,15 @@ TAPE = Tape()
 _serials = itertools.count()
 _specs: dict[tuple[Any, ...], Spec] = {}
 _LIMIT = 1 << 16
+DEVICES: set[type] = set()  # the types of arrays on a device that Variables have held: empty where all lives on the host
+
+
+def is_on_device(value: Any) -> bool:
+    """Whether it is an array on a device; its type is known from then on."""
+    found = backends.owner(value) is not None
+    if found:
+        DEVICES.add(type(value))
+    return found
 
 
 def array_spec(array: Any) -> Spec:

@@ -143,6 +143,6 @@ def copied(value: Any, dtype: Any, held: Held) -> Any:
     """A copy of a Variable's data as no write was halfway through."""
     one = _shared.get(held) if _written else None
     if one is None:
-        return np.array(value, dtype)
+        return np.array(value, dtype) if isinstance(value, np.ndarray) else value.copy()
     with one.lock:
-        return np.array(value, dtype)
+        return np.array(value, dtype) if isinstance(value, np.ndarray) else value.copy()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+import backends
 from ir.errors import TraceError
 from ir.ops.views import resolve_axes, resolve_axis
 from ir.spec import Spec, spec_of
@@ -19,7 +20,7 @@ def operand(x: Any) -> Any:
     """`x` as an operand of `apply`: lists become arrays; a list that holds traced arrays is refused, as NumPy would turn it to objects."""
     if isinstance(x, (Operand, np.ndarray, np.generic)) or type(x) in (int, float, complex, bool):
         return x
-    return plain(x)
+    return x if backends.owner(x) is not None else plain(x)
 
 
 def plain(x: Any) -> np.ndarray:

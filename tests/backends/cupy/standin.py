@@ -143,14 +143,14 @@ class ndarray:
     # ---- indices
     def __getitem__(self, key: Any) -> ndarray:
         key, fancy = _key(key, self.shape)
-        return ndarray._of(self._a[key]) if fancy else self._view(self._a[(*key, ...)])
+        return ndarray._of(self._a[key]) if fancy else self._view(self._a[key])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         key, fancy = _key(key, self.shape)
         assert isinstance(value, (ndarray, *SCALARS)), f"CuPy does not take a {type(value).__name__} as a value"
         given = value._a if isinstance(value, ndarray) else value
         if not fancy:
-            _elementwise_copy(given, self._a[(*key, ...)])
+            _elementwise_copy(given, self._a[key])
             return
         numbers = np.arange(self.size).reshape(self.shape)[key]
         values = np.broadcast_to(given if np.ndim(given) <= numbers.ndim else np.reshape(given, numbers.shape), numbers.shape)
@@ -272,7 +272,7 @@ def _key(key: Any, shape: tuple[int, ...]) -> tuple[tuple[Any, ...], bool]:
             assert part is None or isinstance(part, (slice, int)), f"CuPy's index is no {type(part).__name__} here"
         found.append(part)
         axis += part is not None
-    return tuple(found), fancy
+    return tuple(found) if fancy or Ellipsis in found else (*found, ...), fancy  # type: ignore[return-value]
 
 
 def _elementwise_copy(source: Any, target: np.ndarray, where: np.ndarray | None = None) -> None:
