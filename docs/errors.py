@@ -6,7 +6,9 @@ is an AssertionError.
 from __future__ import annotations
 
 import linecache
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import tracer
 from ir import errors
@@ -292,19 +294,20 @@ graph {
 graph = tracer.trace(lambda x: x + 1, np.ones(3))
 graph.render("step.txt")
 """),
-    ("BackendUnavailable", "arrays for a library that is not used here", """
+    ("BackendUnavailable", "a GPU where there is none, here for want of CuPy", """
 tracer.cuda.as_cupy(np.ones(3))
 """),
 ]  # fmt: skip
 
 
 def said(name: str, program: str) -> str:
-    """What the program's error says: the last line of a traceback, and the lines of its text."""
+    """What the program's error says, where CuPy is not installed: the last line of a traceback, and the lines of its text."""
     text = (START + program.strip("\n")).splitlines(keepends=True)
     file = "example.py"
     linecache.cache[file] = (len("".join(text)), None, text, file)
     try:
-        exec(compile("".join(text), file, "exec"), {"__name__": "__main__"})
+        with patch.dict(sys.modules, {"cupy": None}):
+            exec(compile("".join(text), file, "exec"), {"__name__": "__main__"})
     except tracer.Error as error:
         public = next(kind.__name__ for kind in type(error).__mro__ if hasattr(tracer, kind.__name__))
         assert public == name, f"{name} was due, not {public}: {error}\n{program}"

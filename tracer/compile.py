@@ -106,8 +106,9 @@ class Compiled(Copies):
             self._backend.target(exact=True)  # which says so where it has none
         if check and not self._backend.arrays.on_host:
             raise ArgumentError(
-                "check=True compares step by step with what is on the host", op="compile", mend=f'check with backend="numpy", run with {backend!r}'
-            ).at(line=user_line())
+                "check=True compares step by step with what is on the host", op="compile", line=user_line(),
+                mend=f'check with backend="numpy", run with {backend!r}',
+            )  # fmt: skip
         self._ticks = ticks  # whose next is taken with each write of states
         self._fn, self._captures_of = fn, captures_of or fn
         self.memory_limit = bytes_of(memory_limit)

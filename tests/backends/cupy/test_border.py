@@ -1,4 +1,4 @@
-"""What a user of backend="cupy" meets, on the stand-in: what moves when, what waits, what comes back, and what is said where it can't be."""
+"""What a user of backend="cupy" meets, on the stand-in: what moves when, what waits, what comes back, what is said where it can't be."""
 from __future__ import annotations
 
 import sys
@@ -137,7 +137,8 @@ def test_moving(cupy: Any) -> None:
 def test_state_and_params_can_be_read_and_set(cupy: Any) -> None:
     params = {"w": np.ones((2, 3)), "v": cupy.array(np.ones(3))}
     step = tracer.train_step(lambda p, x: ((x @ p["w"] * p["v"]) ** 2).sum(), optimizers.Adam(lr=0.1), params, backend="cupy")
-    ours = tracer.train_step(lambda p, x: ((x @ p["w"] * p["v"]) ** 2).sum(), optimizers.Adam(lr=0.1), {"w": np.ones((2, 3)), "v": np.ones(3)})
+    plain = {"w": np.ones((2, 3)), "v": np.ones(3)}
+    ours = tracer.train_step(lambda p, x: ((x @ p["w"] * p["v"]) ** 2).sum(), optimizers.Adam(lr=0.1), plain)
     x = Rng(1).normal(size=(4, 2))
     for _ in range(3):
         np.testing.assert_allclose(float(step(x)), ours(x), rtol=1e-12)
@@ -280,13 +281,14 @@ def test_what_else_may_be_missing(what: str) -> None:
         assert raised.value.mend
 
 
-def test_threads_share_parameters(cupy: Any) -> None:
+def test_steps_share_parameters(cupy: Any) -> None:
     """Two steps over the same Variables meet in the same arrays."""
     predict, params, x, y = network()
-    one, two = [
-        tracer.train_step(lambda x, y: F.mean_squared_error(y, predict(x)), optimizers.SGD(lr=lr), params, backend="cupy") for lr in (0.2, 0.1)
-    ]
-    ours, _, _, _, _ = trained("numpy")
+
+    def loss(x: Any, y: Any) -> Any:
+        return F.mean_squared_error(y, predict(x))
+
+    one, two = [tracer.train_step(loss, optimizers.SGD(lr=lr), params, backend="cupy") for lr in (0.2, 0.1)]
     one(x, y)
     held = [v.data for v in params]
     two(x, y)

@@ -89,4 +89,4 @@ def test_loops(seed: int) -> None:
         for k, whole in enumerate(many(given[1])):
             np.testing.assert_array_equal(whole.get(), np.stack([row[k].get() for row in rows]))
         for a, b in zip(*given):
-            np.testing.assert_array_equal(a.get() if isinstance(a, standin.ndarray) else a, b.get() if isinstance(b, standin.ndarray) else b)
+            np.testing.assert_array_equal(*[v.get() if isinstance(v, standin.ndarray) else v for v in (a, b)])
