@@ -10,28 +10,35 @@ import numpy as np
 from backends.cupy.array import CupyArrays, cupy, placed
 from backends.cupy.unavailable import check_products
 from backends.straight.run import Run
-from ir.errors import MemoryLimitError
+from ir.errors import ArgumentError, MemoryLimitError
 from ir.plan import Call, Loop, Plan
 
 _ARRAYS = CupyArrays()
 
 
 class Memory:
-    """An arena, and the stream of the run before: a run on another stream first waits for what that one still does in here."""
+    """An arena on one GPU, and the stream of the run before: a run on another stream first waits for what that one still does in here."""
 
-    __slots__ = ("arena", "_stream")
+    __slots__ = ("arena", "_device", "_stream")
 
     def __init__(self, plan: Plan):
         module = cupy()
         check_room(module, plan)
         self.arena = module.empty(plan.arena_request, np.uint8)
+        self._device: int = module.cuda.runtime.getDevice()
         self._stream: Any = None
 
     def bound(self, run: Run) -> Run:
         """See `backends.straight.run.Memory`."""
-        current = cupy().cuda.get_current_stream
+        module = cupy()
+        current, device = module.cuda.get_current_stream, module.cuda.runtime.getDevice
 
         def ordered(inputs: Sequence[Any]) -> list[Any]:
+            if device() != self._device:
+                raise ArgumentError(
+                    f"it has its memory on GPU {self._device} and is called while GPU {device()} is the current one", op="cupy",
+                    mend="compile the function once for each GPU, and call it with that one current",
+                )
             stream, before = current(), self._stream
             if before is not None and before != stream:
                 stream.wait_event(before.record())

@@ -88,7 +88,7 @@ class Entry:
         self._checks = [g.check for g in traced.guards]
         self._single = traced.outs[0] if len(traced.outs) == 1 and traced.out_tree == trees.flatten(None)[1] else None
         self.call: Call | None = None  # the short way for a call like this one, where it is open
-        if traced.in_tree.flat_args and self._all_direct and is_plain(leaves):
+        if traced.in_tree.flat_args and self._all_direct and is_plain(leaves, arrays):
             self.call = self._shortcut(leaves)
         self._fetches = [c.variable if self.records_variables else c.now for c in self._captured]
         self._also_arrays = any(out.kind in ("array", "scalar", "number", "truth") for out in traced.outs)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from backends.base import Arrays
 from tracer.captures.fetch import Fetch, FetchWriter
 from tracer.captures.seen import fingerprint
 from tracer.config import SWITCHES
@@ -31,7 +33,8 @@ def shortcut(
     leaves: Sequence[Any], guards: Sequence[Guard], captured: Sequence[Any], as_variables: bool, run: Any, out: LeafOut | None = None,
     on_host: bool = True,
 ) -> Call:  # fmt: skip
-    """The function, for a trace made with `leaves`: arrays in native order and Python numbers, each an input in its place.
+    """The function, for a trace made with `leaves`: arrays (NumPy's in native order, or a device's) and Python numbers, each an input
+    in its place.
 
     `run` gets the list of inputs; what it gives is the result, or the result is the array or NumPy scalar `out` of it (`on_host`; what lies
     on a device is given as it is).
@@ -45,9 +48,9 @@ def shortcut(
     lines.append("if switches.enable_backprop is not backprop or switches.train is not train: return missed")
     lines.append(f"{''.join([f'a{k}, ' for k in range(len(leaves))]) or '()'} = args")
     for k, leaf in enumerate(leaves):
-        if type(leaf) is np.ndarray:
-            names |= {f"s{k}": leaf.shape, f"t{k}": leaf.strides, f"d{k}": leaf.dtype}
-            lines.append(f"if type(a{k}) is not ndarray or a{k}.shape != s{k} or a{k}.strides != t{k}: return missed")
+        if hasattr(leaf, "strides"):
+            names |= {f"s{k}": leaf.shape, f"t{k}": leaf.strides, f"d{k}": leaf.dtype, f"k{k}": type(leaf)}
+            lines.append(f"if type(a{k}) is not k{k} or a{k}.shape != s{k} or a{k}.strides != t{k}: return missed")
             lines.append(f"if a{k}.dtype is not d{k} and a{k}.dtype != d{k}: return missed")
         else:
             names[f"k{k}"] = type(leaf)
@@ -123,6 +126,12 @@ def _fetch(thing: Any, k: int, fetches: FetchWriter, as_variables: bool) -> None
     lines.append(f"if c{k} is None: return missed")
 
 
-def is_plain(leaves: Sequence[Any]) -> bool:
+def is_plain(leaves: Sequence[Any], arrays: Arrays) -> bool:
     """Whether the short way is open to such arguments."""
-    return all(type(x) in (int, float) or (type(x) is np.ndarray and x.dtype.isnative and x.flags.aligned) for x in leaves)
+    return all(map(partial(_is_plain, arrays), leaves))
+
+
+def _is_plain(arrays: Arrays, x: Any) -> bool:
+    if type(x) is np.ndarray:
+        return x.dtype.isnative and bool(x.flags.aligned)
+    return type(x) in (int, float) or arrays.owns(x) and not arrays.on_host

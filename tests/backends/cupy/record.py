@@ -30,8 +30,8 @@ UFUNCS = (
     "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
 )  # fmt: skip
 ELSEWHERE = (
-    "cuda.get_current_stream", "cuda.nvrtc.getVersion", "cuda.runtime.CUDARuntimeError", "cuda.runtime.getDeviceCount",
-    "cuda.runtime.memGetInfo", "get_default_memory_pool", "ndarray",
+    "cuda.get_current_stream", "cuda.nvrtc.getVersion", "cuda.runtime.CUDARuntimeError", "cuda.runtime.getDevice",
+    "cuda.runtime.getDeviceCount", "cuda.runtime.memGetInfo", "get_default_memory_pool", "ndarray",
 )  # fmt: skip
 
 

@@ -520,14 +520,17 @@ def module(free: int = 1 << 40) -> Any:
     """A new stand-in. `free`: bytes on the device."""
     made: Any = types.ModuleType("cupy")
     made.__version__ = RECORDED["version"]
-    made.ndarray, made.waits, made.uploaded, made.free = ndarray, 0, 0, free
+    made.ndarray, made.waits, made.uploaded, made.free, made.device = ndarray, 0, 0, free, 0
     for name in RECORDED["functions"]:
         setattr(made, name, _function(name))
     for name, loops in RECORDED["ufuncs"].items():
         setattr(made, name, ufunc(name, loops))
     made.stream = Stream()
     made.cuda = types.SimpleNamespace(
-        runtime=types.SimpleNamespace(getDeviceCount=lambda: 1, memGetInfo=lambda: (made.free, 1 << 40), CUDARuntimeError=CUDARuntimeError),
+        runtime=types.SimpleNamespace(
+            getDeviceCount=lambda: 1, getDevice=lambda: made.device, memGetInfo=lambda: (made.free, 1 << 40),
+            CUDARuntimeError=CUDARuntimeError,
+        ),
         nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 5)), cublas=object(), get_current_stream=lambda: made.stream,
     )  # fmt: skip
     made.get_default_memory_pool = lambda: types.SimpleNamespace(free_bytes=lambda: 0)

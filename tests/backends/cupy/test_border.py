@@ -15,6 +15,7 @@ from ir.errors import ArgumentError, MemoryLimitError, TraceError
 from tests.backends.cupy import standin
 from tracer import Variable, cuda, optimizers
 from tracer import functions as F
+from tracer.calls.shortcut import MISSED
 
 Rng = np.random.default_rng
 
@@ -210,6 +211,14 @@ def test_streams(cupy: Any) -> None:
     assert other.waited == [("event", 0)]
 
 
+def test_another_gpu_is_refused(cupy: Any) -> None:
+    fast = tracer.compile(lambda x: x * 2, backend="cupy")
+    fast(np.ones(3))
+    cupy.device = 1
+    with pytest.raises(ArgumentError, match="on GPU 0 and is called while GPU 1"):
+        fast(np.ones(3))
+
+
 def test_what_is_refused(cupy: Any) -> None:
     v = Variable(np.ones(3))
     v.to_gpu()
@@ -296,3 +305,12 @@ def test_steps_share_parameters(cupy: Any) -> None:
     params[1].data = np.zeros(10)  # rebound: it goes up again
     two(x, y)
     assert type(params[1].data) is cupy.ndarray and params[1].data is not held[1]
+
+
+def test_the_short_way_is_open_to_the_devices_arrays(cupy: Any) -> None:
+    fast = tracer.compile(lambda x, k: x * k, backend="cupy")
+    there = cupy.array(np.arange(3.0))
+    fast(there, 2.0)
+    assert fast._last is not None and fast._last.call is not None
+    np.testing.assert_array_equal(fast._last.call((there, 3.0)).get(), [0.0, 3.0, 6.0])
+    assert fast._last.call((np.arange(3.0), 3.0)) is MISSED and fast._last.call((there[::-1], 3.0)) is MISSED
