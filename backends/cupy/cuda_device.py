@@ -102,7 +102,7 @@ class Module:
 
 class CudaDevice:
     """See the module. `take(nbytes)`: memory, the driver's own where None. `user_stream()`: a stream's handle. `array(memory, shape, dtype,
-    offset)`: an array of the user's. `build(text, arch, fused)`: machine code. `products`: see `cublaslt.py`.
+    strides)`: an array of the user's. `build(text, arch, fused)`: machine code. `products`: see `cublaslt.py`.
     """
 
     def __init__(
@@ -218,9 +218,9 @@ class CudaDevice:
         interface = getattr(array, "__cuda_array_interface__", None)
         return None if interface is None else int(interface["data"][0])
 
-    def view(self, memory: Memory, shape: Sequence[int], dtype: Any, offset: int = 0) -> Any:
+    def view(self, memory: Memory, shape: Sequence[int], dtype: Any, strides: Sequence[int] | None = None) -> Any:
         assert self._array is not None, "nobody said how arrays are made"
-        return self._array(memory, shape, dtype, offset)
+        return self._array(memory, tuple(shape), dtype, strides)
 
     # work
 

@@ -35,12 +35,11 @@ class Pinned(Memory, Protocol):
 
 @dataclass(frozen=True)
 class Operand:
-    """What a kernel is given: an address, how many bytes from there on (and `before` it) it may touch, and whether it writes there."""
+    """What a kernel is given: an address, how many bytes from there on it may touch, and whether it writes there."""
 
     ptr: int
     nbytes: int
     writes: bool = False
-    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,8 @@ class Device(Protocol):
         """Bytes that could still be allocated."""
         ...
 
-    def view(self, memory: Memory, shape: Sequence[int], dtype: Any, offset: int = 0) -> Any:
-        """An array of the user's kind over memory, which it keeps."""
+    def view(self, memory: Memory, shape: Sequence[int], dtype: Any, strides: Sequence[int] | None = None) -> Any:
+        """An array of the user's kind over memory, which it keeps; `strides` in bytes, None for C's order."""
         ...
 
     def compile(self, text: str, fused: bool = True) -> Any:

@@ -9,6 +9,7 @@ they are the caller's. In `run_many` a counter and the results of each iteration
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -16,9 +17,9 @@ import numpy as np
 
 from backends.cupy.device import Device, Operand
 from backends.cupy.work import Array, Launch, Move, Multiply, Program, Spot, Work
-from ir.errors import MemoryLimitError
+from ir.errors import Error, MemoryLimitError
 
-ALIGNMENT = 256
+ALIGNMENT, STATE_ALIGNMENT = 256, 16  # of what lies in the plan's block, and of arrays that come from outside
 KEPT_BYTES, KEPT_ROWS = 1 << 20, 4096
 
 
@@ -39,29 +40,42 @@ class GraphInstance:
         """The results for inputs in the order of the plan's: arrays of the device, or of the host (copied there), and Python numbers.
         States are arrays of the device and are written in place.
         """
+        given = self._laid(inputs)
         with self.device.call():
-            self._give(inputs)
+            self._give(given)
             self._step(many=False)
             self._read()
-            return [self._own(k, array) for k, array in enumerate(self.program.results)]
+            return [self._own(array, spot) for array, spot in self.program.results]
 
     def run_many(self, inputs: Sequence[Any], steps: int) -> list[np.ndarray]:
         """`run` so many times on the same inputs: for each result an array of the host with a row an iteration. Waits once."""
+        given = self._laid(inputs)
+        arrays = [array for array, _ in self.program.results]
         with self.device.call():
-            self._give(inputs)
-            rows = [self.device.allocate(max(1, steps * array.nbytes)) for array in self.program.results]
+            self._give(given)
+            rows = [self.device.allocate(max(1, steps * array.nbytes)) for array in arrays]
             for first in range(0, steps, self._capacity):
                 some = min(self._capacity, steps - first)
                 self.device.upload(self._base["count", 0], np.zeros(1, np.int64))
                 for _ in range(some):
                     self._step(many=True)
                 self._read()
-                for k, (array, to) in enumerate(zip(self.program.results, rows)):
+                for k, (array, to) in enumerate(zip(arrays, rows)):
                     if array.nbytes:
                         self.device.copy(to.ptr + first * array.nbytes, self._base["kept", k], some * array.nbytes)
-            return [self.device.download(to.ptr, (steps, *array.shape), array.dtype) for array, to in zip(self.program.results, rows)]
+            return [self.device.download(to.ptr, (steps, *array.shape), array.dtype) for array, to in zip(arrays, rows)]
 
     # one iteration
+
+    def _laid(self, inputs: Sequence[Any]) -> list[Any]:
+        """The inputs, those that do not lie as planned copied; on the device by the user's library, so before our stream follows theirs."""
+        found = list(inputs)
+        for i, (expected, given) in enumerate(zip(self.program.inputs, inputs, strict=True)):
+            if expected is not None and i not in self.program.states:
+                assert (given.dtype, given.shape) == (expected.dtype, expected.shape), f"input {i} is not what was planned"
+                if not expected.alike(given):
+                    found[i] = _copied(expected, given)
+        return found
 
     def _give(self, inputs: Sequence[Any]) -> None:
         """Everything the graph reads, where it reads it."""
@@ -73,11 +87,12 @@ class GraphInstance:
             ptr = self.device.address(given)
             if i in self.program.states:
                 assert ptr is not None, f"state {i} is not on the device"
+                if ptr % STATE_ALIGNMENT:
+                    raise Error(f"the memory of state {i} begins at {ptr:#x}, which is no multiple of {STATE_ALIGNMENT}", op="cupy",
+                                mend="make the parameter an array of its own: a copy")
                 states.append(ptr)
             elif ptr is None:
-                host = np.asarray(given, order=expected.order)
-                assert (host.dtype, host.shape) == (expected.dtype, expected.shape), f"input {i} is not what was planned"
-                self.device.upload(self._base["input", i], host.reshape(-1, order=expected.order))
+                self.device.upload(self._base["input", i], _flat(given))
             elif expected.nbytes:
                 self.device.copy(self._base["input", i], ptr, expected.nbytes)
         self._states = tuple(states)
@@ -122,7 +137,7 @@ class GraphInstance:
     def _ask(self, work: Work) -> None:
         device = self.device
         if isinstance(work, Launch):
-            operands = [Operand(self._address(s), s.nbytes, s.writes, s.before) for s in work.spots]
+            operands = [Operand(self._address(s), s.nbytes, s.writes) for s in work.spots]
             device.launch(self._module, work.name, work.grid, work.block, operands)
         elif isinstance(work, Move):
             if work.source.nbytes:
@@ -136,12 +151,12 @@ class GraphInstance:
     def _address(self, spot: Spot) -> int:
         return self._base[spot.kind, spot.index] + spot.offset
 
-    def _own(self, k: int, array: Array) -> Any:
+    def _own(self, array: Array, spot: Spot) -> Any:
         """A copy of a result that is the caller's."""
         memory = self.device.allocate(max(1, array.nbytes))
         if array.nbytes:
-            self.device.copy(memory.ptr, self._base["result", k], array.nbytes)
-        return self.device.view(memory, array.shape, array.dtype)
+            self.device.copy(memory.ptr, self._address(spot), array.nbytes)
+        return self.device.view(memory, array.shape, array.dtype, array.strides)
 
     # once
 
@@ -152,14 +167,14 @@ class GraphInstance:
         program, device = self.program, self.device
         self._prepared: dict[Multiply, Any] = {}
         self._works = tuple(self._chosen(program.works))
-        self._capacity = max(1, min(KEPT_ROWS, KEPT_BYTES // max(1, sum(a.nbytes for a in program.results))))
+        self._capacity = max(1, min(KEPT_ROWS, KEPT_BYTES // max(1, sum(a.nbytes for a, _ in program.results))))
         keeper, self._keep = _keeping(program.results, self._capacity)
         self._module = device.compile(program.text + keeper, program.fused)
         sizes: dict[tuple[str, int], int] = {("arena", 0): program.arena_bytes, ("scalar", 0): program.scalar_bytes, ("count", 0): 8}
         sizes |= {("input", i): a.nbytes for i, a in enumerate(program.inputs) if a is not None and i not in program.states}
         sizes |= {("const", i): c.nbytes for i, c in enumerate(program.constants)}
-        sizes |= {("result", i): a.nbytes for i, a in enumerate(program.results)}
-        sizes |= {("kept", i): a.nbytes * self._capacity for i, a in enumerate(program.results)}
+        sizes |= {("result", s.index): a.nbytes for a, s in program.results if s.kind == "result"}
+        sizes |= {("kept", i): a.nbytes * self._capacity for i, (a, _) in enumerate(program.results)}
         sizes["workspace", 0] = max((p.workspace for p in self._prepared.values() if p is not None), default=0)
         ends = list(accumulate(_aligned(n) for n in sizes.values()))
         if ends[-1] > (free := device.available()):
@@ -185,6 +200,19 @@ class GraphInstance:
             yield work
 
 
+def _copied(expected: Array, given: Any) -> Any:
+    """A copy that lies as planned."""
+    if expected.strides is None:
+        return given.copy()
+    axes = sorted(range(len(expected.shape)), key=lambda axis: -expected.strides[axis])  # type: ignore[index]
+    return given.transpose(axes).copy().transpose(np.argsort(axes).tolist())
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    """The elements as they lie."""
+    return array.transpose(sorted(range(array.ndim), key=lambda axis: -array.strides[axis])).reshape(-1)
+
+
 def _aligned(nbytes: int) -> int:
     return -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
 
@@ -194,14 +222,14 @@ def _same(numbers: tuple[Any, ...], before: tuple[Any, ...] | None) -> bool:
     return before is not None and [(type(n), repr(n)) for n in numbers] == [(type(n), repr(n)) for n in before]
 
 
-def _keeping(results: Sequence[Array], rows: int) -> tuple[str, Launch]:
+def _keeping(results: Sequence[tuple[Array, Spot]], rows: int) -> tuple[str, Launch]:
     """The kernel that keeps an iteration's results in the row that the counter says, and counts; its text and how it is launched."""
     params = [f"const unsigned char* result{k}, unsigned char* rows{k}" for k in range(len(results))]
     lines = [f"  for (long long i = threadIdx.x; i < {a.nbytes}; i += 32) rows{k}[row * {a.nbytes} + i] = result{k}[i];"
-             for k, a in enumerate(results)]
+             for k, (a, _) in enumerate(results)]
     text = "\n".join([
         f'\nextern "C" __global__ void __launch_bounds__(32) keep_results({", ".join([*params, "long long* count"])}) {{',
         f"  const long long row = *count % {rows};", *lines, "  __syncthreads();", "  if (threadIdx.x == 0) *count += 1;", "}", ""])
-    spots = [spot for k, a in enumerate(results)
-             for spot in (Spot("result", 0, a.nbytes, k), Spot("kept", 0, a.nbytes * rows, k, True))]
+    spots = [spot for k, (a, at) in enumerate(results)
+             for spot in (replace(at, nbytes=a.nbytes, writes=False), Spot("kept", 0, a.nbytes * rows, k, True))]
     return text, Launch("keep_results", (1,), (32,), (*spots, Spot("count", 0, 8, writes=True)))

@@ -8,10 +8,11 @@ where a bias lies.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from backends.cupy.device import Gemm
+from backends.cupy.device import Gemm, itemsize
 
 SWAPPED = {"sum_a": "bgradb", "sum_b": "bgrada"}
 STRAIGHT = {"sum_a": "bgrada", "sum_b": "bgradb"}
@@ -44,9 +45,10 @@ class _Stored:
 
 
 def product(a: View, b: View, d: View, dtype: str, *, epilogue: str = "none", precision: str = "", out: str = "", beta: float = 0.0,
-            conj_a: bool = False, conj_b: bool = False) -> Product | None:
+            conj_a: bool = False, conj_b: bool = False, align: int = 16) -> Product | None:
     """d = epilogue(a @ b + beta * d), or None. `epilogue`: of `Gemm`, but "sum_a" (a's rows summed over k) and "sum_b" (b's columns)
-    for the gradients of a bias; a bias lies along d's last axis.
+    for the gradients of a bias; a bias lies along d's last axis. `align`: a power of 2 that
+    divides the addresses where a, b and d begin.
 
     >>> found = product(View((100, 20), (20, 1)), View((20, 10), (10, 1)), View((100, 10), (10, 1)), "float32", epilogue="bias").gemm
     >>> (found.m, found.n, found.k), (found.lda, found.ldb, found.ldd), (found.trans_a, found.trans_b)
@@ -67,9 +69,11 @@ def product(a: View, b: View, d: View, dtype: str, *, epilogue: str = "none", pr
             continue
         one, two, three = stored
         size, strides, offsets = batch
+        terms = SWAPPED if swapped else STRAIGHT
+        align = math.gcd(align, *[itemsize(dtype) * offset for at in offsets for offset in at])
         gemm = Gemm(
             result.shape[-2], result.shape[-1], k, dtype, one.ld, two.ld, three.ld, one.trans, two.trans,  # type: ignore[union-attr]
-            conj_first, conj_second, size, *strides, out, precision, (SWAPPED if swapped else STRAIGHT).get(epilogue, epilogue), beta)
+            conj_first, conj_second, size, *strides, out, precision, terms.get(epilogue, epilogue), beta, align)
         return Product(gemm, swapped, tuple((y, x, z) if swapped else (x, y, z) for x, y, z in offsets))
     return None
 

@@ -7,25 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from backends.cupy.device import Gemm
+from ir.planning.strides import c_strides
 
 KINDS = ("arena", "input", "state", "const", "scalar", "result", "kept", "count")  # the last two are the runner's own
 
 
 @dataclass(frozen=True)
 class Spot:
-    """`nbytes` from `offset` on (and `before` it): in the arena, the scalars, or the `index`-th input, state, constant or result."""
+    """`nbytes` from `offset` on: in the arena, the scalars, or the `index`-th input, state, constant or result."""
 
     kind: str
     offset: int
     nbytes: int
     index: int = 0
     writes: bool = False
-    before: int = 0
 
     def __post_init__(self) -> None:
         assert self.kind in KINDS, self.kind
@@ -66,21 +66,27 @@ Work = Launch | Multiply | Move
 
 @dataclass(frozen=True)
 class Array:
-    """An array as the plan has it: one element after another, in C's or Fortran's order."""
+    """An array as the plan has it, without gaps; `strides` in bytes, None for C's order."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
-    order: Literal["C", "F"] = "C"
+    strides: tuple[int, ...] | None = None
 
     @property
     def nbytes(self) -> int:
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
+    def alike(self, array: Any) -> bool:
+        """Whether an array lies as this one does."""
+        strides = self.strides or c_strides(self.shape, self.dtype.itemsize)
+        return self.nbytes == 0 or all(n == 1 or s == t for n, s, t in zip(self.shape, strides, array.strides))
+
 
 @dataclass(frozen=True)
 class Program:
     """All that a device needs. `inputs`: for each input of the plan an array, or None for a Python number; `states`: which of them are
-    written in place. `fill(numbers, block)` writes into the block the scalars that follow from those inputs that are numbers, in order.
+    written in place; `results`: what they are, and where they lie in the end. `fill(numbers, block)` writes into the block the scalars
+    that follow from those inputs that are numbers, in order.
     """
 
     text: str
@@ -88,7 +94,7 @@ class Program:
     arena_bytes: int
     inputs: tuple[Array | None, ...]
     states: tuple[int, ...] = ()
-    results: tuple[Array, ...] = ()
+    results: tuple[tuple[Array, Spot], ...] = ()
     constants: tuple[np.ndarray, ...] = ()
     scalar_bytes: int = 0
     fill: Callable[[Sequence[Any], np.ndarray], None] = field(default=lambda numbers, block: None)

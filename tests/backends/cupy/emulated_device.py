@@ -177,8 +177,8 @@ class EmulatedDevice:
     def available(self) -> int:
         return self.limit - self.outstanding
 
-    def view(self, memory: Any, shape: Sequence[int], dtype: Any, offset: int = 0) -> np.ndarray:
-        return memory.array(shape, dtype, offset)
+    def view(self, memory: Any, shape: Sequence[int], dtype: Any, strides: Sequence[int] | None = None) -> np.ndarray:
+        return np.ndarray(tuple(shape), dtype, memory.bytes.data, strides=strides)
 
     def compile(self, text: str, fused: bool = True) -> emulated.Module:
         self._outside("compile")
@@ -186,14 +186,14 @@ class EmulatedDevice:
 
     def launch(self, module: emulated.Module, name: str, grid: Sequence[int], block: Sequence[int], operands: Sequence[Operand]) -> None:
         for i, operand in enumerate(operands):
-            self.bytes_at(operand.ptr - operand.before, operand.nbytes + operand.before, f"{name}, parameter {i}")
+            self.bytes_at(operand.ptr, operand.nbytes, f"{name}, parameter {i}")
         self._ask("launch", lambda: self._launch(module, name, grid, block, list(operands)))
 
     def _launch(self, module: emulated.Module, name: str, grid: Sequence[int], block: Sequence[int], operands: list[Operand]) -> None:
         rooms = [(start, end, emulated.Memory(end - start, self.at, phase=start % 16)) for start, end in _runs(operands)]
         for start, end, room in rooms:
             room.bytes[:] = self.bytes_at(start, end - start, name)
-        addresses = [next(room.ptr + o.ptr - start for start, end, room in rooms if start <= o.ptr - o.before and o.ptr + o.nbytes <= end)
+        addresses = [next(room.ptr + o.ptr - start for start, end, room in rooms if start <= o.ptr and o.ptr + o.nbytes <= end)
                      for o in operands]
         module.launch(name, grid, block, addresses, self.order)
         for start, end, room in rooms:
@@ -202,7 +202,7 @@ class EmulatedDevice:
             here, may = self.bytes_at(start, end - start, name), np.zeros(end - start, bool)
             for operand in operands:
                 if operand.writes and start <= operand.ptr < end:
-                    may[operand.ptr - operand.before - start : operand.ptr - start + operand.nbytes] = True
+                    may[operand.ptr - start : operand.ptr - start + operand.nbytes] = True
             if not np.array_equal(here[~may], room.bytes[~may]):
                 raise Misuse(f"{name} writes into what it only reads")
             here[may] = room.bytes[may]
@@ -242,7 +242,7 @@ class EmulatedDevice:
 def _runs(operands: Sequence[Operand]) -> list[tuple[int, int]]:
     """The spans of the operands, those that touch one another in one."""
     runs: list[tuple[int, int]] = []
-    for start, end in sorted((o.ptr - o.before, o.ptr + o.nbytes) for o in operands):
+    for start, end in sorted((o.ptr, o.ptr + o.nbytes) for o in operands):
         if runs and start < runs[-1][1]:
             runs[-1] = (runs[-1][0], max(runs[-1][1], end))
         else:

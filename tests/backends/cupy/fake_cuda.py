@@ -84,12 +84,11 @@ class OnDevice(np.ndarray):
         return self.__array_interface__
 
 
-def host_array(memory: Memory, shape: Sequence[int], dtype: Any, offset: int = 0) -> np.ndarray:
+def host_array(memory: Memory, shape: Sequence[int], dtype: Any, strides: Sequence[int] | None = None) -> np.ndarray:
     """An array over the fake driver's memory, which is the host's; it keeps the memory."""
     raw = (ctypes.c_uint8 * memory.nbytes).from_address(memory.ptr)
     raw.keeps = memory  # type: ignore[attr-defined]
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return np.ctypeslib.as_array(raw)[offset : offset + size].view(dtype).reshape(tuple(shape)).view(OnDevice)
+    return np.ndarray(tuple(shape), dtype, raw, strides=strides).view(OnDevice)
 
 
 class PlainProducts:

@@ -14,7 +14,9 @@ from backends.cupy.graph_run import GraphInstance
 from ir.errors import Error, MemoryLimitError
 from tests.backends.cupy import network
 from tests.backends.cupy.fake_cuda import Fake, PlainProducts, build_for_the_cpu, host_array
+from tests.backends.cupy.programs import SMALL
 from tests.backends.cupy.test_graph_run import RATES, Faulty, resident, train
+from tests.backends.cupy.test_plan_program import made, run
 
 TEXT = """
 extern "C" __global__ void scaled(const float* x, const float* by, float* y) {
@@ -78,7 +80,7 @@ def test_work_runs_in_order(device: CudaDevice) -> None:
         scaled(device, module, at, by, to)
         np.testing.assert_array_equal(device.download(to.ptr, (40,), np.float32), 9 * x)
         np.testing.assert_array_equal(device.view(to, (4, 10), np.float32), 9 * x.reshape(4, 10))
-        np.testing.assert_array_equal(device.view(to, (2,), np.float32, offset=8), [18, 27])
+        np.testing.assert_array_equal(device.view(to, (10, 4), np.float32, (4, 40)), 9 * x.reshape(4, 10).T)
     assert device.capability == (9, 0) and FAKE.count("nonblocking") > 0
 
 
@@ -172,6 +174,11 @@ def test_a_training_step_is_one_graph(device: CudaDevice, rates: list[float]) ->
     assert [FAKE.count(name) - n for name, n in zip(names, before)][:2] == [len(rates) > 1, len(rates) - 1]
     if len(rates) > 1:
         assert FAKE.nodes(instance._graphs[False][1]) == ["copy", "launch", "copy", *["launch"] * 8]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_workloads_as_one_graph(late: CudaDevice, name: str) -> None:
+    run(late, *made(name))
 
 
 def test_many_steps_wait_once(device: CudaDevice) -> None:

@@ -106,7 +106,7 @@ def program(barrier: str = "__syncthreads();", text: str = TEXT, move: bool = Fa
     if move:
         works.insert(1, Move(spot("dW1", True), Spot("arena", _OFFSETS["z"], 4 * WIDE * HIDDEN)))
     arrays = (None, Array((ROWS, WIDE), F32), Array((ROWS, OUT), F32), *[Array(shape, F32) for shape in SHAPES.values()])
-    return Program(text.replace("__syncthreads();", barrier), tuple(works), ARENA, arrays, (3, 4, 5, 6), (Array((), F32),),
+    return Program(text.replace("__syncthreads();", barrier), tuple(works), ARENA, arrays, (3, 4, 5, 6), ((Array((), F32), spot("loss")),),
                    scalar_bytes=4, fill=fill)
 
 

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from backends.cupy import nvrtc
+from backends.cupy.plan_program import program
+from backends.cupy.work import Launch
 from ir.errors import BackendUnavailable, Error
+from tests.backends.cupy.programs import LARGE
 from tests.backends.cupy.test_emulated import SOFTMAX
+from tests.backends.cupy.test_plans import large
 
 HERE = importlib.util.find_spec("cuda") is not None and importlib.util.find_spec("cuda.bindings") is not None
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
@@ -41,6 +45,18 @@ def test_the_emulated_text_compiles(arch: str) -> None:
     found = cubin.kernels["softmax"]
     assert found.shared == 32 and found.barriers == 1 and 8 <= found.registers <= 64
     assert not any(k.spill_stores or k.spill_loads or k.stack for k in cubin.kernels.values())
+
+
+@needs_nvrtc
+@pytest.mark.parametrize("name", LARGE)
+def test_the_workloads_spill_nothing(name: str) -> None:
+    work = program(large(name))
+    names = {w.name for w in work.works if isinstance(w, Launch)}
+    for arch in ARCHITECTURES:
+        kernels = nvrtc.compile_module(work.text, arch).kernels
+        assert names <= kernels.keys()
+        assert not [(arch, k, r) for k, r in kernels.items() if r.spill_stores or r.spill_loads or r.stack]
+        assert all(r.shared <= 48 << 10 and r.registers <= 128 for r in kernels.values())
 
 
 @needs_nvrtc
