@@ -57,6 +57,9 @@ class Kernel:
     scalar: bool = False
 
 
+TOO_LONG = "it would compute what is read at several places once for each of them, too often"
+
+
 class Generator(Protocol):
     """What a Target that generates code can write as one kernel."""
 
@@ -65,8 +68,8 @@ class Generator(Protocol):
         ...
 
     def lends(self, graph: Graph, parts: tuple[int, ...]) -> tuple[str, tuple[tuple[int, ...], ...]]:
-        """Why a graph, whose last outputs are left in shares, so many for each of `parts`, is no single kernel (nothing where it is); for
-        each output the inputs that it may be written over."""
+        """Why a graph, whose last outputs are left in shares, so many for each of `parts`, is no single kernel (nothing where it is;
+        `TOO_LONG`: fewer slices of what it computes itself would do); for each output the inputs that it may be written over."""
         ...
 
 

@@ -17,6 +17,7 @@ from ir.ops import TABLE
 from ir.planning.blocks import REGION
 from ir.target import Kernel, Target
 
+OFTEN, MANY = 4, 100  # statements of a kernel: so many for each node, and so many more
 PRODUCTS = ("dot", "matmul", "linear", "linear_vjp")
 
 
@@ -34,7 +35,7 @@ class CudaGenerator:
     def lends(self, graph: Graph, parts: tuple[int, ...]) -> tuple[str, tuple[tuple[int, ...], ...]]:
         """Why a graph is no single kernel; for each output the inputs that it may be written over."""
         try:
-            form, _ = lower(graph, parts=parts)
+            form, _ = lower(graph, parts=parts, most=OFTEN * len(graph.order()) + MANY)
             kernel_text(form)
         except NotLowered as error:
             return error.cause, ()

@@ -1,8 +1,9 @@
 """A plan's generated kernels: a plan in, for each step that is one its text, and where its params lie, out. Pure text and places."""
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from backends.cupy.cuda import KernelText, kernel_text, module
 from ir.graph import Constant, Graph
@@ -14,6 +15,8 @@ from ir.place import Place
 from ir.plan import Call, Copy, Plan
 from ir.planning.blocks import REGION, Blocked
 from ir.spec import Spec
+
+ALIGNED = 256
 
 
 @dataclass(frozen=True)
@@ -56,4 +59,15 @@ def _launch(
     places: dict[str, Place | Constant] = {f"in{k}": r for k, r in enumerate(reads)}
     places |= {f"out{k}": w for k, w in enumerate(writes)}
     places |= constants
-    return Launch(index, form, kernel_text(form), tuple([places[p.name] for p in form.params]))
+    params = tuple([replace(p, aligned=_aligned(places[p.name])) for p in form.params])
+    form = replace(form, params=params)
+    return Launch(index, form, kernel_text(form), tuple([places[p.name] for p in params]))
+
+
+def _aligned(where: Place | Constant) -> int:
+    """Of how many bytes the address is a multiple. What the runner holds begins at one of `ALIGNED`; where a state lies is not known."""
+    if isinstance(where, Constant):
+        return ALIGNED
+    if where.buffer.kind == "state":
+        return 1
+    return math.gcd(ALIGNED, where.offset + (where.buffer.offset or 0))

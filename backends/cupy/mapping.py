@@ -8,15 +8,18 @@ Rows that are accumulated over belong to one block: its groups of lanes take the
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping as Mapping_
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ir.affine import Dim
-from ir.kernel import Loop, Reduce, Statement, Store, Valued, operands_of
+from ir.affine import Dim, apart, index
+from ir.kernel import Load, Loop, Param, Reduce, Statement, Store, Valued, operands_of
 
 BLOCK = 256  # threads: eight warps hide the latency of memory, and eight blocks fill a multiprocessor
 WIDE = 1024  # of a block whose rows are long
 LANES = 32  # of a warp
+VECTOR_BYTES = 16  # that a thread moves at once
+VECTORS_FROM = 1 << 16  # elements: of fewer, one a thread, so that more threads have something to do
 REGISTERS = 48  # 4-byte numbers that a thread holds from sweep to sweep, or adds up: more would leave fewer threads than hide latency
 EACH = 4  # columns that a lane has before more lanes are worth their part of a reduction
 
@@ -24,7 +27,8 @@ EACH = 4  # columns that a lane has before more lanes are worth their part of a 
 @dataclass(frozen=True)
 class Mapping:
     """`lanes` threads a row of `columns`, `items` columns a lane, in blocks of `block`; `blocks` of them, `chunks` for each row where its
-    columns are split between blocks. `keeps`: whether values are held from sweep to sweep.
+    columns are split between blocks. `keeps`: whether values are held from sweep to sweep. `vector`: elements that a thread of a section
+    without inner loops has, which lie together.
     """
 
     block: int
@@ -33,6 +37,7 @@ class Mapping:
     blocks: int
     chunks: int = 1
     keeps: bool = True
+    vector: int = 1
 
     @property
     def groups(self) -> int:
@@ -51,13 +56,13 @@ def inner_loops(section: Loop) -> tuple[Loop | None, list[Loop]]:
     return serial, [s for s in body if isinstance(s, Loop) and s.kind != "serial"]
 
 
-def mapped(section: Loop, block: int | None = None) -> Mapping:
+def mapped(section: Loop, params: Mapping_[str, Param], block: int | None = None) -> Mapping:
     """The mapping of a section, in blocks of so many threads if they are given."""
     serial, sweeps = inner_loops(section)
     outer = count(section.dims)
     if serial is None and not sweeps:
-        size = block or BLOCK
-        return Mapping(size, 1, 1, max(1, -(-outer // size)))
+        size, vector = block or BLOCK, vector_width(section, params)
+        return Mapping(size, 1, 1, max(1, -(-outer // (size * vector))), vector=vector)
     columns = max([count(loop.dims) for loop in sweeps], default=1)
     held = _held(sweeps)
     added = _added(serial, sweeps)
@@ -78,6 +83,28 @@ def mapped(section: Loop, block: int | None = None) -> Mapping:
         items = max(1, REGISTERS // (2 * max(1, added)))
         chunks = -(-columns // (lanes * items))
     return Mapping(size, lanes, items, max(1, outer) * chunks, chunks, keeps)
+
+
+def vector_width(section: Loop, params: Mapping_[str, Param]) -> int:
+    """How many elements a thread moves at once: as many as all that is written, and something that is read, lie together in."""
+    n = count(section.dims)
+    stores = [s for s in section.body if isinstance(s, Store)]
+    loads = [s for s in section.body if isinstance(s, Load)]
+    for width in (4, 2) if n >= VECTORS_FROM else ():
+        read = any(lies_together(s, section, params, width) for s in loads)
+        if n % width == 0 and read and all(lies_together(s, section, params, width) for s in stores):
+            return width
+    return 1
+
+
+def lies_together(s: Load | Store, section: Loop, params: Mapping_[str, Param], width: int) -> bool:
+    """Whether `width` iterations, one after the other, touch as many elements side by side, at an address that vectors may have."""
+    whole = Dim("t", count(section.dims))
+    at = s.at.put(dict(zip(section.dims, apart(index(whole), tuple([d.size for d in section.dims])))))
+    param = params[s.param]
+    nbytes = width * param.dtype.itemsize
+    plain = at.terms == ((whole, 1),) and at.constant % width == 0 and not s.when
+    return plain and nbytes <= VECTOR_BYTES and param.aligned % nbytes == 0
 
 
 def _power(n: int) -> int:

@@ -22,15 +22,16 @@ Strides = Sequence[tuple[int, ...] | None]
 
 def lower(
     graph: Graph, name: str = "kernel", *, parts: Sequence[int] = (), strides: Strides = (), out_strides: Strides = (),
-    over: Mapping[int, int] | None = None,
+    over: Mapping[int, int] | None = None, most: int = 0,
 ) -> tuple[LoopForm, dict[str, Constant]]:  # fmt: skip
     """The loop form of a graph, and its constant params by name; others are called `in0`, `out0` by the graph's inputs and outputs.
 
     The last outputs are reductions that are left in shares, so many for each of `parts`: their memory has an axis more in front. `strides`
     and `out_strides` say in bytes how inputs and outputs lie (None: C order); `over`: outputs that are written over inputs, by index.
-    Raises NotLowered, with the operation and its line, where there is no way to write it as loops.
+    Raises NotLowered, with the operation and its line, where there is no way to write it as loops, and with `TOO_LONG` where that takes
+    more than `most` statements (0: any number will do).
     """
-    e, laid = Elements(graph, rule_of, strides), dict(over or {})
+    e, laid = Elements(graph, rule_of, strides, most), dict(over or {})
     given = len(graph.outputs) - len(parts)
     stores: list[Store] = []
     sums: list[Sum] = []

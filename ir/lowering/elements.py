@@ -23,6 +23,7 @@ from ir.planning.classes import Classes
 from ir.planning.strides import c_strides
 from ir.source import Line
 from ir.spec import Spec
+from ir.target import TOO_LONG
 
 At = tuple[Index, ...]
 Key = tuple[Value, At]
@@ -61,6 +62,7 @@ class Elements:
     graph: Graph
     rules: Callable[[Node], Rule]
     strides: Sequence[tuple[int, ...] | None] = ()
+    most: int = 0
     statements: list[Valued] = field(default_factory=list)
     domain: dict[str, frozenset[Dim]] = field(default_factory=dict)
     params: dict[str, Param] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class Elements:
         self._made: dict[Key, Operand] = {}
         self._needs: dict[Key, list[Key]] = {}
         self._over: dict[tuple[Node, At], tuple[Dim, ...]] = {}
+        self._known: dict[Node, Rule] = {}
         self._same: dict[Any, str] = {}
         self._gathers: dict[Gather, str] = {}
         self._wanted: dict[str, Gather] = {}
@@ -190,6 +193,12 @@ class Elements:
         return [self._wanted[str(atom.key)] for atom in at.atoms() if isinstance(atom, Held)]
 
     def _rule(self, node: Node) -> Rule:
+        known = self._known.get(node)
+        if known is None:
+            known = self._known[node] = self._checked_rule(node)
+        return known
+
+    def _checked_rule(self, node: Node) -> Rule:
         for value in (*node.operands, *node.outputs):
             if value.dtype.kind not in REAL or value.dtype == np.float16 or value.dtype.itemsize > 8:
                 raise NotLowered(f"{value.dtype} is not lowered to generated code").at(
@@ -303,6 +312,8 @@ class Elements:
         known = self._same.get(key)
         if known is not None:
             return known
+        if self.most and len(self.statements) >= self.most:
+            raise NotLowered(TOO_LONG).at(line=statement.line)
         name = statement.name or f"%{len(self.statements)}"
         made = replace(statement, name=name)
         self.statements.append(made)

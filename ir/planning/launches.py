@@ -32,8 +32,9 @@ from ir.planning.group import combines
 from ir.planning.select import slot_dtype
 from ir.planning.strides import c_strides
 from ir.spec import Spec
-from ir.target import Target
+from ir.target import TOO_LONG, Target
 
+DEEP = 8  # slices one behind the other in a kernel, at most
 WASTE = 8  # times the bytes that are moved where elements are not read in the order in which they lie
 
 
@@ -69,6 +70,7 @@ class Launch:
     operands: list[Value] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
     blocked: Blocked | None = None
+    why: str = ""
 
 
 def vector_products_as_sums(graph: Graph) -> None:
@@ -140,6 +142,15 @@ def source(value: Value) -> Value:
     return value
 
 
+def sliced(value: Value) -> bool:
+    """Whether a slice is among the views through which a value is read."""
+    while shows(value.node.op):
+        if "index" in value.node.attrs:
+            return True
+        value = value.node.operands[0]
+    return False
+
+
 # ---- levels
 def launches(graph: Graph, target: Target) -> tuple[list[Launch], dict[Node, str]]:
     """The kernels, each of which reads only what those before it, and products, give; and why other nodes are in none."""
@@ -156,6 +167,7 @@ class _Finder:
         self.made = [n for n in self.order if not self.refused[n]]
         self.apart: set[tuple[Node, Node]] = set()  # pairs of which the second reads what another kernel has made
         self.alone: set[Node] = set()
+        self.deep = DEEP
         self.late = self._late()
 
     def _refusal(self, node: Node) -> str:
@@ -184,6 +196,9 @@ class _Finder:
             failed = [launch for launch in made if launch.blocked is None]
             if not failed:
                 return made
+            if any(launch.why == TOO_LONG for launch in failed) and self.deep:
+                self.deep //= 2
+                continue
             for launch in failed:
                 self._part(launch)
 
@@ -215,6 +230,7 @@ class _Finder:
         """As low as may be; then what is late as high as may be."""
         level: dict[Node, int] = {}
         rows: dict[Node, int] = {}  # of a node that a row makes: how many there are
+        depth: dict[Node, int] = {}  # how many slices of what the kernel itself computes lie one behind the other
         made = set(self.made)
         for node in self.order:
             if node.op in (INPUT, CONSTANT) or shows(node.op):
@@ -226,8 +242,13 @@ class _Finder:
             for o in reads:
                 if o in rows and level[o] + self._after(o, node, made) == level[o] and not self._fits(node, rows[o]):
                     self.apart.add((o, node))
+            cut = {source(v).node for v in node.operands if sliced(v)} & made
+            for o in reads:
+                if o in cut and depth.get(o, 0) >= self.deep:
+                    self.apart.add((o, node))
             level[node] = max([level[o] + self._after(o, node, made) for o in reads], default=0)
             near = [o for o in reads if o in made and level[o] == level[node] and not self._after(o, node, made)]
+            depth[node] = max([depth.get(o, 0) + (o in cut) for o in near], default=0)
             own = [rows[o] for o in near if o in rows] + ([_rows(node)] if node.op.family == "reduce" else [])
             if own:
                 rows[node] = max(own)
@@ -276,6 +297,7 @@ class _Finder:
         shares = tuple([v.node.attrs["shares"] for v in parts])
         graph, launch.operands = self._copied(launch)
         why, lends = self.generator.lends(graph, shares)
+        launch.why = why
         if not why:
             launch.blocked = Blocked(graph, 1, {}, len(parts), lends=lends, each=shares)
         return launch

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from backends.cupy import mapping
 from backends.cupy.cuda import kernel_text, module
 from ir.errors import NotLowered
 from ir.ops import TABLE, nn, reduce
 from ir.ops import elementwise as e
+from ir.ops import index as indexing
 from tests.backends.cupy import emulated
 from tests.kernel_cases import CASES, SIZES, softmax
 from tests.lowered import Case, drawn, ulps
@@ -158,3 +160,28 @@ def test_softmax_of_long_rows() -> None:
     cases = [Case(softmax, drawn(n, (2, n))) for n in (2000, 20000, 60000)]
     for case, made in zip(cases, results(cases)):
         np.testing.assert_allclose(made[0], case.exact()[0], rtol=3e-6)
+
+
+# ---- vectors
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16, bool])
+def test_what_lies_together_is_moved_at_once(dtype: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping, "VECTORS_FROM", 8)
+    cases = [
+        Case(lambda x, y, b: [e.maximum(x, y), e.equal(e.add(x, b), y)], [a.astype(dtype) for a in drawn(n, (n, 4), (n, 4), (4,))])
+        for n in (2, 64, 300)
+    ]
+    for case in cases:
+        case.form = replace(case.form, params=tuple([replace(p, aligned=16) for p in case.form.params]))
+        assert "#pragma unroll" in kernel_text(case.form).source
+    for case, made in zip(cases, results(cases)):
+        for got, expected in zip(made, case.expected(), strict=True):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_vectors_need_an_address_that_they_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mapping, "VECTORS_FROM", 8)
+    form = Case(lambda x, y: x + y, drawn(0, (64,), (64,))).form
+    assert all(p.aligned == 1 for p in form.params) and "pragma" not in kernel_text(form).source
+    shifted = Case(lambda x: indexing.cut(x, 0, 1, 65) * 2.0, drawn(0, (65,))).form
+    shifted = replace(shifted, params=tuple([replace(p, aligned=16) for p in shifted.params]))
+    assert "pragma" not in kernel_text(shifted).source
