@@ -86,8 +86,9 @@ class Target:
     block; `block_elements`: what the largest array of a block has at least, counted in elements of 8 bytes; `shorter`: how many times
     shorter blocks are than they would be, for the sake of memory; `region_products`, `region_buffers`: whether products may be in regions,
     and whether what a block computes lies in buffers. With a `generator` regions are generated kernels instead, any operations that are
-    not products, one call each: then `lone_bandwidth` is that of one row's worker, and `shares` in how many parts, at most, a reduction
-    is spread over the machine. `lacking`: why there is no kernel, by operation ("": the others), and what to do then.
+    not products, one call each: then `lone_bandwidth` is that of one row's worker. `shares`: in how many parts, at most, that are added up
+    apart a reduction is taken; bits hang on no number of workers. `lacking`: why there is no kernel, by operation ("": the others), and
+    what to do then.
     """
 
     name: str

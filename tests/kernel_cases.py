@@ -69,6 +69,20 @@ CASES: dict[str, Callable[[int], Case]] = {
     "scattered": lambda n: Case(
         lambda z, x, i: indexing.add_at(z, x, i, axes=(0,)), [*drawn(17, (5, 3), (n, 3)), np.random.default_rng(17).integers(-5, 5, n)]
     ),
+    "places": lambda n: Case(
+        lambda x: [reduce.argmax(x, axis=1, keepdims=False), reduce.argmin(x, axis=0, keepdims=True)],
+        [np.random.default_rng(20).integers(0, 9, (3, max(n, 1))).astype(np.float32)],
+    ),
+    "norms": lambda n: Case(
+        lambda x: [
+            *[reduce.norm(x, axis=(1,), keepdims=False, ord=o) for o in (None, 1, 3, np.inf)],
+            reduce.any(e.greater(x, 1.0), axis=(0,), keepdims=False),
+        ],
+        drawn(21, (3, max(n, 1))),
+    ),
+    "Fortran's order": lambda n: Case(
+        lambda x, y: e.exp(x) + y, [np.asfortranarray(a) for a in drawn(22, (n, 3), (n, 3))], strides=[(4, 4 * n), (4, 4 * n)]
+    ),
     "cast": lambda n: Case(lambda x: [e.cast(x * 100.0, dtype=np.dtype(np.int16)), e.greater(x, 0.0)], drawn(18, (n,))),
     "mask": lambda n: Case(lambda x, c: e.where(c, x, 0.0), [*drawn(19, (n, 2)), np.arange(2 * n).reshape(n, 2) % 3 == 0]),
 }  # fmt: skip

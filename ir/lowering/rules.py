@@ -270,14 +270,19 @@ def _reduced_at(node: Node, at: At, dims: Sequence[Dim], axes: Sequence[int]) ->
     return tuple(found)
 
 
+def _axes(node: Node) -> tuple[int, ...]:
+    axis = node.attrs["axis"]
+    return (axis,) if isinstance(axis, int) else axis
+
+
 def _reads_reduced(e: Elements, node: Node, at: At) -> list[Key | None]:
-    axes = node.attrs["axis"]
+    axes = _axes(node)
     return [(node.operands[0], _reduced_at(node, at, e.over(node, at, axes), axes))]
 
 
 def _reducing(function: Callable[[Elements, Node, _Over, Operand], Operand]) -> Rule:
     def build(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
-        return function(e, node, _Over(e, node, e.over(node, at, node.attrs["axis"])), given[0])
+        return function(e, node, _Over(e, node, e.over(node, at, _axes(node))), given[0])
 
     return Rule(_reads_reduced, build)
 
@@ -292,7 +297,7 @@ class _Over:
 
     @property
     def count(self) -> int:
-        return math.prod([self.node.operands[0].shape[k] for k in self.node.attrs["axis"]])
+        return math.prod([self.node.operands[0].shape[k] for k in _axes(self.node)])
 
     def __call__(self, combine: str, operand: Operand) -> Operand:
         dtype = self.e.dtype(operand)
@@ -347,6 +352,23 @@ def _norm(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
     return e.scalar("power", [whole, literal(1 / ord, dtype)], dtype, line)
 
 
+def _where_is(combine: str) -> Rule:
+    """The first place of what is the greatest or least; a NaN is both."""
+
+    def build(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
+        dtype, line = node.outputs[0].dtype, node.line
+        if not over.dims:
+            return literal(0, dtype)
+        best = over(combine, x)
+        hit = e.scalar("equal", [x, best], BOOL, line)
+        if e.dtype(x).kind == "f":
+            hit = e.scalar("logical_or", [hit, e.scalar("isnan", [x], BOOL, line)], BOOL, line)
+        place = e.position(index(over.dims[0]), dtype, line)
+        return over("minimum", e.scalar("where", [hit, place, literal(np.iinfo(dtype).max, dtype)], dtype, line))
+
+    return _reducing(build)
+
+
 def _truth(combine: str) -> Rule:
     return _reducing(lambda e, node, over, x: over(combine, e.cast(x, BOOL, node.line)))
 
@@ -363,4 +385,5 @@ RULES: dict[str, Rule] = {
     "add_at": Rule(_at_indices, _add_at),
     "sum": _total("add"), "prod": _total("multiply"), "max": _total("maximum"), "min": _total("minimum"), "mean": _reducing(_mean),
     "var": _reducing(_var), "std": _reducing(_std), "norm": _reducing(_norm), "any": _truth("logical_or"), "all": _truth("logical_and"),
+    "argmax": _where_is("maximum"), "argmin": _where_is("minimum"),
 }  # fmt: skip

@@ -24,8 +24,7 @@ from ir.planning.follow import reads_slice, shows
 from ir.planning.halo import Cut, Halo
 from ir.planning.lockstep import lockstep
 from ir.spec import Spec
-
-SHARES = 8  # runs of blocks whose parts of a reduction are added up apart, at most; bits depend on no number of workers
+from ir.target import Target
 
 
 def moved_bytes(nodes: Sequence[Node], border: Sequence[Value]) -> tuple[int, int]:
@@ -56,7 +55,7 @@ class Blocked:
     cuts: dict[Value, Cut]
     parts: int = 0
     counters: frozenset[Value] = frozenset()
-    shares: int = field(default=SHARES)
+    shares: int = 1
     _blocks: dict[tuple[int, int], Graph] = field(default_factory=dict, init=False, repr=False)
     lends: tuple[tuple[int, ...], ...] | None = None
     each: tuple[int, ...] = ()
@@ -183,9 +182,9 @@ def overwrites(node: Node) -> list[Sequence[int]]:
 
 
 def blocked(
-    nodes: Sequence[Node], size: int, cuts: dict[Value, Cut], operands: Sequence[Value], outputs: Sequence[Value], parts: int
+    nodes: Sequence[Node], size: int, cuts: dict[Value, Cut], operands: Sequence[Value], outputs: Sequence[Value], parts: int, shares: int
 ) -> Blocked:
-    """The nodes as a graph of their own. `cuts` and all Values given are of the graph that they stand in."""
+    """The nodes as a graph of their own, its parts in so many shares. `cuts` and all Values given are of the graph that they stand in."""
     graph = Graph()
     mapped = {v: graph.input(v.spec, line=v.node.line) for v in operands}
     counters: dict[Value, Value] = {}
@@ -203,9 +202,9 @@ def blocked(
     graph.outputs = [mapped[v] for v in outputs]
     cut_of = {mapped[v]: cut for v, cut in cuts.items() if v in mapped}
     cut_of.update({made: cuts[v] for v, made in counters.items()})
-    return Blocked(graph, size, cut_of, parts, frozenset(counters.values()), shares_of(size))
+    return Blocked(graph, size, cut_of, parts, frozenset(counters.values()), shares)
 
 
-def shares_of(size: int) -> int:
+def shares_of(size: int, target: Target) -> int:
     """No more than there may be blocks, which have two rows or more."""
-    return max(1, min(SHARES, size // 2))
+    return max(1, min(target.shares, size // 2))

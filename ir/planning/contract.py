@@ -17,7 +17,7 @@ from ir.graph import CONSTANT, Graph, Node, Value
 from ir.ops import elementwise
 from ir.ops import reduce as reductions
 from ir.passes import dead
-from ir.planning.blocks import REGION, blocked
+from ir.planning.blocks import REGION, blocked, shares_of
 from ir.planning.group import Group
 from ir.planning.launches import launches, split_reductions, vector_products_as_sums
 from ir.planning.outside import Outside, outside
@@ -48,7 +48,7 @@ def contract(
     for group in found:
         group.cuts.update({instead[v]: axis for v, axis in group.cuts.items() if v in instead})
         if _numbers_as_arrays(copy, group, numbers):
-            instead.update(_replace(copy, group))
+            instead.update(_replace(copy, group, target))
         else:
             why.update(dict.fromkeys(group.nodes, "a Python number would be of another kind in it"))
     return copy if instead else graph, tuple(outside(order, why, large))
@@ -106,11 +106,11 @@ def _numbers_as_arrays(graph: Graph, group: Group, made: dict[tuple[Value, np.dt
     return True
 
 
-def _replace(graph: Graph, group: Group) -> dict[Value, Value]:
+def _replace(graph: Graph, group: Group, target: Target) -> dict[Value, Value]:
     """Puts a region in the place of the group; gives what stands for each value that others read."""
     operands, outputs = group.operands(), group.outputs()
     parts = sum([v.node in group.parts for v in outputs])
-    held = blocked(group.nodes, group.size, group.cuts, operands, outputs, parts)
+    held = blocked(group.nodes, group.size, group.cuts, operands, outputs, parts, shares_of(group.size, target))
     made = graph.apply(REGION, operands, {"blocked": held}, group.nodes[0].line)
     given: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
     instead = {}

@@ -86,7 +86,7 @@ def lack(group: Group, parts: set[Node], target: Target, exact: bool) -> str:
     single, border = moved_bytes(group.nodes, [*group.operands(), *group.outputs()])
     if border + 2 * largest <= target.shared_bytes and not pays_a_fork(steps, target):
         return "its arrays stay in the cache from step to step, and a fork would take longer than it saves"
-    border += 2 * shares_of(group.size) * sum([n.outputs[0].spec.nbytes for n in group.parts])  # a share's row is filled and read
+    border += 2 * shares_of(group.size, target) * sum([n.outputs[0].spec.nbytes for n in group.parts])  # a share's row is filled and read
     if border >= single:
         return "in blocks it would move as many bytes"
     saved_ns = (single - border) / target.bandwidth

@@ -1,6 +1,10 @@
-"""Programs whose launches are counted: at the sizes that the goals are stated for, and small enough to be run by the emulator."""
+"""Programs whose launches are counted: at the sizes that the goals are stated for, and small enough to be run by the emulator.
+
+`python -m tests.backends.cupy.programs` prints the table: launches, bytes that kernels move, and the fewest that there are to move.
+"""
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,8 +14,9 @@ import pytest
 from backends.cupy.kernels import KERNELS
 from ir import passes
 from ir.graph import Graph
-from ir.plan import Plan
+from ir.plan import Call, Copy, Plan
 from ir.planning import plan
+from ir.planning.blocks import REGION
 from tests.ir import golden_plans
 from tests.ir.golden_plans import arrays, gradients, trained
 from tracer import Parameter, optimizers
@@ -101,3 +106,35 @@ def traced(program: Callable[[], Graph]) -> Graph:
 def planned(program: Callable[[], Graph]) -> Plan:
     """The plan of generated kernels and products."""
     return plan(traced(program), KERNELS)
+
+
+def counted(made: Plan) -> tuple[int, int, int]:
+    """Generated kernels, products, copies."""
+    calls = [s for s in made.steps if isinstance(s, Call)]
+    kernels = [s for s in calls if s.node.op is REGION]
+    return len(kernels), len(calls) - len(kernels), len([s for s in made.steps if isinstance(s, Copy)])
+
+
+def moved_bytes(made: Plan) -> tuple[int, int]:
+    """Bytes that all steps read and write, each place once a step, and those of what the caller gives and gets alone."""
+    moved = 0
+    for step in made.steps:
+        if isinstance(step, Call):
+            moved += sum([math.prod(p.shape) * p.dtype.itemsize for p in (*step.reads, *step.writes)])
+        elif isinstance(step, Copy):
+            moved += 2 * math.prod(step.read.shape) * step.read.dtype.itemsize
+    states = [v for v, _ in made.graph.updates]
+    return moved, sum([v.spec.nbytes for v in (*made.graph.inputs, *made.graph.outputs, *states)])
+
+
+def main() -> None:
+    print(f"{'':14} kernels  products  copies  launches    moved, MB    least, MB")
+    for name, program in LARGE.items():
+        made = planned(program)
+        kernels, products, copies = counted(made)
+        moved, least = [n / 1e6 for n in moved_bytes(made)]
+        print(f"{name:14} {kernels:7}  {products:8}  {copies:6}  {kernels + products + copies:8}  {moved:11.3f}  {least:11.3f}")
+
+
+if __name__ == "__main__":
+    main()

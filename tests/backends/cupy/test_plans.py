@@ -11,12 +11,11 @@ import pytest
 from backends.cupy.kernels import KERNELS
 from ir.evaluate import evaluate
 from ir.graph import Graph
-from ir.plan import Call, Copy, Plan
+from ir.plan import Plan
 from ir.planning import plan
-from ir.planning.blocks import REGION
 from tests.backends.cupy import emulated
 from tests.backends.cupy.host_run import HostRun, emulating, interpreted
-from tests.backends.cupy.programs import LARGE, SMALL, planned, traced
+from tests.backends.cupy.programs import LARGE, SMALL, counted, planned, traced
 from tests.ir.plan_checker import check
 
 large = cache(lambda name: planned(LARGE[name]))
@@ -25,12 +24,6 @@ large = cache(lambda name: planned(LARGE[name]))
 COUNTS = {
     "seed": (4, 5, 0), "layer norm": (2, 0, 0), "attention": (3, 6, 2), "adam": (2, 0, 0), "cross entropy": (2, 0, 0), "stencil": (2, 0, 0),
 }  # fmt: skip
-
-
-def counted(plan: Plan) -> tuple[int, int, int]:
-    calls = [s for s in plan.steps if isinstance(s, Call)]
-    kernels = [s for s in calls if s.node.op is REGION]
-    return len(kernels), len(calls) - len(kernels), len([s for s in plan.steps if isinstance(s, Copy)])
 
 
 @pytest.mark.parametrize("name", COUNTS)
