@@ -9,9 +9,11 @@ import numpy as np
 
 from backends.cupy.array import CupyArrays, cupy, placed
 from backends.cupy.unavailable import check_products
+from backends.straight.names import body_of
 from backends.straight.run import Run
 from ir.errors import ArgumentError, MemoryLimitError
 from ir.plan import Call, Loop, Plan
+from ir.planning import plan as make_plan
 
 _ARRAYS = CupyArrays()
 
@@ -75,20 +77,30 @@ def _steps(plan: Plan) -> list[Any]:
 
 
 def check_room(module: Any, plan: Plan) -> None:
-    """MemoryLimitError with the bill where less memory is free than the plan needs: before anything is allocated."""
+    """MemoryLimitError where less memory is free than the plan needs, before anything is allocated: the bill, and what a limit could do."""
     free = module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
     consts = sum([b.bytes for b in plan.buffers if b.kind == "const"])
     inputs = sum([b.bytes for b in plan.buffers if b.kind == "input"])
     if plan.peak_bytes + consts <= free:
         return
-    if plan.floor_bytes + consts <= free:
-        mend = f"compile with memory_limit={free - consts}: no order and no recomputation goes below {plan.floor_bytes:,}"
-    else:
-        mend = f"take smaller batches, or free what else is on the GPU: no memory_limit goes below {plan.floor_bytes:,}"
     error = MemoryLimitError(
         f"the plan needs {plan.peak_bytes + consts:,} bytes on the GPU, of which {free:,} are free: arena {plan.arena_request:,}, results "
         f"{plan.result_bytes:,}, scratch {plan.scratch_bytes:,}, constants {consts:,}; NumPy's inputs take up to {inputs:,} more",
-        op="cupy", mend=mend,
-    )  # fmt: skip
+        op="cupy",
+    )
     error.floor_bytes = plan.floor_bytes
+    limit = free - consts
+    try:
+        error.smallest_bytes = _within(plan, limit).peak_bytes
+        error.mend = f"compile with memory_limit={limit}: values are computed again, and the peak is {error.smallest_bytes:,}"
+    except MemoryLimitError as refused:
+        error.smallest_bytes = refused.smallest_bytes
+        error.mend = f"take smaller batches, or free what else is there: with memory_limit= the least found is {refused.smallest_bytes:,}"
     raise error
+
+
+def _within(plan: Plan, limit: int) -> Plan:
+    """The plan of one iteration that a memory limit would give."""
+    one = body_of(plan)
+    graph = one.traced or one.graph
+    return make_plan(graph, one.target, layouts=one.layouts, gate=one.gate, counted=one.counted, memory_limit=max(limit, 1))

@@ -237,15 +237,28 @@ def test_what_is_refused(cupy: Any) -> None:
             fn()
 
 
+def deep(x: Any) -> Any:
+    for _ in range(30):
+        x = np.tanh(x)
+    return np.sum(x)
+
+
 def test_out_of_memory() -> None:
-    """The bill is checked before anything is allocated: what it is, what is free, what a limit could reach."""
-    step, _, _, x, y = trained("cupy")
-    bill = step.plan(x, y).peak_bytes
-    with standin.installed(free=bill // 2), pytest.raises(MemoryLimitError) as raised:
-        step(x, y)
-    text = str(raised.value)
-    assert f"{bill // 2:,} are free" in text and f"{step.plan(x, y).floor_bytes:,}" in text and "memory_limit" in text
-    assert raised.value.floor_bytes == step.plan(x, y).floor_bytes
+    """The bill is checked before anything is allocated: what it is, what is free, and what a limit could reach."""
+    x = np.linspace(-1, 1, 1000)
+    fast = tracer.compile(tracer.grad(deep), backend="cupy")
+    consts = sum([b.bytes for b in fast.plan(x).buffers if b.kind == "const"])
+    bill = fast.plan(x).peak_bytes + consts
+    limit = bill // 2 - consts
+    for free, said in ((bill // 2, f"compile with memory_limit={limit}: values are computed again"), (9000, "the least found is")):
+        with standin.installed(free=free) as cupy, pytest.raises(MemoryLimitError, match=said) as raised:
+            fast(x)
+        error = raised.value
+        assert f"needs {bill:,} bytes" in str(error) and f"{free:,} are free" in str(error) and cupy.uploaded == 0
+        assert error.floor_bytes <= error.smallest_bytes < bill
+    with standin.installed(free=bill // 2):
+        tight = tracer.compile(tracer.grad(deep), backend="cupy", memory_limit=limit)
+        np.testing.assert_allclose(tight(x).get(), tracer.grad(deep)(x), rtol=1e-12)
 
 
 def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:

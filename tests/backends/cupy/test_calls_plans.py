@@ -27,25 +27,25 @@ def inputs_of(graph: Graph) -> list[Any]:
 
 
 def close(got: Any, wanted: Any, loose: bool, text: str) -> None:
-    found = got.get() if isinstance(got, standin.ndarray) else got
+    found = got if backends.owner(got) is None else backends.to_host(got)
     wide = np.asarray(wanted)
     rtol = 1e-4 if loose else 1e-9
     np.testing.assert_allclose(found, wide, rtol=rtol, atol=rtol / 10, err_msg=text)
     assert np.asarray(found).dtype == wide.dtype and np.shape(found) == wide.shape, text
 
 
-def check(graph: Graph, inputs: list[Any]) -> None:
+def check(graph: Graph, inputs: list[Any], where: Any = standin.installed) -> None:
     """Three runs of an Instance whose memory is spoilt in between: results and new states are the reference's, the inputs as before."""
     made = plan(graph, CUPY.target())
     loose = any(v.dtype.char in "fF" for node in graph.order() for v in node.outputs)
-    with standin.installed() as cupy, np.errstate(all="ignore"):
+    with where() as cupy, np.errstate(all="ignore"):
         wanted, updated = evaluate(graph, [np.array(x) if isinstance(x, np.ndarray) else x for x in inputs])
         program = CUPY.emit(made)
         instance = program.bind()
         for garbage in (0, 255, 7):
             given = [upload(x) if isinstance(x, np.ndarray) else x for x in inputs]
             got = instance.run(given)
-            assert cupy.waits == 0, "a run waits for nothing"
+            assert getattr(cupy, "waits", 0) == 0, "a run waits for nothing"
             for a, b in zip(got, wanted, strict=True):
                 close(a, b, loose, program.source)
             states = [graph.inputs.index(state) for state, _ in graph.updates]
@@ -53,8 +53,9 @@ def check(graph: Graph, inputs: list[Any]) -> None:
                 close(given[k], new, loose, program.source)
             for k, x in enumerate(inputs):
                 if isinstance(x, np.ndarray) and k not in states:
-                    np.testing.assert_array_equal(given[k].get(), x)
-            cupy.waits = 0
+                    np.testing.assert_array_equal(backends.to_host(given[k]), x)
+            if where is standin.installed:
+                cupy.waits = 0
             spoil(instance, made, garbage)
 
 
