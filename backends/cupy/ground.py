@@ -25,7 +25,7 @@ class Memory:
 
     def __init__(self, plan: Plan):
         module = cupy()
-        check_room(module, plan)
+        check_room(module, plan, 0)
         self.arena = module.empty(plan.arena_request, np.uint8)
         self._device: int = module.cuda.runtime.getDevice()
         self._stream: Any = None
@@ -54,10 +54,11 @@ class CupyGround:
     """See `backends.straight.run.Ground`."""
 
     def ready(self, plan: Plan) -> None:
-        """BackendUnavailable where the plan can't run here."""
+        """BackendUnavailable where the plan can't run here, MemoryLimitError where there is no room for it."""
         module = cupy()
         if any(isinstance(step, Call) and step.node.op.family in ("matmul", "nn") for step in _steps(plan)):
             check_products(module)
+        check_room(module, plan, sum([b.bytes for b in plan.buffers if b.kind == "const"]))
 
     def memory(self, plan: Plan) -> Memory:
         """MemoryLimitError where the device has no room for the plan."""
@@ -76,10 +77,11 @@ def _steps(plan: Plan) -> list[Any]:
     return [step for outer in plan.steps for step in (outer.body.steps if isinstance(outer, Loop) else [outer])]
 
 
-def check_room(module: Any, plan: Plan) -> None:
-    """MemoryLimitError where less memory is free than the plan needs, before anything is allocated: the bill, and what a limit could do."""
+def check_room(module: Any, plan: Plan, consts: int) -> None:
+    """MemoryLimitError where less memory is free than the plan needs, and constants of so many bytes, before anything is allocated: it has
+    the bill, and what a limit could do.
+    """
     free = module.cuda.runtime.memGetInfo()[0] + module.get_default_memory_pool().free_bytes()
-    consts = sum([b.bytes for b in plan.buffers if b.kind == "const"])
     inputs = sum([b.bytes for b in plan.buffers if b.kind == "input"])
     if plan.peak_bytes + consts <= free:
         return
