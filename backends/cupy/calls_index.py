@@ -31,6 +31,27 @@ def _known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     return all(p.strides is not None for p in reads)
 
 
+def _within(x: Place, indices: Places, axes: tuple[int, ...]) -> bool:
+    """Whether constant indices are those of the axes; of others nobody knows before the run."""
+    for place, axis in zip(indices, axes, strict=True):
+        known, size = fixed(place), x.shape[axis]
+        if known is not None and known.size and not (-size <= known.min() and known.max() < size):
+            return False
+    return True
+
+
+def _reads_within(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return _within(reads[0], reads[1:], attrs["axes"])
+
+
+def _writes_within(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return _known(reads, writes, attrs) and _within(reads[0], reads[2:], attrs["axes"])
+
+
+def _along_within(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
+    return _within(reads[0], reads[1:], (attrs["axis"],))
+
+
 # ---- joining
 def _concatenate(site: Site) -> tuple[str, ...]:
     names = ", ".join([site.name(p) for p in site.reads])
@@ -57,7 +78,8 @@ def _take_temps(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str
 
 
 def _take_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
-    return writes[0].contiguous("C") and reads[1].dtype.kind in "iu"
+    within = attrs["mode"] != "raise" or _along_within(reads, writes, attrs)
+    return writes[0].contiguous("C") and reads[1].dtype.kind in "iu" and within
 
 
 def _gather(site: Site) -> tuple[str, ...]:
@@ -184,7 +206,7 @@ def _at(site: Site) -> tuple[str, ...]:
 
 def _at_accepts(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
     """Functions whose order matters are taken where no index stands twice."""
-    return _known(reads, writes, attrs) and (attrs["ufunc"] in COMBINES or _different(reads, writes, attrs))
+    return _writes_within(reads, writes, attrs) and (attrs["ufunc"] in COMBINES or _different(reads, writes, attrs))
 
 
 def _at_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
@@ -202,8 +224,8 @@ def _set_part(which: int) -> Callable[[Site], tuple[str, ...]]:
 KERNELS: dict[str, tuple[Kernel, ...]] = {
     "concatenate": (kernel("concatenate", "concatenate", _concatenate),),
     "take": (kernel("take", "take", _take, accepts=_take_accepts, temps=_take_temps),),
-    "gather": (kernel("gather", "getitem", _gather, 2, scratch=_fresh),),
-    "take_along_axis": (kernel("take_along_axis", "getitem", _along, 2, scratch=_fresh),),
+    "gather": (kernel("gather", "getitem", _gather, 2, _reads_within, scratch=_fresh),),
+    "take_along_axis": (kernel("take_along_axis", "getitem", _along, 2, _along_within, scratch=_fresh),),
     "sort": (kernel("sort", "sort", _sort, 2, _dense, overwrites=(0,), scratch=_sort_scratch),),
     "argsort": (kernel("argsort", "argsort", _argsort, 2, _dense, scratch=_sort_scratch),),
     "set_slice": (
@@ -214,8 +236,8 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
         kernel("add_slice", "add", _add_slice("{1}"), accepts=_apart_and_known, overwrites=(0,), single=True),
         kernel("add_slice", "meeting", _add_slice("{t0}"), 2, overwrites=(0,), temps=_value),
     ),
-    "set_at": (kernel("set_at", "setitem", _set_at, 8, overwrites=(0,), scratch=_at_scratch),),
-    "add_at": (kernel("add_at", "sorted", _at, 8, _known, overwrites=(0,), scratch=_at_scratch),),
+    "set_at": (kernel("set_at", "setitem", _set_at, 8, _writes_within, overwrites=(0,), scratch=_at_scratch),),
+    "add_at": (kernel("add_at", "sorted", _at, 8, _writes_within, overwrites=(0,), scratch=_at_scratch),),
     "ufunc_at": (kernel("ufunc_at", "sorted", _at, 8, _at_accepts, overwrites=(0,), scratch=_at_scratch),),
     "set_real": (kernel("set_real", "copyto", _set_part(0), overwrites=(0,), single=True),),
     "set_imag": (kernel("set_imag", "copyto", _set_part(1), overwrites=(0,), single=True),),

@@ -44,7 +44,9 @@ class CupyWriter(Writer):
         return ()
 
     def _fill(self, step: Fill) -> str:
-        return f"{self.names.place(step.write)}.fill({self._number(step.value)})"
+        """NumPy's own type makes the number, so that an integer too large for it is NumPy's OverflowError."""
+        number = f"np.{type_name(step.write.dtype)}({self._number(step.value)})"
+        return f"{self.names.place(step.write)}.fill({number})"
 
     def _given(self, name: str, value: Value) -> str:
         return f"{name}.copy()" if is_scalar(value) else name  # the plan has numbers in its arena

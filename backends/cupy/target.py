@@ -14,6 +14,10 @@ KERNELS: dict[str, tuple[Kernel, ...]] = {
     **calls_elementwise.kernels(TABLE), **calls_reduce.KERNELS, **calls_matmul.KERNELS, **calls_index.KERNELS,
 }  # fmt: skip
 LACKING = {
+    **dict.fromkeys(
+        ("gather", "take", "take_along_axis", "set_at", "add_at"),
+        "there is no GPU lowering of an index that is out of range, or of this dtype",
+    ),
     "": "there is no GPU lowering for these operands",
     "host": "there is no GPU lowering of code that runs on the host: it would wait for the GPU and copy back and forth",
     "power": "there is no GPU lowering of integers raised to powers that may be negative: NumPy raises an error there, a GPU can't",

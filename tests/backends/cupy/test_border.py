@@ -151,6 +151,28 @@ def test_state_and_params_can_be_read_and_set(cupy: Any) -> None:
     assert type(params["w"]) is np.ndarray and (params["w"] == 1).all()
 
 
+def test_a_loss_that_is_not_finite(cupy: Any) -> None:
+    """`on_nan="raise"` waits, and nothing is updated; aux comes back beside the loss."""
+    w = tracer.Parameter(np.ones(3))
+    step = tracer.train_step(
+        lambda x: (F.sum(w * x), {"w": w * 2}), optimizers.SGD(lr=0.1), [w], backend="cupy", has_aux=True, on_nan="raise"
+    )
+    loss, aux = step(np.ones(3))
+    assert float(loss) == 3.0 and aux["w"].get().tolist() == [2.0, 2.0, 2.0] and cupy.waits
+    held = w.data.get()
+    with pytest.raises(tracer.NotFiniteError, match="iteration 1"):
+        step(np.array([1.0, np.nan, 1.0]))
+    assert (w.data.get() == held).all() and step.iteration == 1
+
+
+def test_numbers_too_large_are_numpys_errors(cupy: Any) -> None:
+    fast = tracer.compile(lambda x, k: x + k, backend="cupy")
+    x = np.ones(3, np.int8)
+    assert fast(x, 100).get().tolist() == [101] * 3
+    with pytest.raises(OverflowError):
+        fast(x, 300)
+
+
 def test_results(cupy: Any) -> None:
     """Arrays and numbers are the device's, each the caller's own; trees, truths and Python numbers are what they are."""
     fast = tracer.compile(lambda x, k: {"sum": x.sum(), "twice": x * 2, "all": (x > 0).all(), "k": k + 1, "same": x}, backend="cupy")

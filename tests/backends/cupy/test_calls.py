@@ -16,7 +16,7 @@ from ir.graph import Graph
 from ir.op import Op
 from ir.ops import TABLE
 from ir.planning import plan
-from ir.spec import spec_of
+from ir.spec import Spec, spec_of
 from tests.backends.cases import VIEWS, WITHOUT, cases
 from tests.backends.cupy import standin
 from tests.backends.test_kernels import LAYOUTS, built
@@ -30,6 +30,7 @@ NO_LOWERING = {
 }
 NAMES = [name for name in TABLE if name not in VIEWS + WITHOUT and name not in NO_LOWERING]
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.1, -0.1, 2.5, -7.25, 1e300, -1e-300, np.inf, -np.inf, np.nan])
+SINGLE = np.where(np.abs(SPECIAL) == 1e300, 1e30, SPECIAL).astype(np.float32)
 WHOLE = np.array([0, 1, -1, 2, -3, 7, 63, 64, 65, -(2**62) - 1, 2**62 + 1, -(2**63), 2**63 - 1])
 
 
@@ -70,7 +71,7 @@ def special_numbers(name: str, where: Any = standin.installed) -> None:
     op = TABLE[name]
     if op.ufunc is None or op.ufunc.nin > 2:
         return
-    for numbers in (SPECIAL, SPECIAL.astype(np.float32), WHOLE, WHOLE.astype(np.int8), WHOLE.astype(np.uint32)):
+    for numbers in (SPECIAL, SINGLE, WHOLE, WHOLE.astype(np.int8), WHOLE.astype(np.uint32)):
         pair = [numbers[:, None], numbers][: op.ufunc.nin]
         if name in ("power", "reciprocal") and numbers.dtype.kind in "iu":
             continue  # errors in NumPy; what C gives for 1 / 0
@@ -90,6 +91,25 @@ def test_what_has_no_lowering_is_named() -> None:
         with pytest.raises(ArgumentError, match=why) as raised:
             plan(made[0], CUPY.target())
         assert "test_kernels.py" in str(raised.value) and "to_cpu" in str(raised.value)
+
+
+@pytest.mark.parametrize("index", [[0, 3], [-4, 1], [2, -3]])
+def test_a_constant_index_out_of_range(index: list[int]) -> None:
+    """NumPy raises IndexError when it runs; a GPU would go round, so it is refused when it is compiled."""
+    graph = Graph()
+    x = graph.input(Spec((3,)))
+    at = np.array(index)
+    outs = [
+        TABLE["gather"](x, at, axes=(0,)), TABLE["take"](x, at, axis=0, mode="raise"), TABLE["take_along_axis"](x, at, axis=0),
+        TABLE["set_at"](x, 1.0, at, axes=(0,)), TABLE["add_at"](x, 1.0, at, axes=(0,)),
+    ]  # fmt: skip
+    for out in outs:
+        graph.outputs = [out]
+        if min(index) >= -3 and max(index) < 3:
+            plan(graph, CUPY.target())
+            continue
+        with pytest.raises(ArgumentError, match="out of range"):
+            plan(graph, CUPY.target())
 
 
 def compare(graph: Graph, inputs: list[Any], layouts: dict[int, str], what: str, where: Any = standin.installed) -> None:
