@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ir.affine import Bound, Held, Index
+from ir.affine import Bound, Held, Index, Quotient
 from ir.errors import VerifyError
 from ir.kernel import (
     COMBINES,
@@ -185,7 +185,7 @@ def _indices(statement: Statement) -> list[Index]:
 
 def _narrowed(at: Index, bounds: Sequence[Bound]) -> tuple[int, int]:
     """The span of an index where the bounds hold: each is taken out of it once, as far as it stands in it."""
-    for bound in bounds:
+    for bound in [*bounds, *[inner for outer in bounds for inner in _of_quotient(outer)]]:
         lead = next(((a, k) for a, k in bound.at.terms), None)
         if lead is None:
             continue
@@ -198,6 +198,16 @@ def _narrowed(at: Index, bounds: Sequence[Bound]) -> tuple[int, int]:
         if tried.span[1] - tried.span[0] <= at.span[1] - at.span[0]:
             at = tried
     return at.span
+
+
+def _of_quotient(bound: Bound) -> list[Bound]:
+    """What a bound of a quotient says of what is divided."""
+    if len(bound.at.terms) != 1:
+        return []
+    (atom, factor), away = bound.at.terms[0], bound.at.constant
+    if not isinstance(atom, Quotient) or factor != 1:
+        return []
+    return [Bound(atom.of, atom.by * (bound.low - away), atom.by * (bound.high - away))]
 
 
 def _fault(statement: Statement, cause: str) -> VerifyError:

@@ -68,4 +68,6 @@ KERNELS = Target(
     "cupy", {**{name: (Kernel(f"cublas.{name}", name, None),) for name in PRODUCTS if name in TABLE}, REGION.name: (GENERATED,)},
     call_ns=3000.0, fork_ns=float("inf"), cache_bytes=0, bandwidth=2000.0, alignment=256, regions=True, region_buffers=False,
     region_products=False, generator=CudaGenerator(), lone_bandwidth=25.0, shares=256,
+    lacking={"": "no kernel is generated for it", "power": "no kernel is generated for integers raised to powers that may be negative"},
+    lacking_mend='mode="calls" runs it as a call of CuPy\'s',
 )  # fmt: skip

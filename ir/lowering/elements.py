@@ -29,7 +29,6 @@ At = tuple[Index, ...]
 Key = tuple[Value, At]
 NAMES = "ijklmn"
 FAR = 1 << 62  # an index that was read may be anything
-REAL = "biuf"
 
 
 @dataclass(frozen=True)
@@ -195,16 +194,9 @@ class Elements:
     def _rule(self, node: Node) -> Rule:
         known = self._known.get(node)
         if known is None:
-            known = self._known[node] = self._checked_rule(node)
+            known = self._known[node] = self.rules(node)
         return known
 
-    def _checked_rule(self, node: Node) -> Rule:
-        for value in (*node.operands, *node.outputs):
-            if value.dtype.kind not in REAL or value.dtype == np.float16 or value.dtype.itemsize > 8:
-                raise NotLowered(f"{value.dtype} is not lowered to generated code").at(
-                    op=node.op.name, operands=zip(node.op.names(len(node.operands)), [v.spec for v in node.operands]), line=node.line
-                )
-        return self.rules(node)
 
     def _build(self, value: Value, at: At) -> Operand:
         node = value.node

@@ -88,7 +88,7 @@ def sections(e: Elements, stores: Sequence[Store], sums: Sequence[Sum]) -> tuple
     for section in found:
         loop = _Nest(e, section, known, accumulated).loop()
         names = [s.name for _, s in walk([loop]) if isinstance(s, Valued)]
-        made.append(renamed(loop, {name: f"{name}.{len(made)}" for name in names if name in used}))
+        made.append(renamed(loop, {name: f"{name}.s{len(made)}" for name in names if name in used}))
         used |= set(names)
     return tuple(made)
 

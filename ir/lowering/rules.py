@@ -22,13 +22,15 @@ from ir.planning.select import COMPARISONS, slot_dtype
 from ir.spec import promote, ufunc_dtypes
 
 BOOL = np.dtype(bool)
+SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (4, 8)}
 
 
 def rule_of(node: Node) -> Rule:
-    """The operation's rule; NotLowered where there is none."""
+    """The operation's rule; NotLowered where there is none for it or its dtypes."""
     rule = RULES.get(node.op.name) or (ELEMENTWISE if node.op.has(Trait.ELEMENTWISE) and node.op.ufunc is not None else None)
-    if rule is None:
-        cause = "the operation is not lowered to generated code"
+    unfit = [v.dtype for v in (*node.operands, *node.outputs) if v.dtype.itemsize not in SIZES.get(v.dtype.kind, ())]
+    if rule is None or unfit:
+        cause = f"{'the operation' if rule is None else unfit[0]} is not lowered to generated code"
         operands = zip(node.op.names(len(node.operands)), [v.spec for v in node.operands])
         raise NotLowered(cause).at(op=node.op.name, operands=operands, line=node.line)
     return rule

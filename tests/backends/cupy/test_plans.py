@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -13,9 +14,11 @@ from ir.evaluate import evaluate
 from ir.graph import Graph
 from ir.plan import Plan
 from ir.planning import plan
+from ir.target import Kernel
 from tests.backends.cupy import emulated
 from tests.backends.cupy.host_run import HostRun, emulating, interpreted
 from tests.backends.cupy.programs import LARGE, SMALL, counted, planned, traced
+from tests.backends.drawn import draw_program
 from tests.ir.plan_checker import check
 
 large = cache(lambda name: planned(LARGE[name]))
@@ -72,3 +75,37 @@ def test_the_kernels_give_what_the_program_means(name: str, how: Callable[[Plan]
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-6)
     for (state, _), expected in zip(made.graph.updates, states, strict=True):
         np.testing.assert_allclose(held.view(made.places[state]), expected, rtol=2e-5, atol=1e-6)
+
+
+# ---- drawn programs
+CALLED = ("sort", "argsort", "cumsum", "cumprod", "set_at")  # in the drawn programs, and not generated
+WITH_CALLS = replace(KERNELS, kernels=KERNELS.kernels | {name: (Kernel(f"call.{name}", name, None),) for name in CALLED})
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_drawn_programs(seed: int) -> None:
+    agree(seed, interpreted)
+
+
+@emulated.needs_compiler
+@pytest.mark.parametrize("seed", range(100, 106))
+def test_drawn_programs_on_the_emulator(seed: int) -> None:
+    agree(seed, emulating)
+
+
+def agree(seed: int, how: Callable[[Plan], Any]) -> None:
+    graph, given = draw_program(seed)
+    values = [v for node in graph.order() for v in node.outputs]
+    if any(v.dtype == np.float16 for v in values):
+        pytest.skip("float16 is not generated")
+    with np.errstate(all="ignore"):
+        results, states = evaluate(graph, [np.array(x) if isinstance(x, np.ndarray) else x for x in given])
+        made = plan(graph, WITH_CALLS)
+        check(made)
+        held = HostRun(made, given)
+        got = held.run(how(made)) + [held.view(made.places[state]) for state, _ in made.graph.updates]
+    wanted = [x for x, v in zip(results, graph.outputs) if v.spec.weak is None] + states
+    near = {"rtol": 1e-3, "atol": 1e-4} if any(v.dtype == np.float32 for v in values) else {"rtol": 1e-7, "atol": 1e-8}
+    for one, other in zip(got, wanted, strict=True):
+        assert one.dtype == np.asarray(other).dtype
+        np.testing.assert_allclose(one, other, **near)
