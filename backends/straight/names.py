@@ -150,7 +150,7 @@ class Names:
     # ---- places
     def place(self, place: Place) -> str:
         """The name of a place's array; its definition is made when it is first asked for."""
-        key: tuple[Any, ...] = (place.buffer.id, place.buffer.kind, place.offset, place.shape, place.strides, place.dtype)
+        key: tuple[Any, ...] = (place.buffer, place.offset, place.shape, place.strides, place.dtype)
         if place.strides is None and id(place) in self._views:
             key = (*key, id(place))
         name = self._names.get(key)
@@ -300,7 +300,7 @@ def _slow_first(place: Place) -> tuple[int, ...]:
 
 
 def _spot(place: Place) -> tuple[Any, ...]:
-    return place.buffer.id, place.buffer.kind, place.offset, place.shape, place.dtype
+    return place.buffer, place.offset, place.shape, place.dtype
 
 
 def _same_elements(a: Place, b: Place) -> bool:

@@ -92,7 +92,7 @@ def _loop(plan: Plan, graph: Graph, run: Sequence[Node], trips: int, changing: t
     once = standing.ONCE_A_LOOP if plan.memory_limit is None else {}
     body = _plan(graph, target, plan.layouts, plan.exact, plan.gate, plan.counted, results.place_rows, run, once=once)
     shared = [b for b in body.buffers if b.kind in ("input", "state", "const")]
-    first = len(body.buffers)
+    first = max([b.id for b in body.buffers], default=-1) + 1
     held = [Buffer(first, "arena", body.arena_bytes, offset=0)] if body.arena_bytes else []
     rows = tuple([_stack(index, v.spec, trips, first + 1 + index) for index, v in enumerate(graph.outputs)])
     made = Plan(

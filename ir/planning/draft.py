@@ -5,6 +5,7 @@ so when a buffer has no uses left, nothing will look at it again and its memory 
 """
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -31,6 +32,7 @@ class Draft:
         self.graph, self.target, self.layouts, self.exact = graph, target, layouts, exact
         self.packs = Packs(graph, layouts if target.pack_bytes and not exact else None)
         self.buffers: list[Buffer] = []
+        self._ids = itertools.count()  # not their number: buffers may be taken out again
         self.places: dict[Value, Place] = {}
         self.views: list[View] = []
         self.hosts: list[Host] = []
@@ -65,7 +67,7 @@ class Draft:
 
     # ---- buffers and places
     def buffer(self, kind: str, bytes: int, index: int | None = None, data: np.ndarray | None = None) -> Buffer:
-        made = Buffer(len(self.buffers), kind, bytes, index=index, data=data)
+        made = Buffer(next(self._ids), kind, bytes, index=index, data=data)
         self.buffers.append(made)
         return made
 
@@ -76,7 +78,7 @@ class Draft:
 
     def keep(self, place: Place) -> Place:
         """Takes the buffer of a loose place into the plan."""
-        place.buffer.id = len(self.buffers)
+        place.buffer.id = next(self._ids)
         self.buffers.append(place.buffer)
         return place
 

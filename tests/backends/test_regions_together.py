@@ -73,6 +73,26 @@ def test_what_reads_another_comes_behind_it() -> None:
     assert len(found) > 1 and not any(r.follows for r in found)
 
 
+def test_workers_of_each_fork_have_buffers_of_their_own() -> None:
+    """Two forks in one plan: what the first has in place of its regions' own buffers must not be taken for the second's."""
+
+    def twice(x: Any, y: Any) -> Any:
+        a, b = chain(x + x), chain(y)
+        return a, b, *[chain(z + a[-1] * b[-1]) for z in (x, y)]
+
+    given, bits = [np.linspace(0.5, 2, 3000), np.linspace(0.5, 2, 2000)], set()
+    for workers in (1, 2, 8):
+        with tiny(workers, block_elements=20):
+            fast = tracer.compile(twice)
+            bits.update([b"".join([a.tobytes() for a in fast(*given)]) for _ in range(5)])
+            plan = fast.plan(*given)
+        for a, b in zip(fast(*given), twice(*given), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12)
+        assert len({buffer.id for buffer in plan.buffers}) == len(plan.buffers)
+    assert len(bits) == 1
+    assert [r.follows for r in regions(plan)].count(True) > 1
+
+
 @pytest.mark.parametrize("order", ["C", "F"])
 def test_an_update_of_many_tensors_is_one_fork(order: str) -> None:
     """Adam over tensors of different shapes: as by hand, whatever the number of workers."""

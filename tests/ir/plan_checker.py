@@ -90,6 +90,7 @@ def lifetimes(plan: Plan) -> dict[Buffer, tuple[int, int]]:
 
 
 def check_offsets(plan: Plan) -> None:
+    assert len({buffer.id for buffer in plan.buffers}) == len(plan.buffers)
     alive = lifetimes(plan)
     for buffer, (birth, death) in alive.items():
         assert buffer.birth <= birth and buffer.death >= death
