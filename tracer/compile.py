@@ -65,8 +65,8 @@ def compile(
     another value of something that Python branched on, traces again. Raises ArgumentError for an unknown backend, and what tracing raises.
 
     `backend`: "numpy", or "cupy" for an NVIDIA GPU: NumPy arguments are uploaded at each call, CuPy's are used where they are, Variables
-    move to the GPU once, and results are CuPy arrays, which nothing waits for. `mode`: which way of the backend's to run plans ("calls" of
-    CuPy's functions); None for the best that there is.
+    move to the GPU once, and results are CuPy arrays, which nothing waits for. `mode`: which way of the backend's to run plans:
+    "calls" of CuPy's functions (so too None), or "kernels": generated ones and library products, as one graph replayed by one call.
 
     `exact`: results have the bits and the order of axes that NumPy gives them, signs of zero included; a gradient has those of its
     formulas run line by line. Otherwise rounding is up to the plan. What has no exact form is then refused: functions composed here in

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from backends.cupy.cuda_device import CudaDevice
 from backends.cupy.unavailable import available
 
 
@@ -61,6 +63,35 @@ class CupyArrays:
             target[...] = upload(value)
         else:
             np.copyto(target, self.to_host(value) if self.owns(value) else value)
+
+
+class PoolMemory:
+    """Bytes of CuPy's pool in use, given back to it with the last reference."""
+
+    def __init__(self, nbytes: int):
+        self.pointer, self.nbytes = cupy().cuda.alloc(nbytes), nbytes
+        self.ptr: int = self.pointer.ptr
+
+
+def array_over(memory: PoolMemory, shape: tuple[int, ...], dtype: Any, strides: Sequence[int] | None) -> Any:
+    """An array over memory of the pool, which it keeps."""
+    return cupy().ndarray(shape, dtype, memory.pointer, strides)
+
+
+def current_device() -> CudaDevice:
+    """The GPU that is current for CuPy, with CuPy's pool and stream."""
+    module = cupy()
+    ordinal = module.cuda.runtime.getDevice()
+    with _opening:
+        if ordinal not in _devices:
+            _devices[ordinal] = CudaDevice(
+                ordinal, PoolMemory, lambda: module.cuda.get_current_stream().ptr, array_over,
+                spare=lambda: module.get_default_memory_pool().free_bytes())  # fmt: skip
+        return _devices[ordinal]
+
+
+_devices: dict[int, CudaDevice] = {}
+_opening = threading.Lock()
 
 
 class _Geometry:

@@ -103,6 +103,7 @@ class Module:
 class CudaDevice:
     """See the module. `take(nbytes)`: memory, the driver's own where None. `user_stream()`: a stream's handle. `array(memory, shape, dtype,
     strides)`: an array of the user's. `build(text, arch, fused)`: machine code. `products`: see `cublaslt.py`.
+    `spare()`: bytes that `take` has besides those that are free on the GPU.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class CudaDevice:
         array: Callable[..., Any] | None = None,
         build: Callable[[str, str, bool], bytes] | None = None,
         products: Callable[[CudaDevice], Any] = Products,
+        spare: Callable[[], int] = lambda: 0,
     ) -> None:
         self.driver = _driver()
         self._handle = self.checked("cuDeviceGet", ordinal)
@@ -120,7 +122,7 @@ class CudaDevice:
         attribute = self.driver.CUdevice_attribute
         self.capability = tuple([int(self.checked("cuDeviceGetAttribute", attribute(what), self._handle)) for what in (MAJOR, MINOR)])
         self._take = take or partial(OwnMemory, self)
-        self._user_stream, self._array = user_stream, array
+        self._user_stream, self._array, self._spare = user_stream, array, spare
         self._build = build or (lambda text, arch, fused: nvrtc.compile_module(text, arch, fused).image)
         self._make_products = products
         self._products: Any = None
@@ -190,7 +192,7 @@ class CudaDevice:
         return PinnedMemory(self, nbytes)
 
     def available(self) -> int:
-        return int(self.checked("cuMemGetInfo")[0])
+        return int(self.checked("cuMemGetInfo")[0]) + self._spare()
 
     def upload(self, ptr: int, host: np.ndarray) -> None:
         assert host.flags.c_contiguous, "an upload takes C-ordered arrays"

@@ -35,21 +35,24 @@ class GraphInstance:
         self._mark: Any = None
         self._numbers: tuple[Any, ...] | None = None
         self._warm: dict[bool, bool] = {}
+        self._changing: frozenset[int] = frozenset()
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The results for inputs in the order of the plan's: arrays of the device, or of the host (copied there), and Python numbers.
         States are arrays of the device and are written in place.
         """
-        given = self._laid(inputs)
+        given, self._changing = self._laid(inputs), frozenset()
         with self.device.call():
             self._give(given)
             self._step(many=False)
             self._read()
             return [self._own(array, spot) for array, spot in self.program.results]
 
-    def run_many(self, inputs: Sequence[Any], steps: int) -> list[np.ndarray]:
-        """`run` so many times on the same inputs: for each result an array of the host with a row an iteration. Waits once."""
-        given = self._laid(inputs)
+    def run_many(self, inputs: Sequence[Any], steps: int, changing: Sequence[int] = ()) -> list[Any]:
+        """`run` so many times on the same inputs: for each result an array with a row an iteration. Nobody waits. The inputs `changing`
+        are numbers given as a sequence, one for each iteration; a new one waits until what reads the last is over.
+        """
+        given, self._changing = self._laid(inputs), frozenset(changing)
         arrays = [array for array, _ in self.program.results]
         with self.device.call():
             self._give(given)
@@ -57,13 +60,16 @@ class GraphInstance:
             for first in range(0, steps, self._capacity):
                 some = min(self._capacity, steps - first)
                 self.device.upload(self._base["count", 0], np.zeros(1, np.int64))
-                for _ in range(some):
+                for k in range(first, first + some):
+                    if changing and k:
+                        self._read()
+                        self._set_scalars(self._numbers_of(given, k))
                     self._step(many=True)
                 self._read()
                 for k, (array, to) in enumerate(zip(arrays, rows)):
                     if array.nbytes:
                         self.device.copy(to.ptr + first * array.nbytes, self._base["kept", k], some * array.nbytes)
-            return [self.device.download(to.ptr, (steps, *array.shape), array.dtype) for array, to in zip(arrays, rows)]
+            return [self.device.view(to, (steps, *array.shape), array.dtype) for array, to in zip(arrays, rows)]
 
     # one iteration
 
@@ -97,7 +103,12 @@ class GraphInstance:
                 self.device.copy(self._base["input", i], ptr, expected.nbytes)
         self._states = tuple(states)
         self._base.update({("state", i): ptr for i, ptr in zip(self.program.states, states)})
-        self._set_scalars(tuple([given for expected, given in zip(self.program.inputs, inputs) if expected is None]))
+        self._set_scalars(self._numbers_of(inputs, 0))
+
+    def _numbers_of(self, inputs: Sequence[Any], k: int) -> tuple[Any, ...]:
+        """The inputs that are numbers, in iteration k."""
+        numbers = [(i, given) for i, (expected, given) in enumerate(zip(self.program.inputs, inputs)) if expected is None]
+        return tuple([given[k] if i in self._changing else given for i, given in numbers])
 
     def _set_scalars(self, numbers: tuple[Any, ...]) -> None:
         if not self.program.scalar_bytes or _same(numbers, self._numbers):

@@ -250,7 +250,6 @@ def test_what_is_refused(cupy: Any) -> None:
         (lambda: tracer.grad(lambda x: (x * 2).sum())(v.data), "given to what runs on the host"),
         (lambda: tracer.compile(lambda x: x, backend="cupy", exact=True), "other last bits"),
         (lambda: tracer.compile(lambda x: x, backend="cupy", check=True), "check"),
-        (lambda: tracer.compile(lambda x: x, backend="cupy", mode="kernels"), "generated kernels"),
         (lambda: tracer.compile(lambda x: x, backend="cupy", mode="fast"), "no mode 'fast'"),
         (lambda: tracer.compile(lambda x: x, mode="calls"), "no mode 'calls'"),
         (lambda: tracer.compile(lambda x: x ** -x, backend="cupy")(np.arange(3)), "may be negative"),
