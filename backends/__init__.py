@@ -13,6 +13,7 @@ import numpy as np
 
 from backends.base import Backend
 from ir.errors import ArgumentError
+from ir.source import module_of
 
 BACKENDS: dict[str, str] = {"numpy": "backends.numpy", "cupy": "backends.cupy"}
 DEVICES: dict[str, str] = {"cupy": "cupy"}  # the library of a device's arrays, and its backend
@@ -42,7 +43,7 @@ def owner(thing: Any) -> Backend | None:
     >>> owner(np.ones(3)) is None
     True
     """
-    name = DEVICES.get(type(thing).__module__.partition(".")[0])
+    name = DEVICES.get(module_of(type(thing)).partition(".")[0])
     if name is None:
         return None
     backend = get(name)

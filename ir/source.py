@@ -107,3 +107,8 @@ def line_at(spot: Spot) -> Line:
     code, at = spot
     number = next((start[0] for start in islice(code.co_positions(), at // 2, None)), None)
     return _line(code.co_filename, number or code.co_firstlineno, code.co_name, "forward")
+
+
+def module_of(kind: type) -> str:
+    """The module of a class; none where the class has a property of that name for its objects, as proxies and classes made in C do."""
+    return kind.__module__ if isinstance(kind.__module__, str) else ""

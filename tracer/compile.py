@@ -79,7 +79,8 @@ def compile(
     function closes over; AuditError names the lines whose results would be baked in. What it prints is printed each time.
 
     `memory_limit`: bytes, or text such as "200MB" (10**6) or "200MiB" (2**20), within which `plan.peak_bytes` stays. Where need be, values
-    are let go and computed again; results keep their bits. MemoryLimitError is raised before anything runs where no such plan is found.
+    are let go and computed again; results keep their bits, unless blocks must be shorter too. MemoryLimitError is raised before anything
+    runs where no such plan is found.
 
     >>> import numpy as np, tracer
     >>> fast = tracer.compile(lambda x, k: np.tanh(x) * k)

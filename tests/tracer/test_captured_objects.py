@@ -56,6 +56,26 @@ def properties():
 
 
 @case
+def a_proxy_that_names_another_module():
+    class Proxy:
+        k = 2.0
+
+        @property
+        def __module__(self):
+            return "elsewhere"
+
+    proxy = Proxy()
+    fn = lambda x: x * proxy.k if proxy is not None else x * Proxy.k
+    yield fn
+    proxy.k = 3.0
+    yield fn
+    Proxy.k = 4.0
+    del proxy.k
+    yield fn
+    yield functools.partial(lambda held, x: x * held.k, proxy)
+
+
+@case
 def dynamic_attributes():
     class Model:
         def __init__(self):

@@ -76,7 +76,7 @@ def _sliced(a: tuple[int, ...], b: tuple[int, ...], here: tuple[np.ndarray, ...]
     """The shared elements as a slice of each array with the same axes, where they are one."""
     if len(a) != len(b) or not a:
         return None
-    box = tuple([len(np.unique(i)) for i in there])
+    box = tuple([np.count_nonzero(np.bincount(i)) for i in there])  # how many different indices: np.unique takes ten times as long
     if int(np.prod(box)) != there[0].size:
         return None
     found: list[Index] = []

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ir.source import is_library
+from ir.source import is_library, module_of
 from tracer.captures.code import Uses
 from tracer.captures.fetch import Fetch
 from tracer.captures.seen import MAPPINGS, PLAIN, SEQUENCES, SETS, file_of, is_foreign, is_mapping, is_open, is_pythons, is_whole, slots_of
@@ -156,7 +156,7 @@ def inside(step: Step, use: Uses | None, owners: list[Owner | Named]) -> list[St
         owners += [Named(step)] if type(thing).rank == 3 else []
         return []
     kind = type(thing)
-    if is_library(file_of(kind)) and kind.__module__.startswith("tracer") and hasattr(thing, "__wrapped__"):
+    if is_library(file_of(kind)) and module_of(kind).startswith("tracer") and hasattr(thing, "__wrapped__"):
         return [Step(name, Fetch(fetch, "attribute", "__wrapped__"), thing.__wrapped__, 0, ROOT)]  # which it calls by its twin
     if depth >= DEPTH:
         return []

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ir.source import is_library
+from ir.source import is_library, module_of
 from tracer.operands.stack import Operand
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -64,10 +64,11 @@ def is_mapping(thing: Any) -> bool:
 def is_open(kind: type) -> bool:
     """Whether the attributes of such objects count: those of the user's classes and of installed packages, not Python's or ours."""
     file = file_of(kind)
-    name = f"{kind.__module__}.{kind.__qualname__}"
+    module = module_of(kind)
+    name = f"{module}.{kind.__qualname__}"
     if name in _OPEN_NAMES or name.startswith("numpy.polynomial."):
         return True
-    return kind in _OPEN or not is_library(file) and (not is_pythons(kind.__module__, file) or issubclass(kind, _OPEN))
+    return kind in _OPEN or not is_library(file) and (not is_pythons(module, file) or issubclass(kind, _OPEN))
 
 
 def is_pythons(module: str, file: str) -> bool:
@@ -77,8 +78,9 @@ def is_pythons(module: str, file: str) -> bool:
 
 def file_of(kind: type) -> str:
     """The file of a class. Python's own may have none, and those typed in by the user."""
-    found = getattr(sys.modules.get(kind.__module__), "__file__", None)
-    return found or ("<frozen>" if is_pythons(kind.__module__, "") else "<typed>")
+    module = module_of(kind)
+    found = getattr(sys.modules.get(module), "__file__", None)
+    return found or ("<frozen>" if is_pythons(module, "") else "<typed>")
 
 
 def slots_of(kind: type) -> list[str]:

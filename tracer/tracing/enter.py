@@ -9,7 +9,7 @@ import numpy as np
 
 import backends
 from ir.errors import Error, TraceError
-from ir.source import Line
+from ir.source import Line, module_of
 from ir.spec import WEAK, Spec, check_dtype, weak_spec
 from tracer import trees
 from tracer.arrays.scalar import TracedScalar
@@ -91,7 +91,7 @@ def _enter_leaf(tracing: Tracing, leaf: Any, name: str, line: Line | None) -> tu
     if is_foreign(leaf):
         kind = type(leaf)
         raise refuse(
-            f"it is of type {kind.__module__.partition('.')[0]}.{kind.__name__}, an array of another library",
+            f"it is of type {module_of(kind).partition('.')[0]}.{kind.__name__}, an array of another library",
             f"give it as NumPy's: np.asarray({name})",
         )
     return leaf, LeafIn("static", name)
