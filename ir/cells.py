@@ -33,8 +33,8 @@ class Cells:
     def __init__(self, bounds: Bounds, held: np.ndarray):
         found = []
         for axis, ends in enumerate(bounds):
-            moved = np.moveaxis(held, axis, 0)
-            starts = [k for k in range(len(ends) - 1) if k == 0 or not np.array_equal(moved[k], moved[k - 1])]
+            rows = np.moveaxis(held, axis, 0).reshape(len(ends) - 1, -1)  # of a mask as it is as many as its axis is long
+            starts = [0, *(np.flatnonzero((rows[1:] != rows[:-1]).any(axis=1)) + 1).tolist()][: len(rows)]
             held = np.take(held, starts, axis=axis)
             found.append((*[ends[k] for k in starts], ends[-1]))
         self.bounds, self.held = tuple(found), held

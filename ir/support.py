@@ -124,9 +124,15 @@ class Supports:
         found: Support | None = None
         for k, (axis, size, count) in enumerate(zip(axes, node.operands[0].shape, node.outputs[0].shape, strict=True)):
             if type(axis) is Shift and count < size:
-                array = np.zeros((*[1] * k, size, *[1] * (len(axes) - k - 1)), bool)
-                array.reshape(-1)[axis.start + axis.step * np.arange(count)] = True
-                found = self.both(found, self._known(Cells.along(array), True))
+                shape, ends = (*[1] * k, size, *[1] * (len(axes) - k - 1)), (axis.start, axis.start + axis.step * (count - 1))
+                if abs(axis.step) == 1 and count:
+                    spans = [(min(ends), max(ends) + 1) if n == k else (0, 1) for n in range(len(axes))]
+                    read = Cells.box(shape, spans)
+                else:
+                    array = np.zeros(shape, bool)
+                    array.reshape(-1)[axis.start + axis.step * np.arange(count)] = True
+                    read = Cells.along(array)
+                found = self.both(found, self._known(read, True))
         return found
 
     def _through(self, support: Support | None, node: Node, position: int) -> Support | None:

@@ -55,3 +55,12 @@ def test_large_ones_are_few_numbers():
     inner = Cells.box((10**6, 10**6), [(1, 10**6 - 1), (1, 10**6 - 1)])
     ring = Cells.box((10**6, 10**6), [(0, 10**6), (0, 10**6)]).joined(inner, np.greater)
     assert inner.count() == ring.count() == 9 and ring.joined(inner, np.logical_or).held.all()
+
+
+def test_a_long_mask_as_it_is():
+    mask = np.zeros((3, 300_000), bool)
+    mask[1, 10:-10] = True
+    cells = Cells.along(mask)
+    assert cells.bounds == ((0, 1, 2, 3), (0, 10, 299_990, 300_000)) and cells.held.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    every_second = np.arange(300_000) % 2 == 0
+    assert Cells.along(every_second).count() == 300_000

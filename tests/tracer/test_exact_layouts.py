@@ -64,6 +64,9 @@ HELD: list[tuple[str, Callable[..., Any], Make]] = [
     ("sums of real parts", lambda z: z.real.sum(0), lambda: (numbers(37, 3, dtype="c16"),)),
     ("one element forwards", lambda x: x[2:3] * x[3:4], lambda: (numbers(5, dtype="c8"),)),
     ("more elements backwards", lambda x: x[::-1] * x, lambda: (numbers(5, dtype="c8"),)),
+    ("traces of many", lambda x: np.trace(x * 2, axis1=1, axis2=2), lambda: (numbers(64, 70, 70),)),
+    ("diagonals of reversed columns", lambda x: np.diagonal(x[..., ::-1], 1, 2, 0).sum(0), lambda: (numbers(70, 64, 70),)),
+    ("diagonals in F order", lambda x: np.diagonal(x, -1, 0, 2).sum(1), lambda: (np.asfortranarray(numbers(70, 64, 70)),)),
 ]
 
 
