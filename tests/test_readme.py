@@ -38,6 +38,7 @@ def test_the_gate_runs_the_second_command_as_written():
     after = gate.index('-c "$command"')
     assert after < gate.index("-m ruff check .") and after < gate.index("-m mypy")
     assert "GRADPLAN_REQUIRE_DOT=1" in gate and "graphviz" in gate
+    assert "GRADPLAN_REQUIRE_GXX=1" in gate and "install -y -qq g++" in gate
 
 
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)|\| `(\w+/)` \|", README))

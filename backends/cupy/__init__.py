@@ -12,7 +12,7 @@ from backends.cupy.kernel_program import KernelProgram
 from backends.cupy.kernels import KERNELS
 from backends.cupy.target import CALLS
 from backends.straight.run import Program
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, NotLowered
 from ir.plan import Call, Copy, Loop, Plan
 from ir.target import Target
 
@@ -48,7 +48,11 @@ class CupyBackend:
         if plan.target is KERNELS:
             if look is not None:
                 raise ArgumentError("steps of one graph can't be looked at one by one", op="check", mend='give mode="calls"')
-            return KernelProgram(plan, self.device, ticks, settle)
+            try:
+                return KernelProgram(plan, self.device, ticks, settle)
+            except NotLowered as error:
+                error.mend = error.mend or 'give mode="calls"'
+                raise
         return Program(plan, emit_source(plan, watched=look is not None), _GROUND, look, ticks, settle)
 
     def remarks(self, plan: Plan, uploaded: int) -> list[str]:

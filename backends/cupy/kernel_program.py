@@ -15,7 +15,9 @@ from backends.cupy.device import Device
 from backends.cupy.graph_run import GraphInstance
 from backends.cupy.plan_program import program
 from backends.cupy.work import Launch, Multiply, Program, Spot, Work
+from backends.interrupts import without_interrupts
 from backends.straight.names import body_of
+from ir.errors import NotLowered
 from ir.plan import Loop, Plan
 
 
@@ -25,6 +27,8 @@ class KernelProgram:
     def __init__(
         self, plan: Plan, device: Callable[[], Device], ticks: Iterator[int] | None = None, settle: Settle | None = None
     ):  # fmt: skip
+        if None in plan.results:
+            raise NotLowered("a graph on a device gives arrays, no Python numbers")
         self.plan, self.work = plan, program(body_of(plan))
         self.source = listing(self.work)
         self._device, self._settle = device, settle
@@ -70,12 +74,13 @@ class KernelInstance:
             running = self._running = GraphInstance(self._work, self._device())
         if self._settle is not None and any(running.device.address(inputs[i]) is None for i in self._work.states):
             inputs = self._settle(inputs)
-        if self._loop is None:
-            results = running.run(inputs)
-        else:
-            results = running.run_many(inputs, self._loop.trips, self._loop.changing)
-        for _ in range((1 if self._loop is None else self._loop.trips) if self._counted else 0):
-            next(self._ticks)
+        with without_interrupts():  # what is asked of the device, and what is counted, is all of a run or nothing
+            if self._loop is None:
+                results = running.run(inputs)
+            else:
+                results = running.run_many(inputs, self._loop.trips, self._loop.changing)
+            for _ in range((1 if self._loop is None else self._loop.trips) if self._counted else 0):
+                next(self._ticks)
         return results
 
 

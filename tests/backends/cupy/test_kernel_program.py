@@ -9,7 +9,7 @@ import pytest
 
 import backends
 import tracer
-from ir.errors import ArgumentError
+from ir.errors import ArgumentError, NotLowered
 from ir.planning import plan
 from tests.backends.cupy import emulated, standin
 from tests.backends.cupy.emulated_device import EmulatedDevice
@@ -120,6 +120,12 @@ def test_what_has_no_kernel_is_named_with_its_line(fn: Any, dtype: str) -> None:
     compiled = tracer.compile(lambda x: fn(x), backend="cupy", mode="kernels")
     with pytest.raises(ArgumentError, match='(?s)no kernel is generated for it.*test_kernel_program.py:.*mode="calls"'):
         compiled.source(np.ones(5, dtype))
+
+
+def test_what_no_graph_gives_is_refused() -> None:
+    compiled = tracer.compile(lambda x, n: (x + 1, n * 2), backend="cupy", mode="kernels")
+    with pytest.raises(NotLowered, match='(?s)gives arrays, no Python numbers.*mode="calls"'):
+        compiled.source(np.ones(5), 3)
 
 
 def test_modes_have_targets_of_their_own() -> None:
