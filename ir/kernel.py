@@ -37,7 +37,7 @@ COMBINES = ("add", "multiply", "maximum", "minimum", "logical_or", "logical_and"
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """Memory of `count` elements. `low`: the first that is touched, counted from where it begins (below 0 where strides are negative).
+    """Memory of `count` elements, counted from `low` on (below 0 where strides are negative): its address is that of element `low`.
     `aligned`: of how many bytes its address is known to be a multiple.
     """
 

@@ -83,6 +83,7 @@ CASES: dict[str, Callable[[int], Case]] = {
     "Fortran's order": lambda n: Case(
         lambda x, y: e.exp(x) + y, [np.asfortranarray(a) for a in drawn(22, (n, 3), (n, 3))], strides=[(4, 4 * n), (4, 4 * n)]
     ),
+    "backwards in memory": lambda n: Case(lambda x, y: x * 2.0 + y, drawn(23, (n,), (n,)), strides=[(-4,), None], turned=(0,)),
     "cast": lambda n: Case(lambda x: [e.cast(x * 100.0, dtype=np.dtype(np.int16)), e.greater(x, 0.0)], drawn(18, (n,))),
     "mask": lambda n: Case(lambda x, c: e.where(c, x, 0.0), [*drawn(19, (n, 2)), np.arange(2 * n).reshape(n, 2) % 3 == 0]),
 }  # fmt: skip

@@ -20,7 +20,9 @@ from ir.spec import Spec
 
 @dataclass
 class Case:
-    """`fn(*values)` gives a Value or a list of them, of which the last `parts` are left in `shares`. `over`: outputs over inputs."""
+    """`fn(*values)` gives a Value or a list of them, of which the last `parts` are left in `shares`. `over`: outputs over inputs.
+    `strides` of the inputs; those `turned` lie backwards.
+    """
 
     fn: Callable[..., Any]
     arrays: Sequence[np.ndarray]
@@ -29,6 +31,7 @@ class Case:
     over: Mapping[int, int] = field(default_factory=dict)
     strides: Sequence[tuple[int, ...] | None] = ()
     name: str = "kernel"
+    turned: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         self.graph = self.built([a.dtype for a in self.arrays])
@@ -51,7 +54,8 @@ class Case:
         for param in self.form.params:
             if param.name.startswith("in"):
                 array = self.arrays[int(param.name[2:])]
-                made[param.name] = array.reshape(-1).copy() if not self.strides else array.T.reshape(-1).copy()
+                flat = array.T.reshape(-1) if self.strides else array.reshape(-1)
+                made[param.name] = (flat[::-1] if int(param.name[2:]) in self.turned else flat).copy()
             elif param.name.startswith("const"):
                 made[param.name] = self.constants[param.name].array().reshape(-1).copy()
             else:

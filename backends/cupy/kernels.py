@@ -5,9 +5,8 @@ one block of threads alone moves about 25; a reduction is spread over two blocks
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from backends.cupy.cuda import kernel_text
+from ir.affine import Dim, Index
 from ir.errors import NotLowered
 from ir.graph import Graph, Node
 from ir.kernel import Load, LoopForm, Store, dims_of
@@ -15,6 +14,7 @@ from ir.lowering import lower
 from ir.lowering.rules import rule_of
 from ir.ops import TABLE
 from ir.planning.blocks import REGION
+from ir.spec import Spec
 from ir.target import Kernel, Target
 
 OFTEN, MANY = 4, 100  # statements of a kernel: so many for each node, and so many more
@@ -39,28 +39,28 @@ class CudaGenerator:
             kernel_text(form)
         except NotLowered as error:
             return error.cause, ()
-        return "", tuple([overwritable(form, graph, k) if k < len(graph.outputs) - len(parts) else () for k in range(len(graph.outputs))])
+        lent = overwritable(form, graph)
+        return "", tuple([lent.get(k, ()) if k < len(graph.outputs) - len(parts) else () for k in range(len(graph.outputs))])
 
 
-def overwritable(form: LoopForm, graph: Graph, output: int) -> tuple[int, ...]:
-    """The inputs of an output's spec that the kernel reads only at the element that it writes, and in the same iteration."""
-    reads: dict[str, list[tuple[Sequence[object], Load]]] = {}
-    written = None
+def overwritable(form: LoopForm, graph: Graph) -> dict[int, tuple[int, ...]]:
+    """For each output the inputs of its spec that the kernel reads only at the element that it writes, and in the same iteration."""
+    reads: dict[str, set[tuple[int, frozenset[Dim], Index]]] = {}
+    writes: dict[str, tuple[int, frozenset[Dim], Index]] = {}
     for loops, statement in form.statements():
-        if isinstance(statement, Load):
-            reads.setdefault(statement.param, []).append(((loops[0], set(dims_of(loops))), statement))
-        elif isinstance(statement, Store) and statement.param == f"out{output}":
-            written = (loops[0], set(dims_of(loops))), statement
-    if written is None:
-        return ()
-    (section, dims), store = written
-    found = []
+        if isinstance(statement, Load | Store):
+            where = id(loops[0]), frozenset(dims_of(loops)), statement.at
+            if isinstance(statement, Load):
+                reads.setdefault(statement.param, set()).add(where)
+            else:
+                writes[statement.param] = where
+    inputs: dict[tuple[Spec, tuple[int, frozenset[Dim], Index]], list[int]] = {}
     for k, value in enumerate(graph.inputs):
-        mine = reads.get(f"in{k}", [])
-        alike = all(where[0] is section and where[1] == dims and load.at == store.at for where, load in mine)
-        if mine and alike and value.spec == graph.outputs[output].spec:
-            found.append(k)
-    return tuple(found)
+        found = reads.get(f"in{k}", set())
+        if len(found) == 1:
+            inputs.setdefault((value.spec, next(iter(found))), []).append(k)
+    given = [(k, writes.get(f"out{k}")) for k in range(len(graph.outputs))]
+    return {k: tuple(inputs.get((graph.outputs[k].spec, where), ())) for k, where in given if where is not None}
 
 
 GENERATED = Kernel("kernel", REGION.name, None, single=True)

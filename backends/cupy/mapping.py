@@ -103,7 +103,7 @@ def lies_together(s: Load | Store, section: Loop, params: Mapping_[str, Param], 
     at = s.at.put(dict(zip(section.dims, apart(index(whole), tuple([d.size for d in section.dims])))))
     param = params[s.param]
     nbytes = width * param.dtype.itemsize
-    plain = at.terms == ((whole, 1),) and at.constant % width == 0 and not s.when
+    plain = param.low == 0 and at.terms == ((whole, 1),) and at.constant % width == 0 and not s.when
     return plain and nbytes <= VECTOR_BYTES and param.aligned % nbytes == 0
 
 

@@ -41,6 +41,7 @@ class Statements:
         self.dims: dict[Dim, str] = {}
         self.made: dict[str, Valued] = {}
         self.keeps = {s.name for s in kept(self.sweeps)} if mapping.keeps else set()
+        self.low = {p.name: p.low for p in form.params}
         self.put: dict[Dim, Index] = {}
         self.line: Line | None = None
         self.wide: dict[Statement, str] = {}
@@ -62,7 +63,7 @@ class Statements:
         own = scalars.c_type(s.dtype)
         match s:
             case Load():
-                text = self.wide.get(s) or f"{s.param}[{self._index(s.at)}]"
+                text = self.wide.get(s) or f"{s.param}[{self._element(s)}]"
                 text += " != 0" if s.dtype.kind == "b" else ""
                 guards = [*live, *self._bounds(s.when)]
                 if guards:
@@ -83,7 +84,7 @@ class Statements:
 
     def _store(self, s: Store) -> str:
         guards = self._bounds(s.when)
-        text = f"{self.wide.get(s) or f'{s.param}[{self._index(s.at)}]'} = {self._operand(s.operand)};"
+        text = f"{self.wide.get(s) or f'{s.param}[{self._element(s)}]'} = {self._operand(s.operand)};"
         return (f"if ({' && '.join(guards)}) {text}" if guards else text) + self._comment(s.line)
 
     def _comment(self, line: Line | None) -> str:
@@ -129,6 +130,10 @@ class Statements:
         for dim, at in zip(dims, apart(index(whole), tuple([d.size for d in dims]))):
             self.put[dim] = at
         return lines
+
+    def _element(self, s: Load | Store) -> str:
+        """Where in the param it lies, whose address is that of the first element that is touched."""
+        return self._index(s.at + -self.low[s.param])
 
     def _index(self, at: Index) -> str:
         return self._expression(at.put(self.put))

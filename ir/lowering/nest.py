@@ -74,7 +74,10 @@ def sections(e: Elements, stores: Sequence[Store], sums: Sequence[Sum]) -> tuple
         outer = _results(e, known, store, accumulated) if inside else dims
         for section in found:
             along = frozenset(section.rows)
-            fits = dims >= along and (dims - along - section.inner == section.outer if along or not inside else outer == section.outer)
+            if along or not inside:
+                fits = along <= dims - inside and dims - along - section.inner == section.outer
+            else:
+                fits = outer == section.outer
             if fits and section.loads & loads:
                 break
         else:
