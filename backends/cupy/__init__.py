@@ -61,7 +61,7 @@ class CupyBackend:
             steps = [step for outer in plan.steps for step in (outer.body.steps if isinstance(outer, Loop) else [outer])]
             nodes = sum([isinstance(step, Call | Copy) for step in steps])
             return [f"runs as one graph of {nodes} launches, generated kernels and products of cublasLt's", *_uploads(uploaded)]
-        why = 'as mode="calls" asks' if self.mode == "calls" else "the only way there is yet"
+        why = 'as mode="calls" asks' if self.mode == "calls" else 'the surest way; mode="kernels" generates kernels'
         calls = sum([isinstance(step, Call) for step in plan.steps])
         found = [f"runs as plain calls of CuPy's, {why}: {calls} operations"]
         return [*found, *_uploads(uploaded)]

@@ -56,6 +56,9 @@ RESERVED = {
     "adjacent",
     "hosted",
     "support",
+    "given",
+    "set_at",
+    "combine_at",
 }
 _ASSIGNED = re.compile(r"(?:\w+\s*=\s*)*([A-Za-z_]\w*)\s*=(?!=)")
 _FUNCTION = re.compile(r"\b(np|cp)((?:\.\w+)+)|\bsupport\.(\w+)")

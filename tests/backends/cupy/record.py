@@ -30,7 +30,7 @@ UFUNCS = (
     "sinh", "sqrt", "square", "subtract", "tan", "tanh", "trunc",
 )  # fmt: skip
 ELSEWHERE = (
-    "cuda.get_current_stream", "cuda.nvrtc.getVersion", "cuda.runtime.CUDARuntimeError", "cuda.runtime.getDevice",
+    "cuda.alloc", "cuda.get_current_stream", "cuda.nvrtc.getVersion", "cuda.runtime.CUDARuntimeError", "cuda.runtime.getDevice",
     "cuda.runtime.getDeviceCount", "cuda.runtime.memGetInfo", "get_default_memory_pool", "ndarray",
 )  # fmt: skip
 

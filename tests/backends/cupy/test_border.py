@@ -11,7 +11,7 @@ import pytest
 
 import tracer
 from backends.cupy import unavailable
-from ir.errors import ArgumentError, MemoryLimitError, TraceError
+from ir.errors import ArgumentError, MemoryLimitError, NotLowered, TraceError
 from tests.backends.cupy import standin
 from tracer import Variable, cuda, optimizers
 from tracer import functions as F
@@ -222,6 +222,17 @@ def test_layouts(cupy: Any) -> None:
         np.testing.assert_allclose(fast(x).get(), (x.get() + 1.0).sum(0), rtol=1e-14)
 
 
+def test_names_of_the_users_that_programs_use_too(cupy: Any) -> None:
+    def names(cp: Any) -> Any:
+        given = cp * 2
+        set_at = given + 1
+        arena = np.tanh(set_at)
+        return arena[np.array([0, 0, 2])] + set_at
+
+    x = np.arange(3.0)
+    np.testing.assert_allclose(tracer.compile(names, backend="cupy")(x).get(), names(x), rtol=1e-14)
+
+
 def test_streams(cupy: Any) -> None:
     """A run on another stream waits for what the one before still does in the same memory."""
     fast = tracer.compile(lambda x: (x * 2 + 1).sum(), backend="cupy")
@@ -250,12 +261,15 @@ def test_what_is_refused(cupy: Any) -> None:
         (lambda: tracer.grad(lambda x: (x * 2).sum())(v.data), "given to what runs on the host"),
         (lambda: tracer.compile(lambda x: x, backend="cupy", exact=True), "other last bits"),
         (lambda: tracer.compile(lambda x: x, backend="cupy", check=True), "check"),
+        (lambda: tracer.compile(lambda x: np.sort(x), backend="cupy", mode="kernels")(np.ones(3)), "no kernel is generated"),
+        (lambda: tracer.compile(lambda x, k: (x, k + 1), backend="cupy", mode="kernels")(np.ones(3), 2), "no Python numbers"),
         (lambda: tracer.compile(lambda x: x, backend="cupy", mode="fast"), "no mode 'fast'"),
         (lambda: tracer.compile(lambda x: x, mode="calls"), "no mode 'calls'"),
         (lambda: tracer.compile(lambda x: x ** -x, backend="cupy")(np.arange(3)), "may be negative"),
     ):
-        with pytest.raises(ArgumentError, match=why):
+        with pytest.raises((ArgumentError, NotLowered), match=why) as raised:
             fn()
+        assert raised.value.mend
 
 
 def deep(x: Any) -> Any:
@@ -296,6 +310,10 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(type(v.data) is np.ndarray for v in params) and step.iteration == 0
     with pytest.raises(tracer.BackendUnavailable):
         Variable(np.ones(2)).to_gpu()
+    step, _, _, x, y = trained("cupy", mode="kernels")
+    assert "__global__" in step.source(x, y) and "one graph of" in str(step.explain())
+    with pytest.raises(tracer.BackendUnavailable, match="CuPy is not installed"):
+        step(x, y)
 
 
 @pytest.mark.parametrize("what", ["driver", "device", "none visible", "nvrtc", "cublas"])
