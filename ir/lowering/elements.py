@@ -333,3 +333,14 @@ class Elements:
         for operand in operands:
             from_dims |= self.domain[operand] if isinstance(operand, str) else frozenset()
         return from_dims - frozenset(statement.over) if isinstance(statement, Reduce) else from_dims
+
+
+def broadcast_at(value: Value, at: At) -> At:
+    """Of an operand that is broadcast to a result, the indices that go with those of the result."""
+    lead = len(at) - value.ndim
+    return tuple([ZERO if n == 1 else at[lead + k] for k, n in enumerate(value.shape)])
+
+
+def first(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
+    """The rule's `build` of what moves elements: the one that it is."""
+    return given[0]

@@ -5,19 +5,18 @@ others by name.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from ir.affine import ZERO, Bound, Dim, Index, apart, flat, index
+from ir.affine import ZERO, Bound, apart, flat
 from ir.errors import NotLowered
-from ir.graph import CONSTANT, Node, Value
+from ir.graph import Node
 from ir.kernel import Operand, literal
-from ir.lowering.elements import At, Elements, Key, Rule
+from ir.lowering import rules_index, rules_reduce
+from ir.lowering.elements import At, Elements, Key, Rule, broadcast_at, first
 from ir.op import Trait
-from ir.ops.places import placement, ranges
-from ir.planning.blocks import identity
+from ir.ops.places import ranges
 from ir.planning.select import COMPARISONS, slot_dtype
 from ir.spec import promote, ufunc_dtypes
 
@@ -37,12 +36,6 @@ def rule_of(node: Node) -> Rule:
 
 
 # ---- elementwise
-def broadcast_at(value: Value, at: At) -> At:
-    """Of an operand that is broadcast to a result, the indices that go with those of the result."""
-    lead = len(at) - value.ndim
-    return tuple([ZERO if n == 1 else at[lead + k] for k, n in enumerate(value.shape)])
-
-
 def _pointwise(e: Elements, node: Node, at: At) -> list[Key | None]:
     return [(v, broadcast_at(v, at)) for v in node.operands]
 
@@ -61,10 +54,6 @@ def _elementwise(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> O
         dtypes[:2] = [wide, wide]
     operands = [e.cast(v, dtype, node.line) for v, dtype in zip(given, dtypes)]
     return e.scalar(node.op.name, operands, dtypes[-1], node.line)
-
-
-def _first(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
-    return given[0]
 
 
 def _where(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
@@ -178,214 +167,13 @@ def _add_slice(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Ope
     return e.scalar("where", [inside, e.cast(total, base.dtype, node.line), old], base.dtype, node.line)
 
 
-# ---- read at an index
-def _taken(e: Elements, node: Node, at: At) -> list[Key | None]:
-    x, indices = node.operands
-    axis = node.attrs["axis"]
-    where = e.gathered(indices, at[axis : axis + indices.ndim], x.shape[axis], node.attrs["mode"])
-    return [(x, (*at[:axis], where, *at[axis + indices.ndim :]))]
-
-
-def _gathered(e: Elements, node: Node, at: At) -> list[Key | None]:
-    x, *indices = node.operands
-    axes = node.attrs["axes"]
-    _, first, place = placement(x.spec, tuple([i.spec for i in indices]), axes)
-    depth = max([i.ndim for i in indices])
-    own = [at[p] if p >= 0 else ZERO for p in place]
-    for axis, i in zip(axes, indices):
-        own[axis] = e.gathered(i, broadcast_at(i, at[first : first + depth]), x.shape[axis])
-    return [(x, tuple(own))]
-
-
-def _along(e: Elements, node: Node, at: At) -> list[Key | None]:
-    x, i = node.operands
-    axis = node.attrs["axis"]
-    own = list(broadcast_at(x, at))
-    own[axis] = e.gathered(i, broadcast_at(i, at), x.shape[axis])
-    return [(x, tuple(own))]
-
-
-def counts_along(value: Value) -> int | None:
-    """The axis along which a constant index array counts 0, 1, 2, ...; None where it does not."""
-    if value.node.op is not CONSTANT or value.spec.size < 2 or max(value.shape) != value.spec.size:
-        return None
-    counts = np.array_equal(value.node.attrs["value"].array().reshape(-1), np.arange(value.spec.size))
-    return value.shape.index(value.spec.size) if counts else None
-
-
-# ---- written at an index: each element looks for the values that are written to it
-def _looks(e: Elements, node: Node, at: At) -> tuple[tuple[Dim, ...], list[Bound], At]:
-    """The dims of the index arrays, whether they point at this element, and the indices of the value."""
-    base, value, *indices = node.operands
-    axes = node.attrs["axes"]
-    shape, first, place = placement(base.spec, tuple([i.spec for i in indices]), axes)
-    depth = max([i.ndim for i in indices])
-    sizes = shape[first : first + depth]
-    counted = {depth - i.ndim + k: axis for axis, i in zip(axes, indices) if (k := counts_along(i)) is not None}  # no need to look
-    dims = e.fresh(node, at, [1 if k in counted else n for k, n in enumerate(sizes)])
-    looked = tuple([at[counted[k]] if k in counted else index(d) if d.size != 1 else ZERO for k, d in enumerate(dims)])
-    bounds = [Bound(at[axis], 0, sizes[k]) for k, axis in counted.items()]
-    for axis, i in zip(axes, indices):
-        if axis not in counted.values():
-            bounds.append(Bound(e.gathered(i, broadcast_at(i, looked), base.shape[axis]) - at[axis], 0, 1))
-    written: list[Index] = [ZERO] * len(shape)
-    written[first : first + depth] = looked
-    for axis, p in enumerate(place):
-        if p >= 0:
-            written[p] = at[axis]
-    lead = value.ndim - len(shape)
-    own: list[Index] = [ZERO] * max(0, lead) + written[max(0, -lead) :]
-    return tuple([d for d in dims if d.size != 1]), bounds, tuple([ZERO if n == 1 else i for n, i in zip(value.shape, own)])
-
-
-def _at_indices(e: Elements, node: Node, at: At) -> list[Key | None]:
-    _, bounds, value_at = _looks(e, node, at)
-    needed = [(w.value, w.at) for b in bounds for w in e._gathers_in(b.at)]
-    return [(node.operands[0], at), (node.operands[1], value_at), *needed]
-
-
-def _add_at(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
-    base, value = node.operands[:2]
-    dims, bounds, _ = _looks(e, node, at)
-    for b in bounds:
-        for wanted in e._gathers_in(b.at):
-            e._gather(wanted, node.line)
-    wide = promote(base.spec.strong(), value.spec)
-    zero = literal(identity(np.add, wide) if wide.kind != "b" else False, wide)
-    hit = e.scalar("where", [e.test(bounds, node.line), e.cast(given[1], wide, node.line), zero], wide, node.line)
-    added = e.reduce("add" if wide.kind != "b" else "logical_or", hit, dims, zero, node.line) if dims else hit
-    total = e.scalar("add", [e.cast(given[0], wide, node.line), added], wide, node.line)
-    return e.cast(total, base.dtype, node.line)
-
-
-# ---- reductions
-def _reduced_at(node: Node, at: At, dims: Sequence[Dim], axes: Sequence[int]) -> At:
-    x, left = node.operands[0], iter(dims)
-    kept, found = 0, []
-    for axis, n in enumerate(x.shape):
-        if axis in axes:
-            found.append(index(next(left)) if n != 1 else ZERO)
-            kept += node.attrs["keepdims"]
-        else:
-            found.append(at[kept])
-            kept += 1
-    return tuple(found)
-
-
-def _axes(node: Node) -> tuple[int, ...]:
-    axis = node.attrs["axis"]
-    return (axis,) if isinstance(axis, int) else axis
-
-
-def _reads_reduced(e: Elements, node: Node, at: At) -> list[Key | None]:
-    axes = _axes(node)
-    return [(node.operands[0], _reduced_at(node, at, e.over(node, at, axes), axes))]
-
-
-def _reducing(function: Callable[[Elements, Node, _Over, Operand], Operand]) -> Rule:
-    def build(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
-        return function(e, node, _Over(e, node, e.over(node, at, _axes(node))), given[0])
-
-    return Rule(_reads_reduced, build)
-
-
-@dataclass(frozen=True)
-class _Over:
-    """Reduces elements over the dims of a node's axes; `count`: how many there are."""
-
-    e: Elements
-    node: Node
-    dims: tuple[Dim, ...]
-
-    @property
-    def count(self) -> int:
-        return math.prod([self.node.operands[0].shape[k] for k in _axes(self.node)])
-
-    def __call__(self, combine: str, operand: Operand) -> Operand:
-        dtype = self.e.dtype(operand)
-        if not self.count:
-            return literal(getattr(np, combine).reduce(np.zeros(0, dtype)), dtype)
-        if not self.dims:
-            return operand
-        if combine == "add" and dtype.kind == "b":
-            combine = "logical_or"
-        start = {"multiply": 1, "logical_or": False, "logical_and": True}.get(combine)
-        held = literal(identity(getattr(np, combine), dtype) if start is None else start, dtype)
-        return self.e.reduce(combine, operand, self.dims, held, self.node.line)
-
-
-def _total(combine: str) -> Rule:
-    def build(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
-        return over(combine, e.cast(x, node.outputs[0].dtype, node.line))
-
-    return _reducing(build)
-
-
-def _mean(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
-    dtype = node.outputs[0].dtype
-    return e.scalar("divide", [over("add", e.cast(x, dtype, node.line)), literal(over.count, dtype)], dtype, node.line)
-
-
-def _var(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
-    dtype, line = node.outputs[0].dtype, node.line
-    x = e.cast(x, dtype, line)
-    away = e.scalar("subtract", [x, e.scalar("divide", [over("add", x), literal(over.count, dtype)], dtype, line)], dtype, line)
-    freedom = max(over.count - node.attrs["ddof"], 0)
-    return e.scalar("divide", [over("add", e.scalar("square", [away], dtype, line)), literal(freedom, dtype)], dtype, line)
-
-
-def _std(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
-    return e.scalar("sqrt", [_var(e, node, over, x)], node.outputs[0].dtype, node.line)
-
-
-def _norm(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
-    dtype, line, ord = node.outputs[0].dtype, node.line, node.attrs["ord"]
-    x = e.cast(x, dtype, line)
-    if ord in (None, 2):
-        return e.scalar("sqrt", [over("add", e.scalar("square", [x], dtype, line))], dtype, line)
-    size = e.scalar("abs", [x], dtype, line)
-    if ord in (math.inf, -math.inf):
-        return over("maximum" if ord > 0 else "minimum", size)
-    if ord == 0:
-        return over("add", e.cast(e.scalar("not_equal", [x, literal(0, dtype)], BOOL, line), dtype, line))
-    if ord == 1:
-        return over("add", size)
-    whole = over("add", e.scalar("power", [size, literal(ord, dtype)], dtype, line))
-    return e.scalar("power", [whole, literal(1 / ord, dtype)], dtype, line)
-
-
-def _where_is(combine: str) -> Rule:
-    """The first place of what is the greatest or least; a NaN is both."""
-
-    def build(e: Elements, node: Node, over: _Over, x: Operand) -> Operand:
-        dtype, line = node.outputs[0].dtype, node.line
-        if not over.dims:
-            return literal(0, dtype)
-        best = over(combine, x)
-        hit = e.scalar("equal", [x, best], BOOL, line)
-        if e.dtype(x).kind == "f":
-            hit = e.scalar("logical_or", [hit, e.scalar("isnan", [x], BOOL, line)], BOOL, line)
-        place = e.position(index(over.dims[0]), dtype, line)
-        return over("minimum", e.scalar("where", [hit, place, literal(np.iinfo(dtype).max, dtype)], dtype, line))
-
-    return _reducing(build)
-
-
-def _truth(combine: str) -> Rule:
-    return _reducing(lambda e, node, over, x: over(combine, e.cast(x, BOOL, node.line)))
-
-
 ELEMENTWISE = Rule(_pointwise, _elementwise)
 RULES: dict[str, Rule] = {
-    "where": Rule(_pointwise, _where), "cast": Rule(_pointwise, _cast), "copy": Rule(_pointwise, _first), "clip": Rule(_pointwise, _clip),
-    "sigmoid": Rule(_pointwise, _sigmoid), "relu": Rule(_pointwise, _relu), "positive": Rule(_pointwise, _first),
-    "conj": Rule(_pointwise, _cast), "real": Rule(_pointwise, _first), "imag": Rule(_pointwise, _imag),
-    "reshape": Rule(_reshaped, _first), "transpose": Rule(_transposed, _first), "broadcast_to": Rule(_pointwise, _first),
-    "expand_dims": Rule(_expanded, _first), "squeeze": Rule(_squeezed, _first), "slice": Rule(_sliced, _first),
+    "where": Rule(_pointwise, _where), "cast": Rule(_pointwise, _cast), "copy": Rule(_pointwise, first), "clip": Rule(_pointwise, _clip),
+    "sigmoid": Rule(_pointwise, _sigmoid), "relu": Rule(_pointwise, _relu), "positive": Rule(_pointwise, first),
+    "conj": Rule(_pointwise, _cast), "real": Rule(_pointwise, first), "imag": Rule(_pointwise, _imag),
+    "reshape": Rule(_reshaped, first), "transpose": Rule(_transposed, first), "broadcast_to": Rule(_pointwise, first),
+    "expand_dims": Rule(_expanded, first), "squeeze": Rule(_squeezed, first), "slice": Rule(_sliced, first),
     "concatenate": Rule(_joined, _join), "set_slice": Rule(_base_and_value, _set_slice), "add_slice": Rule(_base_and_value, _add_slice),
-    "take": Rule(_taken, _first), "gather": Rule(_gathered, _first), "take_along_axis": Rule(_along, _first),
-    "add_at": Rule(_at_indices, _add_at),
-    "sum": _total("add"), "prod": _total("multiply"), "max": _total("maximum"), "min": _total("minimum"), "mean": _reducing(_mean),
-    "var": _reducing(_var), "std": _reducing(_std), "norm": _reducing(_norm), "any": _truth("logical_or"), "all": _truth("logical_and"),
-    "argmax": _where_is("maximum"), "argmin": _where_is("minimum"),
+    **rules_index.RULES, **rules_reduce.RULES,
 }  # fmt: skip

@@ -19,10 +19,11 @@ from ir.ops import reduce as reductions
 from ir.passes import dead
 from ir.planning.blocks import REGION, blocked, shares_of
 from ir.planning.group import Group
-from ir.planning.launches import launches, split_reductions, vector_products_as_sums
+from ir.planning.launches import launches
 from ir.planning.outside import Outside, outside
 from ir.planning.regions import groups
 from ir.planning.select import slot_dtype
+from ir.planning.shares import split_reductions, vector_products_as_sums
 from ir.spec import Spec
 from ir.target import Target
 
