@@ -69,6 +69,10 @@ CASES: dict[str, Callable[[int], Case]] = {
     "scattered": lambda n: Case(
         lambda z, x, i: indexing.add_at(z, x, i, axes=(0,)), [*drawn(17, (5, 3), (n, 3)), np.random.default_rng(17).integers(-5, 5, n)]
     ),
+    "set at": lambda n: Case(
+        lambda z, x, i: [update.set_at(z, x, i, axes=(0,)), update.set_at(z, i.graph.constant(np.float32(2)), i, i, axes=(0, 1))],
+        [*drawn(24, (5, 5), (n, 5)), np.random.default_rng(24).integers(-5, 5, n)],
+    ),
     "places": lambda n: Case(
         lambda x: [reduce.argmax(x, axis=1, keepdims=False), reduce.argmin(x, axis=0, keepdims=True)],
         [np.random.default_rng(20).integers(0, 9, (3, max(n, 1))).astype(np.float32)],

@@ -183,13 +183,20 @@ class Elements:
         return self._made[value, at]
 
     def _needed(self, value: Value, at: At) -> list[Key]:
-        found = [(g.value, g.at) for i in at for g in self._gathers_in(i)]
+        found = [key for i in at for key in self.gathers_in(i)]
         if value.node.op not in (INPUT, CONSTANT):
             found += [key for key in self._rule(value.node).reads(self, value.node, at) if key is not None]
         return found
 
-    def _gathers_in(self, at: Index) -> list[Gather]:
-        return [self._wanted[str(atom.key)] for atom in at.atoms() if isinstance(atom, Held)]
+    def gathers_in(self, at: Index) -> list[Key]:
+        """The elements of index arrays on which an index hangs."""
+        return [(g.value, g.at) for atom in at.atoms() if isinstance(atom, Held) for g in [self._wanted[str(atom.key)]]]
+
+    def gather_all(self, at: Index, line: Line | None) -> None:
+        """Makes the values that stand for them, which must have been needed before."""
+        for atom in at.atoms():
+            if isinstance(atom, Held):
+                self._gather(self._wanted[str(atom.key)], line)
 
     def _rule(self, node: Node) -> Rule:
         known = self._known.get(node)
@@ -197,12 +204,10 @@ class Elements:
             known = self._known[node] = self.rules(node)
         return known
 
-
     def _build(self, value: Value, at: At) -> Operand:
         node = value.node
         for i in at:
-            for wanted in self._gathers_in(i):
-                self._gather(wanted, node.line)
+            self.gather_all(i, node.line)
         if node.op is INPUT:
             return self.load(f"in{self._input[value]}", value.spec, at, self._strides(value), node.line)
         if node.op is CONSTANT:

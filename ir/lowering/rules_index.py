@@ -3,11 +3,12 @@ at once, and the order is the same at each run.
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from ir.affine import ZERO, Bound, Dim, Index, index
+from ir.affine import ZERO, Bound, Dim, Index, flat, index
 from ir.graph import CONSTANT, Node, Value
 from ir.kernel import Operand, literal
 from ir.lowering.elements import At, Elements, Key, Rule, broadcast_at, first
@@ -77,25 +78,49 @@ def _looks(e: Elements, node: Node, at: At) -> tuple[tuple[Dim, ...], list[Bound
 
 def _at_indices(e: Elements, node: Node, at: At) -> list[Key | None]:
     _, bounds, value_at = _looks(e, node, at)
-    needed = [(w.value, w.at) for b in bounds for w in e._gathers_in(b.at)]
+    needed = [key for b in bounds for key in e.gathers_in(b.at)]
     return [(node.operands[0], at), (node.operands[1], value_at), *needed]
+
+
+def _hit(e: Elements, node: Node, at: At) -> tuple[tuple[Dim, ...], Operand]:
+    """The dims over which the element looks, and whether what is written there is for it."""
+    dims, bounds, _ = _looks(e, node, at)
+    for b in bounds:
+        e.gather_all(b.at, node.line)
+    return dims, e.test(bounds, node.line)
+
+
+def _sum_where(e: Elements, node: Node, dims: tuple[Dim, ...], chosen: Operand, value: Operand) -> Operand:
+    dtype = e.dtype(value)
+    zero = literal(identity(np.add, dtype) if dtype.kind != "b" else False, dtype)
+    kept = e.scalar("where", [chosen, value, zero], dtype, node.line)
+    return e.reduce("add" if dtype.kind != "b" else "logical_or", kept, dims, zero, node.line) if dims else kept
+
+
+def _set_at(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
+    """Of all that is written to the element the last, in C order of the index arrays, is kept."""
+    dims, hit = _hit(e, node, at)
+    dtype, line, i8, yes = node.outputs[0].dtype, node.line, np.dtype(np.int64), np.dtype(bool)
+    old, value = [e.cast(v, dtype, line) for v in given[:2]]
+    if not dims:
+        return e.scalar("where", [hit, value, old], dtype, line)
+    place = e.position(flat([index(d) for d in dims], [math.prod([d.size for d in dims[k + 1 :]]) for k in range(len(dims))]), i8, line)
+    nowhere = literal(-1, i8)
+    last = e.reduce("maximum", e.scalar("where", [hit, place, nowhere], i8, line), dims, nowhere, line)
+    found = _sum_where(e, node, dims, e.scalar("equal", [place, last], yes, line), value)
+    return e.scalar("where", [e.scalar("greater_equal", [last, literal(0, i8)], yes, line), found, old], dtype, line)
 
 
 def _add_at(e: Elements, node: Node, at: At, given: Sequence[Operand]) -> Operand:
     base, value = node.operands[:2]
-    dims, bounds, _ = _looks(e, node, at)
-    for b in bounds:
-        for wanted in e._gathers_in(b.at):
-            e._gather(wanted, node.line)
+    dims, hit = _hit(e, node, at)
     wide = promote(base.spec.strong(), value.spec)
-    zero = literal(identity(np.add, wide) if wide.kind != "b" else False, wide)
-    hit = e.scalar("where", [e.test(bounds, node.line), e.cast(given[1], wide, node.line), zero], wide, node.line)
-    added = e.reduce("add" if wide.kind != "b" else "logical_or", hit, dims, zero, node.line) if dims else hit
+    added = _sum_where(e, node, dims, hit, e.cast(given[1], wide, node.line))
     total = e.scalar("add", [e.cast(given[0], wide, node.line), added], wide, node.line)
     return e.cast(total, base.dtype, node.line)
 
 
 RULES: dict[str, Rule] = {
     "take": Rule(_taken, first), "gather": Rule(_gathered, first), "take_along_axis": Rule(_along, first),
-    "add_at": Rule(_at_indices, _add_at),
+    "add_at": Rule(_at_indices, _add_at), "set_at": Rule(_at_indices, _set_at),
 }

@@ -167,7 +167,7 @@ def test_a_barrier_lets_others_read() -> None:
 
 NOT_LOWERED = {
     "dot", "matmul", "linear", "linear_vjp",  # products are calls of a library
-    "cumsum", "cumprod", "sort", "argsort", "set_at", "ufunc_at",  # each element hangs on others of its own array
+    "cumsum", "cumprod", "sort", "argsort", "ufunc_at",  # each element hangs on others of its own array
     "set_real", "set_imag",  # complex numbers
     "custom", "host", "opaque", "python",  # no arrays, or unknown inside
 }  # fmt: skip
