@@ -13,7 +13,7 @@ from typing import Any
 from backends.base import Settle
 from backends.cupy.device import Device
 from backends.cupy.graph_run import GraphInstance
-from backends.cupy.plan_program import program
+from backends.cupy.plan_program import Numbers, program
 from backends.cupy.work import Launch, Multiply, Program, Spot, Work
 from backends.interrupts import without_interrupts
 from backends.straight.names import body_of
@@ -27,9 +27,10 @@ class KernelProgram:
     def __init__(
         self, plan: Plan, device: Callable[[], Device], ticks: Iterator[int] | None = None, settle: Settle | None = None
     ):  # fmt: skip
-        if None in plan.results:
-            raise NotLowered("a graph on a device gives arrays, no Python numbers")
-        self.plan, self.work = plan, program(body_of(plan))
+        body = body_of(plan)
+        if body is not plan and None in body.results:
+            raise NotLowered("a loop on a device gives arrays, no Python numbers")
+        self.plan, self.work = plan, program(body)
         self.source = listing(self.work)
         self._device, self._settle = device, settle
         self._ticks = itertools.count() if ticks is None else ticks
@@ -65,6 +66,7 @@ class KernelInstance:
         loops = [step for step in plan.steps if isinstance(step, Loop)]
         self._loop = loops[0] if loops else None
         self._counted = plan.counted
+        self._numbers = work.fill if None in plan.results and isinstance(work.fill, Numbers) else None
         self._running: GraphInstance | None = None
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
@@ -77,6 +79,8 @@ class KernelInstance:
         with without_interrupts():  # what is asked of the device, and what is counted, is all of a run or nothing
             if self._loop is None:
                 results = running.run(inputs)
+                if self._numbers is not None:
+                    results = self._numbers.results(inputs, results)
             else:
                 results = running.run_many(inputs, self._loop.trips, self._loop.changing)
             for _ in range((1 if self._loop is None else self._loop.trips) if self._counted else 0):

@@ -12,6 +12,7 @@ from math import gcd
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from backends.cupy.cuda import module
 from backends.cupy.device import PRECISIONS
@@ -49,7 +50,7 @@ class _Maker:
             return Spot("arena", buffer.offset + first, nbytes, writes=writes)
         if buffer.kind == "const":
             assert buffer.data is not None
-            return Spot("const", first, nbytes, self.constant(buffer, np.ascontiguousarray(buffer.data)))
+            return Spot("const", first, nbytes, self.constant(buffer, _memory(buffer.data)))
         assert buffer.index is not None, buffer.kind
         return Spot(buffer.kind, first, nbytes, buffer.index, writes)
 
@@ -66,6 +67,14 @@ class _Maker:
             self._const[key] = len(self.constants)
             self.constants.append(array)
         return self._const[key]
+
+
+def _memory(array: np.ndarray) -> np.ndarray:
+    """The bytes of a constant as it lies."""
+    low, high = byte_bounds(array)
+    block = np.zeros(high - low, np.uint8)  # what lies between its elements is 0
+    np.ndarray(array.shape, array.dtype, block, array.__array_interface__["data"][0] - low, array.strides)[...] = array
+    return block
 
 
 def program(plan: Plan, precision: str = "", fused: bool = True) -> Program:
@@ -99,29 +108,42 @@ def program(plan: Plan, precision: str = "", fused: bool = True) -> Program:
         tuple([i for i, place in enumerate(places) if place is not None and place.buffer.kind == "state"]),
         tuple([(_array(p), make.spot(p, p.offset, p.span()[1] - p.offset)) for p in plan.results if p is not None]),
         tuple(make.constants), make.scalar_bytes,
-        _Numbers(plan, hosts, make), fused)
+        Numbers(plan, hosts, make), fused)
 
 
 def _array(place: Place) -> Array:
     return Array(place.shape, place.dtype, None if place.contiguous() else place.strides)
 
 
-class _Numbers:
+class Numbers:
     """Arithmetic on Python numbers: those of a call in, the block of scalars out."""
 
     def __init__(self, plan: Plan, steps: Sequence[Host | Fill], make: _Maker) -> None:
+        self._plan = plan
         self._inputs = [value for value in plan.graph.inputs if value not in plan.places]
         self._steps = [(step, None if isinstance(step, Host) else make.slot(step.write.buffer)) for step in steps]
 
     def __call__(self, numbers: Sequence[Any], block: np.ndarray) -> None:
-        held: dict[Value, Any] = dict(zip(self._inputs, numbers, strict=True))
+        held = self._held(numbers)
         for step, slot in self._steps:
-            if isinstance(step, Host):
-                held.update(zip(step.node.outputs, apply_meaning(step.node, [_number(v, held) for v in step.node.operands])))
-            else:
+            if isinstance(step, Fill):
                 assert slot is not None
                 dtype = step.write.dtype
                 block[slot + step.write.offset :][: dtype.itemsize].view(dtype)[0] = _number(step.value, held)
+
+    def _held(self, numbers: Sequence[Any]) -> dict[Value, Any]:
+        """All numbers that are known from the call's."""
+        held: dict[Value, Any] = dict(zip(self._inputs, numbers, strict=True))
+        for step, _ in self._steps:
+            if isinstance(step, Host):
+                held.update(zip(step.node.outputs, apply_meaning(step.node, [_number(v, held) for v in step.node.operands])))
+        return held
+
+    def results(self, inputs: Sequence[Any], arrays: Sequence[Any]) -> list[Any]:
+        """A run's results, in the order of the plan's: its arrays, and between them the numbers."""
+        given = [x for x, value in zip(inputs, self._plan.graph.inputs, strict=True) if value not in self._plan.places]
+        held, rest = self._held(given), iter(arrays)
+        return [_number(v, held) if place is None else next(rest) for v, place in zip(self._plan.graph.outputs, self._plan.results)]
 
 
 def _number(value: Value, held: dict[Value, Any]) -> Any:

@@ -6,6 +6,7 @@ a kernel does wrong is a `Fault` that names line, block and thread. Libraries ar
 """
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import hashlib
 import os
@@ -14,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -102,7 +104,8 @@ def build(text: str, flags: Sequence[str], libraries: Sequence[str] = (), includ
     key = hashlib.sha256("\0".join([text, included, *flags]).encode()).hexdigest()[:32]
     folder = Path(tempfile.gettempdir()) / f"gradplan-emulated-{os.getuid()}"
     path = folder / f"{key}.so"
-    if path.exists():
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(path)
         return path
     folder.mkdir(mode=0o700, exist_ok=True)
     _forget(folder)
@@ -116,10 +119,14 @@ def build(text: str, flags: Sequence[str], libraries: Sequence[str] = (), includ
 
 
 def _forget(folder: Path) -> None:
-    """Keep the newest of the libraries only."""
-    found = sorted(folder.glob("*.so"), key=lambda p: p.stat().st_mtime)
-    for old in found[:-KEPT]:
-        old.unlink(missing_ok=True)
+    """Keep the newest of the libraries, and what another process has used just now."""
+    found = []
+    for path in folder.glob("*.so"):
+        with contextlib.suppress(FileNotFoundError):  # another process forgets too
+            found.append((path.stat().st_mtime, path))
+    for used, old in sorted(found)[:-KEPT]:
+        if used < time.time() - 600:
+            old.unlink(missing_ok=True)
 
 
 class Memory:

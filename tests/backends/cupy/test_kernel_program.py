@@ -122,10 +122,21 @@ def test_what_has_no_kernel_is_named_with_its_line(fn: Any, dtype: str) -> None:
         compiled.source(np.ones(5, dtype))
 
 
-def test_what_no_graph_gives_is_refused() -> None:
-    compiled = tracer.compile(lambda x, n: (x + 1, n * 2), backend="cupy", mode="kernels")
-    with pytest.raises(NotLowered, match='(?s)gives arrays, no Python numbers.*mode="calls"'):
-        compiled.source(np.ones(5), 3)
+@emulated.needs_compiler
+def test_numbers_among_the_results(device: StandinDevice) -> None:
+    compiled = tracer.compile(lambda x, n: (n * 2, x + 1, n, 7, x * n), backend="cupy", mode="kernels")
+    for n in (3, 4):
+        twice, more, same, seven, scaled = compiled(np.ones(5), n)
+        assert (twice, same, seven) == (2 * n, n, 7)
+        np.testing.assert_array_equal(more.get(), 2)
+        np.testing.assert_array_equal(scaled.get(), n)
+
+
+def test_steps_that_no_graph_has_are_refused() -> None:
+    W = Variable(np.ones(3))
+    step = tracer.train_step(lambda x: F.sum(x * W), optimizers.SGD(), [W], backend="cupy", mode="kernels", on_nan="raise")
+    with pytest.raises(NotLowered, match='(?s)Gate.*mode="calls"'):
+        step.source(np.ones(3))
 
 
 def test_modes_have_targets_of_their_own() -> None:

@@ -12,6 +12,8 @@ from backends.cupy.graph_run import GraphInstance
 from backends.cupy.kernels import KERNELS
 from backends.cupy.plan_program import program
 from backends.cupy.work import Launch, Multiply
+from ir import passes
+from ir.errors import ArgumentError
 from ir.evaluate import evaluate
 from ir.plan import Plan
 from ir.planning import plan
@@ -20,6 +22,7 @@ from tests.backends.cupy.emulated_device import EmulatedDevice
 from tests.backends.cupy.programs import SMALL, planned, traced
 from tests.backends.cupy.test_graph_run import resident
 from tests.backends.cupy.test_plans import inputs
+from tests.backends.drawn import draw_program
 
 pytestmark = emulated.needs_compiler
 made = cache(lambda name: (traced(SMALL[name]), planned(SMALL[name])))
@@ -38,15 +41,14 @@ def run(device: Any, graph: Any, plan: Plan, times: int = 3) -> None:
             held[i] = state
         results = instance.run(held)
         wanted, new = evaluate(graph, [np.array(x) if isinstance(x, np.ndarray) else x for x in expected])
-        new = [value for _, value in sorted(zip([graph.inputs.index(state) for state, _ in graph.updates], new), key=lambda pair: pair[0])]
-        for i, value in zip(work.states, new, strict=True):
-            expected[i] = value
+        for (state, _), value in zip(graph.updates, new, strict=True):
+            expected[graph.inputs.index(state)] = value
         with device.call():
             device.synchronize()
         for got, value in zip(results, wanted, strict=True):
             np.testing.assert_allclose(got, value, rtol=1e-4, atol=1e-5)
-        for state, value in zip(states, new, strict=True):
-            np.testing.assert_allclose(state, value, rtol=1e-4, atol=1e-5)
+        for i, state in zip(work.states, states):
+            np.testing.assert_allclose(state, expected[i], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("order", emulated.ORDERS)
@@ -63,6 +65,20 @@ def test_the_seed_takes_nine_nodes_and_its_scalars() -> None:
     work = program(plan)
     assert len(work.works) <= 9 and work.scalar_bytes > 0
     assert all(isinstance(w, Launch | Multiply) for w in work.works)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4, 6, 7, 8, 11, 13])
+def test_drawn_programs(seed: int) -> None:
+    graph, _ = draw_program(seed)
+    passes.optimize(graph)
+    passes.prepare(graph, KERNELS)
+    try:
+        made = plan(graph, KERNELS)
+    except ArgumentError as error:
+        assert "no kernel is generated" in str(error)
+        return
+    if None not in made.results:
+        run(EmulatedDevice(emulated.ORDERS[seed % 2]), graph, made)
 
 
 CASES: dict[str, tuple[Any, ...]] = {
