@@ -95,7 +95,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | chains as one axis; regions by one fork | `ir/planning/flat.py`, `together.py` |
 | regions as generated kernels, by levels of launches | `ir/planning/launches.py`, `shares.py`, `generated.py` |
 | the loop form, its checks and its meaning; graphs into it | `ir/kernel.py`, `ir/kernel_verify.py`, `ir/kernel_run.py`, `ir/lowering/` |
-| the loop form as CUDA: threads by a cost model, the text | `backends/cupy/kernels.py`, `mapping.py`, `cuda.py`, `section.py`, `launch.py` |
+| the loop form as CUDA: threads by costs, its text | `backends/cupy/kernels.py`, `mapping.py`, `cuda.py`, `section.py`, `launch.py` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit*.py`, `backends/straight/` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
