@@ -1,4 +1,7 @@
-"""python -m tests.drawn --count 10000 --seed 0 [--exact] [--smooth] [--regions]: runs programs, shrinks what fails, counts refusals."""
+"""python -m tests.drawn --count 10000 --seed 0 [--exact] [--smooth] [--regions] [--cupy]: runs programs.
+
+Shrinks what fails, counts refusals.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from tests.drawn.regions import run_regions
 from tests.drawn.runner import Outcome, run
 from tests.drawn.shrink import kind, shrink
 from tests.drawn.smooth import run_smooth
+from tests.drawn.stand_in import run_cupy
 
 
 def main() -> int:
@@ -25,12 +29,17 @@ def main() -> int:
     parser.add_argument("--exact", action="store_true")
     parser.add_argument("--smooth", action="store_true")
     parser.add_argument("--regions", action="store_true")
+    parser.add_argument("--cupy", action="store_true")
     parser.add_argument("--show", type=int, default=20)
     options = parser.parse_args()
     refused: collections.Counter[str] = collections.Counter()
     failures: collections.Counter[str] = collections.Counter()
     raised = judged = blocked = 0
-    judge = run_regions if options.regions else functools.partial(run_smooth if options.smooth else run, exact=options.exact)
+    judge: Callable[[Program], Outcome] = functools.partial(run_smooth if options.smooth else run, exact=options.exact)
+    if options.regions:
+        judge = run_regions
+    if options.cupy:
+        judge = run_cupy
     start = time.time()
     for seed in range(options.seed, options.seed + options.count):
         program = draw_program(random.Random(seed), seed, smooth=options.smooth)

@@ -23,6 +23,7 @@ from tests.drawn.program import Program
 from tests.drawn.runner import Outcome, run
 from tests.drawn.shrink import kind, shrink
 from tests.drawn.smooth import run_smooth
+from tests.drawn.stand_in import run_cupy
 
 COUNT = int(os.environ.get("DRAWN_COUNT", "500"))
 SEEDS = st.integers(0, 2**32 - 1)
@@ -45,6 +46,11 @@ def holds(program: Program, judge: Callable[[Program], Outcome]) -> None:
 @drawn(COUNT)
 def test_programs(seed: int) -> None:
     holds(draw_program(random.Random(seed), seed), run)
+
+
+@drawn(COUNT // 20)
+def test_programs_on_the_stand_in_for_cupy(seed: int) -> None:
+    holds(draw_program(random.Random(seed), seed), run_cupy)
 
 
 @drawn(COUNT // 10)

@@ -209,7 +209,8 @@ class ndarray:
         given = self._called("dot", args, kwargs)
         b, out = given["b"], given["out"]
         assert isinstance(b, ndarray)
-        result = np.dot(self._a, b._a)
+        with np.errstate(all="ignore"):
+            result = np.dot(self._a, b._a)
         if out is None:
             return ndarray._of(result)
         if out.dtype != result.dtype or out.shape != result.shape or not out._a.flags.c_contiguous:
