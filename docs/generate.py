@@ -93,9 +93,7 @@ data for the planner and an emitter; `tracer` is what a user holds.
 | kernels, places, order, lifetimes, offsets | `ir/target.py`, `ir/place.py`, `ir/plan.py`, `ir/planning/` |
 | regions: groups of nodes that run block by block | `ir/planning/regions.py`, `contract.py`, `halo.py`, `blocks.py`, `region.py` |
 | chains as one axis; regions by one fork | `ir/planning/flat.py`, `together.py` |
-| regions as generated kernels, by levels of launches | `ir/planning/launches.py`, `shares.py`, `generated.py` |
-| the loop form, its checks and its meaning; graphs into it | `ir/kernel.py`, `ir/kernel_verify.py`, `ir/kernel_run.py`, `ir/lowering/` |
-| the loop form as CUDA: threads by costs, its text | `backends/cupy/kernels.py`, `mapping.py`, `cuda.py`, `section.py`, `launch.py` |
+| regions as generated kernels | `ir/planning/launches.py`, `ir/kernel.py`, `ir/lowering/`, `backends/cupy/cuda.py` |
 | NumPy's kernels, the program, its memory | `backends/numpy/target.py`, `backends/numpy/emit*.py`, `backends/straight/` |
 | what the function reaches besides its arguments; the guards | `tracer/captures/`, `tracer/tracing/guards/` |
 | the cache of traces and its key, a call | `tracer/compile.py`, `tracer/calls/` |
