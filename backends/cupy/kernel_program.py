@@ -17,7 +17,7 @@ from backends.cupy.plan_program import Numbers, program
 from backends.cupy.work import Launch, Multiply, Program, Spot, Work
 from backends.interrupts import without_interrupts
 from backends.straight.names import body_of
-from ir.errors import NotLowered
+from ir.errors import ArgumentError, NotLowered
 from ir.plan import Loop, Plan
 
 
@@ -71,9 +71,12 @@ class KernelInstance:
 
     def run(self, inputs: Sequence[Any]) -> list[Any]:
         """The results for inputs in the order of `graph.inputs`; nothing waits."""
-        running = self._running
+        running, device = self._running, self._device()
         if running is None:
-            running = self._running = GraphInstance(self._work, self._device())
+            running = self._running = GraphInstance(self._work, device)
+        if running.device is not device:
+            raise ArgumentError("it has its memory on another GPU than the one that is current now", op="cupy",
+                                mend="compile the function once for each GPU, and call it with that one current")
         if self._settle is not None and any(running.device.address(inputs[i]) is None for i in self._work.states):
             inputs = self._settle(inputs)
         with without_interrupts():  # what is asked of the device, and what is counted, is all of a run or nothing

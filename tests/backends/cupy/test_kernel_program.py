@@ -65,10 +65,10 @@ def trained(backend: str, **more: Any) -> tuple[list[float], list[np.ndarray], A
     for lr in (0.2, 0.2, 0.1, 0.1, 0.3):
         optimizer.lr = lr
         found = step(x, y)
-        losses.append(float(found.get() if isinstance(found, standin.ndarray) else found))
+        losses.append(float(backends.to_host(found)))
     losses += [float(v) for v in step.run(x, y, steps=6)]
     assert step.iteration == 11
-    return losses, [np.asarray(p.data.get() if isinstance(p.data, standin.ndarray) else p.data) for p in params], step
+    return losses, [backends.to_host(p.data) for p in params], step
 
 
 @emulated.needs_compiler
@@ -95,6 +95,18 @@ def test_a_compiled_function(device: StandinDevice) -> None:
         wide = x.astype(float)
         wanted = (wide - wide.mean(1, keepdims=True)) / np.sqrt(wide.var(1, keepdims=True) + 1e-5) * scale
         np.testing.assert_allclose(got.get(), wanted, rtol=2e-5, atol=1e-6)
+
+
+@emulated.needs_compiler
+def test_a_program_stays_on_its_gpu(device: StandinDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels = backends.get("cupy", "kernels")
+    devices = [device, device, StandinDevice()]
+    monkeypatch.setattr(kernels, "device", lambda: devices.pop(0))
+    instance = kernels.emit(plan(tracer.trace(lambda x: x * 2 + 1, np.ones(3)), kernels.target())).bind()
+    for _ in range(2):
+        instance.run([np.ones(3)])
+    with pytest.raises(ArgumentError, match="memory on another GPU"):
+        instance.run([np.ones(3)])
 
 
 def test_plans_and_texts_need_no_device() -> None:
