@@ -184,7 +184,7 @@ def _indices(statement: Statement) -> list[Index]:
 
 
 def _narrowed(at: Index, bounds: Sequence[Bound]) -> tuple[int, int]:
-    """The span of an index where the bounds hold: each is taken out of it once, as far as it stands in it."""
+    """The span of an index where the bounds hold: each is taken out of it once, as far as it stands in it, and out of its quotients."""
     for bound in [*bounds, *[inner for outer in bounds for inner in _of_quotient(outer)]]:
         lead = next(((a, k) for a, k in bound.at.terms), None)
         if lead is None:
@@ -197,6 +197,13 @@ def _narrowed(at: Index, bounds: Sequence[Bound]) -> tuple[int, int]:
         tried = at - times * bound.at + times * inside
         if tried.span[1] - tried.span[0] <= at.span[1] - at.span[0]:
             at = tried
+    for k, (atom, factor) in enumerate(at.terms):
+        if isinstance(atom, Quotient):
+            low, high = _narrowed(atom.of, bounds)
+            inside = Index(((Held(("quotient", k), low // atom.by, high // atom.by), factor),))
+            tried = at + inside - factor * Index(((atom, 1),))
+            if tried.span[1] - tried.span[0] < at.span[1] - at.span[0]:
+                at = tried
     return at.span
 
 

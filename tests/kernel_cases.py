@@ -49,6 +49,9 @@ CASES: dict[str, Callable[[int], Case]] = {
         lambda x: [x * 2.0, reduce.sum(x, axis=(0,), keepdims=False), reduce.sum(x * x, axis=(0, 1), keepdims=False)],
         drawn(9, (max(n, 2), 3)), parts=2, shares=5,
     ),
+    "rows and columns in one share": lambda n: Case(
+        lambda x, y: reduce.sum(x * y, axis=(0, 1), keepdims=False), drawn(25, (31, max(n, 2)), (31, 1)), parts=1, shares=6,
+    ),
     "layer norm": lambda n: Case(layer_norm_sums, drawn(10, (6, max(n, 1)), (max(n, 1),), (6, max(n, 1))), parts=2, shares=4),
     "stencil": lambda n: Case(
         lambda x: update.set_slice(x, indexing.cut(x, 0, 2, n + 2) - indexing.cut(x, 0, 0, n), index=((1, n + 1, 1),)), drawn(11, (n + 2,))

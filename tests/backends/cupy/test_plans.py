@@ -17,7 +17,7 @@ from ir.planning import plan
 from ir.target import Kernel
 from tests.backends.cupy import emulated
 from tests.backends.cupy.host_run import HostRun, emulating, interpreted
-from tests.backends.cupy.programs import LARGE, SMALL, counted, planned, traced
+from tests.backends.cupy.programs import LARGE, SMALL, counted, cross_entropy, layer_norm, planned, traced
 from tests.backends.drawn import draw_program
 from tests.ir.plan_checker import check
 
@@ -75,6 +75,16 @@ def test_the_kernels_give_what_the_program_means(name: str, how: Callable[[Plan]
         np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-6)
     for (state, _), expected in zip(made.graph.updates, states, strict=True):
         np.testing.assert_allclose(held.view(made.places[state]), expected, rtol=2e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 33), (31, 1025), (33, 2), (1025, 31)])
+@pytest.mark.parametrize("program", [layer_norm, cross_entropy])
+def test_shapes_at_which_shares_and_rows_end(program: Callable[..., Graph], shape: tuple[int, int]) -> None:
+    graph = traced(lambda: program(*shape))
+    given = inputs(graph)
+    given = [x % shape[1] if isinstance(x, np.ndarray) and x.dtype.kind == "i" else x for x in given]
+    for got, expected in zip(HostRun(made := plan(graph, KERNELS), given).run(interpreted(made)), evaluate(graph, given)[0], strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5)
 
 
 # ---- drawn programs
