@@ -15,6 +15,7 @@ from ir.planning import arena, commit, generated, lifetimes, limit, order, packs
 from ir.planning.blocks import REGION
 from ir.planning.contract import contract
 from ir.planning.draft import Draft
+from ir.planning.forks import without_forks
 from ir.planning.inside import Inside
 from ir.planning.reuse import lend, settle_writes
 from ir.planning.select import choose
@@ -216,7 +217,7 @@ def _body(
 
 def _finish(draft: Draft, states: tuple[Place, ...], rows: tuple[Place | None, ...], schedule: order.Schedule, once: list[Copy]) -> Plan:
     front: list[Step] = [*draft.hosts, *draft.fills, *once, *together(draft, draft.main)]
-    steps = [*front, *together(draft, draft.tail)]
+    steps = without_forks(draft, [*front, *together(draft, draft.tail)])
     lifetimes.set_lifetimes(steps, draft.buffers, draft.kept)
     items = [b for b in draft.buffers if b.kind in IN_ARENA]
     arena_bytes = arena.place_buffers(items, draft.target.alignment)

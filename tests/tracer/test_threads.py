@@ -13,6 +13,7 @@ import pytest
 
 import tracer
 import tracer.functions as F
+from ir.plan import Region
 from tracer import Parameter, Variable, optimizers
 
 
@@ -303,3 +304,23 @@ def test_a_child_forked_in_the_middle_of_a_trace_can_trace():
     tracing.join()
     process.join(60)
     assert process.exitcode == 0 and found.get() == ([2.0, 2.0], [2.0, 2.0])
+
+
+@pytest.mark.parametrize(("width", "forks"), [(32, True), (700, False)])
+def test_products_outside_keep_blas_s_threads_where_they_take_longer_than_what_forks(width, forks):
+    def loss(x, W, b):
+        return np.mean(np.tanh(np.tanh(x) * 2 + 1)) + np.mean(np.matmul(x[:, :width], W) + b)
+
+    x, W, b = np.random.default_rng(0).standard_normal((900, 900)), np.full((width, 1100), 0.1), np.ones(1100)
+    found = []
+    for count in (1, 2, 8):
+        tracer.set_threads(count)
+        try:
+            fast = tracer.compile(loss)
+            found.append(np.asarray(fast(x, W, b)).tobytes())
+            regions = [step for step in fast.plan(x, W, b).steps if isinstance(step, Region)]
+        finally:
+            tracer.set_threads(None)
+        forked = [step for step in regions if step.blas_threads is not None]
+        assert regions and bool(forked) == forks and all(step.workers == 1 for step in regions if step not in forked)
+    assert len(set(found)) == 1 and np.allclose(np.frombuffer(found[0]), loss(x, W, b))
