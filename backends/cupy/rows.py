@@ -6,20 +6,26 @@ hangs on nothing but the text.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from backends.cupy import scalars
 from backends.cupy.mapping import LANES
 from ir.kernel import Reduce, literal
 
+MANY = 12
 _ROW = re.compile(r"\brow_([a-z_]+)_((?:f|i|u|b)[1248])_(\d+)\(")
 
 
 def row_functions(text: str) -> list[str]:
-    """The functions by which the lanes of a row reduce, that a text calls."""
-    return [_row_function(combine, t, int(n)) for combine, t, n in sorted(set(_ROW.findall(text)), key=lambda x: (x[0], x[1], int(x[2])))]
+    """The functions by which the lanes of a row reduce, that a text calls; what is called more than `MANY` times stays a function, since
+    the compiler else takes twice as long and spills.
+    """
+    calls = Counter(_ROW.findall(text))
+    return [_row_function(combine, t, int(n), calls[combine, t, n] > MANY)
+            for combine, t, n in sorted(calls, key=lambda x: (x[0], x[1], int(x[2])))]  # fmt: skip
 
 
-def _row_function(combine: str, t: str, lanes: int) -> str:
+def _row_function(combine: str, t: str, lanes: int, apart: bool) -> str:
     dtype = literal(0, "?" if t == "b1" else t).dtype
     own = scalars.c_type(dtype)
     moved = "int" if dtype.itemsize < 4 else own
@@ -27,7 +33,8 @@ def _row_function(combine: str, t: str, lanes: int) -> str:
     def join(a: str, b: str) -> str:
         return scalars.combined(combine, a, b, dtype)
 
-    lines = [f"__device__ {own} row_{combine}_{t}_{lanes}({own} v{f', {own}* part' if lanes > LANES else ''}) {{"]
+    kept = "__noinline__ " if apart else ""
+    lines = [f"__device__ {kept}{own} row_{combine}_{t}_{lanes}({own} v{f', {own}* part' if lanes > LANES else ''}) {{"]
     lines.append(f"  for (int d = {min(lanes, LANES) // 2}; d; d >>= 1) {{")
     lines.append(f"    const {own} other = ({own})__shfl_xor_sync(0xffffffffu, ({moved})v, d);")
     lines += [f"    v = {join('v', 'other')};", "  }"]

@@ -5,11 +5,15 @@ import importlib.util
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from backends.cupy import nvrtc
+from backends.cupy.graph_run import _keeping
+from backends.cupy.plain_product import plain_product
 from backends.cupy.plan_program import program
-from backends.cupy.work import Launch
+from backends.cupy.products import View
+from backends.cupy.work import Array, Launch, Spot
 from ir.errors import BackendUnavailable, Error
 from tests.backends.cupy.programs import LARGE
 from tests.backends.cupy.test_emulated import SOFTMAX
@@ -57,6 +61,18 @@ def test_the_workloads_spill_nothing(name: str) -> None:
         assert names <= kernels.keys()
         assert not [(arch, k, r) for k, r in kernels.items() if r.spill_stores or r.spill_loads or r.stack]
         assert all(r.shared <= 48 << 10 and r.registers <= 128 for r in kernels.values())
+
+
+@needs_nvrtc
+def test_kernels_of_the_runner_and_of_products_compile() -> None:
+    f4, i4, b1 = (np.dtype(c) for c in ("f4", "i4", "?"))
+    last = View((5,), (1,))
+    a, b, d = View((2, 3, 4), (12, -4, 1)), View((2, 4, 5), (0, 5, 1)), View((2, 3, 5), (15, 5, 1))
+    texts = [plain_product("p0", [a, b, d], [i4] * 3)[0], plain_product("p1", [a, b, d], [b1] * 3)[0],
+             plain_product("p2", [View((3, 4), (4, 1)), View((4, 5), (5, 1)), View((3, 5), (5, 1)), last], [f4] * 4, "sum_b")[0],
+             _keeping([(Array((), f4), Spot("arena", 0, 4)), (Array((3, 5), f4), Spot("result", 0, 60))], 17)[0]]
+    kernels = nvrtc.compile_module("\n".join(texts), "sm_90").kernels
+    assert set(kernels) == {"p0", "p1", "p2", "keep_results"} and not any(k.spill_loads or k.stack for k in kernels.values())
 
 
 @needs_nvrtc
