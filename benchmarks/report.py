@@ -33,7 +33,8 @@ def described(rounds: int) -> str:
     return (
         f"{machine()}, {cores} cores ({features()}), {gib:.0f} GiB, {datetime.date.today()}. {peers.versions()}.\n\n"
         f"Medians of {rounds} interleaved rounds; each contestant in a process of its own, with the number of threads that it has by\n"
-        "default. Before it is timed, its values are compared with NumPy's. float32, forward and backward pass, unless said. `NumPy` is\n"
+        "default. Before it is timed, its values are compared with NumPy's; each turn begins with a tenth of a second that is not timed,\n"
+        "since processors wake up slowly. float32, forward and backward pass, unless said. `NumPy` is\n"
         "the formulas line by line, `NumPy out=` writes into buffers kept from call to call, `NumPy warm` is the first of them with\n"
         "malloc's thresholds raised, so that freed memory is kept and touched again (`gradplan warm`: ours so; no goal counts it).\n"
     )

@@ -21,7 +21,7 @@ from benchmarks.workloads import named
 from ir.place import Place
 from ir.plan import Call, Copy, Plan, Region
 
-COLD = 0.02  # seconds of a call from which on it makes no difference that others ran before it
+AWAKE = 0.1  # seconds of calls before those that are timed: after a pause two threads took as long as one for their first calls
 LIMIT = 600  # seconds for an answer: compiling, or a round
 _SPAWN = multiprocessing.get_context("spawn")  # nothing of the parent's memory in the child
 
@@ -92,18 +92,21 @@ def _serve(pipe: Connection, workload: str, name: str, variant: str) -> None:
         values = None if made.values is None else [a.copy() for a in arrays(made.values(found))]
         pipe.send(("ready", (made.unit, values)))
         del values, found
-        took = 0.0
         while (n := pipe.recv()) > 0:
-            if took < COLD:
-                made.run(1)
-            took = made.seconds(n)
-            pipe.send(("took", took))
-            took /= n
+            _wake(made)
+            pipe.send(("took", made.seconds(n)))
         pipe.send(("facts", _facts(made)))
     except EOFError:
         return
     except Exception as error:
         pipe.send(("failed", f"{type(error).__name__}: {(str(error).strip() or '?').splitlines()[0]:.120}"))
+
+
+def _wake(made: Contestant) -> None:
+    began = time.perf_counter()
+    made.run(1)
+    while time.perf_counter() - began < AWAKE:
+        made.run(1)
 
 
 def _made(workload: str, name: str, variant: str, tiny: bool = False) -> Contestant:

@@ -55,9 +55,17 @@ def _table(plan: Plan, lines: bool) -> list[str]:
         step = plan.steps[k - 1] if k else None
         line = step.line if step is not None and lines else None
         found.append(f"  {text}".rstrip() + (f"   # {comment(line)}" if line is not None else ""))
+        if isinstance(step, Region):
+            found.append(_moved_text(step))
         if isinstance(step, (Loop, Region)):
             found += _body_text(plan, k - 1, lines)
     return found
+
+
+def _moved_text(region: Region) -> str:
+    """The modelled bytes that it takes and gives, and what its operations would move as steps of their own."""
+    single, border = region.node.attrs["blocked"].moved
+    return f"    moves {border} bytes; one by one its operations would move {single}"
 
 
 def _body_text(plan: Plan, index: int, lines: bool) -> list[str]:

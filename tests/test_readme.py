@@ -26,7 +26,7 @@ def test_each_command_makes_its_own_environment():
         line = command(name)
         assert line.startswith("python3 -m venv .venv && .venv/bin/python -m pip install ")
     assert command("train").endswith(".venv/bin/python examples/sine.py") and ".[examples]" in command("train")
-    assert command("tests").endswith(".venv/bin/python -m pytest -q -n 2 --dist worksteal") and ".[test]" in command("tests")
+    assert command("tests").endswith(".venv/bin/python -m pytest -q -n 2 --dist worksteal") and ".[test,test-cuda]" in command("tests")
 
 
 def test_the_gate_runs_the_second_command_as_written():

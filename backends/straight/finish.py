@@ -66,7 +66,8 @@ def finish_held(writes: Iterable[tuple[Any, ...]]) -> None:
 def stop() -> None:
     """What was to be finite is not: nothing has been written."""
     raise NotFiniteError(
-        "the loss or a gradient is NaN or infinite; nothing was updated", mend="lower the learning rate, or clip gradients with clip_norm="
+        "the loss or a gradient is NaN or infinite; nothing was updated",
+        mend="lower the learning rate, or clip gradients with clip_norm=; train_step(..., check=True) names the line that made it",
     )
 
 
