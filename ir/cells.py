@@ -78,7 +78,7 @@ class Cells:
             before, after = [0] * (moved[0] > 0), [n] * (moved[-1] < n)
             bounds.append((*before, *moved, *after))
             around.append((len(before), len(after)))
-        return Cells(tuple(bounds), np.pad(self.held, around))
+        return Cells(tuple(bounds), np.pad(self.held, around) if around else self.held)  # NumPy pads no axes with an error
 
     def turned(self, places: Sequence[int], ndim: int) -> Cells:
         """With its axes longer than 1 brought to `places` among `ndim` axes."""

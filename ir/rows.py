@@ -18,12 +18,12 @@ def own_extremum(node: Node) -> Value | None:
     >>> from ir.graph import Graph
     >>> from ir.spec import Spec
     >>> x = Graph().input(Spec((2, 3)))
-    >>> own_extremum(e.subtract(x, reshape(reduce.max(x, axis=(1,)), shape=(2, 1))).node)
+    >>> own_extremum(e.subtract(x, reshape(reduce.max(x, axis=(1,), keepdims=False), shape=(2, 1))).node)
     <max.0 : f64[2]>
-    >>> own_extremum(e.subtract(x, reduce.max(x, axis=(0,))).node)
+    >>> own_extremum(e.subtract(x, reduce.max(x, axis=(0,), keepdims=False)).node)
     <max.0 : f64[3]>
     >>> y = Graph().input(Spec((3, 3)))
-    >>> own_extremum(e.subtract(y, reduce.max(y, axis=(1,))).node)  # the maximum of row k is taken from column k
+    >>> own_extremum(e.subtract(y, reduce.max(y, axis=(1,), keepdims=False)).node)  # the maximum of row k is taken from column k
     """
     if node.op is not e.subtract:
         return None

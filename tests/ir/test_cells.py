@@ -64,3 +64,8 @@ def test_a_long_mask_as_it_is():
     assert cells.bounds == ((0, 1, 2, 3), (0, 10, 299_990, 300_000)) and cells.held.tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
     every_second = np.arange(300_000) % 2 == 0
     assert Cells.along(every_second).count() == 300_000
+
+
+def test_no_axes() -> None:
+    """A single number is a box too, and may be placed in one."""
+    same(Cells.box((), []), np.ones((), bool))

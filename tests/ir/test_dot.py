@@ -176,7 +176,7 @@ def toy() -> Plan:
         Copy(place[second], place[result], "the result"),
     ]
     return Plan(
-        graph, Target("toy", {}), steps, [given, held, first, second, result], {}, [], (place[result],), order=graph.order(),
+        graph, Target("toy", {}), steps, [given, held, first, second, result], {x: place[given]}, [], (place[result],), order=graph.order(),
         arena_bytes=312, peak_bytes=496, lower_bound_bytes=496,
     )
 
