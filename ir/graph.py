@@ -256,6 +256,17 @@ class Graph:
         states = {state for state, _ in self.updates}
         return {k for k, value in enumerate(self.inputs) if value in states}
 
+    def late(self, order: Iterable[Node]) -> set[Node]:
+        """The nodes of `order` that new values of states alone need: they may run at the very end and write over the old ones."""
+        early: set[Node] = set()
+        todo = [v.node for v in self.outputs]
+        while todo:
+            node = todo.pop()
+            if node not in early:
+                early.add(node)
+                todo += [v.node for v in node.operands]
+        return {node for node in order if node not in early}
+
     def results(self) -> list[Value]:
         """The outputs, then the new values of states."""
         return self.outputs + [new for _, new in self.updates]

@@ -13,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from backends.cupy.calls_elementwise import fixed, kernel
-from backends.straight.site import Site, parts, same_memory, without
+from backends.straight.site import Site, parts, same_memory, trimmed_value, written_view
 from ir.place import Place
-from ir.planning.places import sliced
 from ir.spec import Spec
 from ir.target import Kernel, Places
 
@@ -123,19 +122,8 @@ def _sort_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
 
 
 # ---- writing
-def _view(site: Site) -> str:
-    return site.name(sliced(site.writes[0], site.attrs["index"]))
-
-
-def _trimmed(site: Site, ndim: int) -> str:
-    """The value without leading axes of size 1 past the place's: assignment drops them, ufuncs don't."""
-    value = site.reads[1]
-    extra = len(value.shape) - ndim
-    return site.name(without(value, tuple(range(extra)))) if extra > 0 else site.name(value)
-
-
 def _set_slice(site: Site) -> tuple[str, ...]:
-    return (f'cp.copyto({_view(site)}, {{1}}, "unsafe")',)
+    return (f'cp.copyto({written_view(site)}, {{1}}, "unsafe")',)
 
 
 def _apart(reads: Places, writes: Places, attrs: dict[str, Any]) -> bool:
@@ -148,7 +136,7 @@ def _apart_and_known(reads: Places, writes: Places, attrs: dict[str, Any]) -> bo
 
 
 def _set_slice_meeting(site: Site) -> tuple[str, ...]:
-    return ("cp.copyto({t0}, {1})", f'cp.copyto({_view(site)}, {{t0}}, "unsafe")')
+    return ("cp.copyto({t0}, {1})", f'cp.copyto({written_view(site)}, {{t0}}, "unsafe")')
 
 
 def _value(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any]) -> tuple[Spec, ...]:
@@ -157,9 +145,9 @@ def _value(specs: tuple[Spec, ...], outs: tuple[Spec, ...], attrs: dict[str, Any
 
 def _add_slice(value: str) -> Callable[[Site], tuple[str, ...]]:
     def lines(site: Site) -> tuple[str, ...]:
-        view = _view(site)
+        view = written_view(site)
         before = () if value == "{1}" else ("cp.copyto({t0}, {1})",)
-        added = _trimmed(site, len(site.writes[0].shape)) if value == "{1}" else value
+        added = trimmed_value(site, len(site.writes[0].shape)) if value == "{1}" else value
         return (*before, f"cp.add({view}, {added}, {view})")
 
     return lines
@@ -196,7 +184,7 @@ def _indexed_axes(site: Site) -> int:
 
 def _at(site: Site) -> tuple[str, ...]:
     name = site.attrs.get("ufunc", "add")
-    value = _trimmed(site, _indexed_axes(site))
+    value = trimmed_value(site, _indexed_axes(site))
     if _different(site.reads, site.writes, site.attrs):
         key = _key(site.attrs["axes"], 2)
         return (f"{{out}}[{key}] = cp.{name}({{out}}[{key}], {value})",)

@@ -14,7 +14,7 @@ import numpy as np
 
 from backends.numpy.costs import MOVED, MOVES
 from backends.numpy.kernels_elementwise import ufunc_scratch
-from backends.straight.site import Site, parts, same_memory, without
+from backends.straight.site import Site, parts, same_memory, trimmed_value, written_view
 from ir.place import Place
 from ir.planning.places import sliced
 from ir.spec import Spec
@@ -108,19 +108,8 @@ def _argsort_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> in
 
 
 # ---- writing
-def _view(site: Site) -> str:
-    return site.name(sliced(site.writes[0], site.attrs["index"]))
-
-
-def _trimmed(site: Site, ndim: int) -> str:
-    """The value without leading axes of size 1 past the place's: assignment drops them, `np.add` does not."""
-    value = site.reads[1]
-    extra = len(value.shape) - ndim
-    return site.name(without(value, tuple(range(extra)))) if extra > 0 else site.name(value)
-
-
 def _set_slice(site: Site) -> tuple[str, ...]:
-    return (f'np.copyto({_view(site)}, {{1}}, "unsafe")',)
+    return (f'np.copyto({written_view(site)}, {{1}}, "unsafe")',)
 
 
 def _set_slice_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
@@ -137,8 +126,8 @@ def _set_slice_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> 
 
 
 def _add_slice(site: Site) -> tuple[str, ...]:
-    view = _view(site)
-    return (f"np.add({view}, {_trimmed(site, len(site.writes[0].shape))}, {view}{_casting(site)})",)
+    view = written_view(site)
+    return (f"np.add({view}, {trimmed_value(site, len(site.writes[0].shape))}, {view}{_casting(site)})",)
 
 
 def _add_slice_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:
@@ -158,7 +147,7 @@ def _set_at(site: Site) -> tuple[str, ...]:
 def _add_at(site: Site) -> tuple[str, ...]:
     base, axes = site.writes[0], site.attrs["axes"]
     ndim = len(base.shape) - len(axes) + max([len(p.shape) for p in site.reads[2:]])
-    return (f"np.add.at({{out}}, {_tuple(axes, 2)}, {_trimmed(site, ndim)})",)
+    return (f"np.add.at({{out}}, {_tuple(axes, 2)}, {trimmed_value(site, ndim)})",)
 
 
 def _add_at_scratch(reads: Places, writes: Places, attrs: dict[str, Any]) -> int:

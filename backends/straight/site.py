@@ -16,6 +16,7 @@ import numpy as np
 
 from ir.place import Place
 from ir.plan import Call
+from ir.planning.places import sliced
 from ir.planning.strides import k_strides
 
 Body = tuple[str, ...] | Callable[["Site"], tuple[str, ...]]
@@ -127,3 +128,15 @@ def like(temp: Place, x: Place) -> Place:
 def dense(place: Place) -> bool:
     """Contiguous in C or F order."""
     return place.contiguous("C") or place.contiguous("F")
+
+
+def written_view(site: Site) -> str:
+    """The part of the output that an update of a slice writes."""
+    return site.name(sliced(site.writes[0], site.attrs["index"]))
+
+
+def trimmed_value(site: Site, ndim: int) -> str:
+    """The value without leading axes of size 1 past the place's: assignment drops them, ufuncs don't."""
+    value = site.reads[1]
+    extra = len(value.shape) - ndim
+    return site.name(without(value, tuple(range(extra)))) if extra > 0 else site.name(value)

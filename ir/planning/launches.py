@@ -74,7 +74,7 @@ class _Finder:
         self.apart: set[tuple[Node, Node]] = set()  # pairs of which the second reads what another kernel has made
         self.alone: set[Node] = set()
         self.deep = DEEP
-        self.late = self._late()
+        self.late = graph.late(self.order)
 
     def _refusal(self, node: Node) -> str:
         if node.op in (INPUT, CONSTANT) or shows(node.op) or any(v.spec.weak for v in node.outputs):
@@ -84,17 +84,6 @@ class _Finder:
         if len(node.outputs) != 1:
             return "it has several results"
         return self.generator.refuses(node)
-
-    def _late(self) -> set[Node]:
-        """What new values of states alone need."""
-        early: set[Node] = set()
-        todo = [v.node for v in self.graph.outputs]
-        while todo:
-            node = todo.pop()
-            if node not in early:
-                early.add(node)
-                todo += [v.node for v in node.operands]
-        return {n for n in self.order if n not in early}
 
     def found(self) -> list[Launch]:
         while True:

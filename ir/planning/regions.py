@@ -81,7 +81,7 @@ class _Finder:
 
     def found(self) -> list[Group]:
         ways = {node: dict(self._ways(node)) for node in self.nodes}
-        chosen, late = choose(ways, self.stepping), self._late()
+        chosen, late = choose(ways, self.stepping), self.graph.late(self.order)
         spread = self._spread(chosen) if self.shifted else {}
         level: dict[Node, int] = {}
         reach: dict[Node, tuple[int, int]] = {}  # of a node's rows: from and to how many rows away in its group's operands they come
@@ -144,17 +144,6 @@ class _Finder:
         """How many rows more than its own a block may have to compute: few beside those it has, but one on either side always."""
         row_bytes = max(1, value.spec.nbytes // (self._size(value, spot) or 1))
         return max(2, self.target.block_elements * 8 // row_bytes // FEW * 2)
-
-    def _late(self) -> set[Node]:
-        """The nodes that new values of states alone need: they may run at the very end and write over the old ones."""
-        early: set[Node] = set()
-        todo = [v.node for v in self.graph.outputs]
-        while todo:
-            node = todo.pop()
-            if node not in early:
-                early.add(node)
-                todo += [v.node for v in node.operands]
-        return {node for node in self.order if node not in early}
 
     def _ways(self, node: Node) -> Iterator[tuple[Spot, int | None]]:
         """The classes along which the node can be computed in blocks."""
